@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of functions that a backend fills. Arguments are checked before they arrive (check.cpp); `stream` is the
+// caller's. Every slot is set, returns SWD_OK or the status of what failed after set_error, and allocates nothing.
+#pragma once
+#include "kernels/layout.h"
+#include "plan.h"
+
+namespace swd {
+
+struct Backend {
+  swd_status (*available)();
+  // Zeroes the workspace, then writes header, segments, chunk_segment and group_decay. May block.
+  swd_status (*init_workspace)(const Plan& plan, void* workspace, void* stream);
+  // Copies host pointers into a table of the workspace, ordered in the stream.
+  swd_status (*set_pointers)(const Plan& plan, void** table, const void* const* pointers, int64_t count, void* stream);
+  // All of the below fused into as few launches as the plan allows.
+  swd_status (*step)(const Plan& plan, const Pass& pass, void* stream);
+  // Pass 1 over pass.first_chunk .. end_chunk, for pass.phase; ends with each segment's scratch.
+  swd_status (*reduce)(const Plan& plan, const Pass& pass, void* stream);
+  swd_status (*fold)(const Plan& plan, const Pass& pass, swd_norm_record* record, void* stream);
+  swd_status (*finalize)(const Plan& plan, const Pass& pass, const swd_norm_record* record, void* stream);
+  swd_status (*update)(const Plan& plan, const Pass& pass, void* stream);
+  // Starts the next epoch, so that nothing reduced so far counts.
+  swd_status (*discard)(const Plan& plan, const Workspace& ws, void* stream);
+  // Sums exp_avg_sq into the state's running sums.
+  swd_status (*rebuild)(const Plan& plan, const Pass& pass, void* stream);
+  swd_status (*fetch)(const Plan& plan, const Workspace& ws, swd_stats* stats, uint64_t stats_bytes, double* lambda_eff,
+                      void* stream);
+};
+
+const Backend& cpu_backend();
+const Backend* cuda_backend();  // NULL if built without CUDA
+
+}  // namespace swd

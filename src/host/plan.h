@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The immutable plan: facts, tables and where everything lies in workspace and state. Built by swd_plan_create.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "kernels/layout.h"
+
+namespace swd {
+
+namespace cpu {
+class Pool;
+}
+
+struct Plan {
+  PlanFacts facts{};
+  swd_backend backend = 0;
+  swd_dtype grad_dtype = 0;
+  swd_dtype copy_dtype = 0;
+  std::vector<SegmentInfo> segments;
+  std::vector<int64_t> index;            // of each segment in the unsharded model
+  std::vector<swd_decay> group_decay;
+  uint64_t workspace_bytes = 0;
+  uint64_t state_bytes = 0;
+  int64_t extent = 0;                    // flat layout: one past the last element of any segment
+  std::unique_ptr<cpu::Pool> pool;       // CPU backend
+  Plan();
+  ~Plan();
+};
+
+// The pointers of a workspace of this plan. With base NULL they are offsets.
+Workspace workspace_at(const Plan& plan, void* base);
+
+}  // namespace swd
+
+struct swd_plan : swd::Plan {};

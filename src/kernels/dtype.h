@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Element types: conversion with defined rounding, and the one table of what is accepted and instantiated.
+// Used by the checks (host) and by the dispatch of both backends.
+#pragma once
+#include "portable.h"
+#include "swd/swd.h"
+
+namespace swd {
+
+// 16-bit floats as stored. Conversions are integer code, written once, so both backends round alike.
+struct Bf16 {
+  uint16_t bits;
+};
+struct F16 {
+  uint16_t bits;
+};
+struct None {};  // no such buffer
+
+SWD_FN float to_float(float x) { return x; }
+
+SWD_FN float to_float(Bf16 x) { return bits_float(static_cast<uint32_t>(x.bits) << 16); }
+
+SWD_FN float to_float(F16 x) {
+  uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000u) << 16;
+  uint32_t rest = static_cast<uint32_t>(x.bits & 0x7FFFu) << 13;
+  // Exponents differ by 112; the product is exact, also for denormals. Infinity and NaN take the largest exponent.
+  uint32_t scaled = float_bits(bits_float(rest) * 0x1p112f);
+  return bits_float(sign | ((x.bits & 0x7C00u) == 0x7C00u ? (rest | 0x7F800000u) : scaled));
+}
+
+SWD_FN Bf16 round_to(float x, Bf16) {
+  uint32_t u = float_bits(x);
+  uint32_t nearest_even = (u + 0x7FFFu + ((u >> 16) & 1u)) >> 16;
+  return Bf16{static_cast<uint16_t>(x != x ? 0x7FC0u : nearest_even)};
+}
+
+SWD_FN F16 round_to(float x, F16) {
+  uint32_t u = float_bits(x);
+  uint32_t sign = (u >> 16) & 0x8000u;
+  uint32_t a = u & 0x7FFFFFFFu;
+  // Below 2^-14 adding 0.5 leaves the rounded denormal in the low mantissa bits; above, add half and drop 13 bits.
+  uint32_t denormal = float_bits(bits_float(a) + 0.5f) - 0x3F000000u;
+  uint32_t normal = (a + 0xC8000FFFu + ((a >> 13) & 1u)) >> 13;
+  uint32_t h = a < 0x38800000u ? denormal : normal;
+  h = a >= 0x477FF000u ? 0x7C00u : h;
+  return F16{static_cast<uint16_t>(x != x ? 0x7E00u : (sign | h))};
+}
+
+SWD_FN None round_to(float, None) { return None{}; }
+
+// What this version offers. One row per combination; check_plan reads it, visit_dtypes instantiates it.
+// Smaller parameters and states will add rows here, and a column for the state's type.
+struct DtypeRow {
+  swd_dtype param, grad, copy;
+};
+constexpr DtypeRow kDtypeRows[] = {
+    {SWD_DTYPE_F32, SWD_DTYPE_F32, SWD_DTYPE_NONE},  {SWD_DTYPE_F32, SWD_DTYPE_F32, SWD_DTYPE_BF16},
+    {SWD_DTYPE_F32, SWD_DTYPE_F32, SWD_DTYPE_F16},   {SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_NONE},
+    {SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_BF16}, {SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_F16},
+    {SWD_DTYPE_F32, SWD_DTYPE_F16, SWD_DTYPE_NONE},  {SWD_DTYPE_F32, SWD_DTYPE_F16, SWD_DTYPE_BF16},
+    {SWD_DTYPE_F32, SWD_DTYPE_F16, SWD_DTYPE_F16},
+};
+constexpr int kDtypeRowCount = static_cast<int>(sizeof(kDtypeRows) / sizeof(kDtypeRows[0]));
+
+constexpr uint32_t dtype_bytes(swd_dtype d) {
+  return d == SWD_DTYPE_F32 ? 4u : (d == SWD_DTYPE_BF16 || d == SWD_DTYPE_F16) ? 2u : 0u;
+}
+
+template <swd_dtype kDtype>
+struct TypeOf;
+template <>
+struct TypeOf<SWD_DTYPE_NONE> {
+  using type = None;
+};
+template <>
+struct TypeOf<SWD_DTYPE_F32> {
+  using type = float;
+};
+template <>
+struct TypeOf<SWD_DTYPE_BF16> {
+  using type = Bf16;
+};
+template <>
+struct TypeOf<SWD_DTYPE_F16> {
+  using type = F16;
+};
+
+template <class Grad, class Copy>
+struct Types {
+  using grad = Grad;
+  using copy = Copy;
+};
+
+// Calls f with the Types of the table's row for these dtypes. A plan holds only rows of the table.
+template <int kRow = 0, class F>
+static inline void visit_dtypes(swd_dtype grad, swd_dtype copy, F&& f) {
+  if constexpr (kRow < kDtypeRowCount) {
+    constexpr DtypeRow row = kDtypeRows[kRow];
+    if (row.grad == grad && row.copy == copy) {
+      f(Types<typename TypeOf<row.grad>::type, typename TypeOf<row.copy>::type>{});
+    } else {
+      visit_dtypes<kRow + 1>(grad, copy, static_cast<F&&>(f));
+    }
+  }
+}
+
+}  // namespace swd

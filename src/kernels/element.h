@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The arithmetic of one element in one step: the only place where the formula stands. Called by the update loops
+// and, for amsgrad's second reduction, by the reduce loops of both backends.
+//
+// Source: arXiv 2011.11152, the AdamS algorithm; theta = p, g = raw * s, m = exp_avg, v = exp_avg_sq, lambda-bar = d.
+//     m += (1 - beta1) * (g - m)
+//     v += (1 - beta2) * (g*g - v)
+//     p -= d*p + a * (m / (sqrt(v) * b + eps))        a = lr / (1 - beta1^t), b = 1 / sqrt(1 - beta2^t)
+// The increment forms keep what fp32 drops from the textbook forms (a decay below 6e-8, the low digits of beta2)
+// and cost the same. Only + - * / and sqrt, never contracted: the same bits on every machine.
+#pragma once
+#include "portable.h"
+
+namespace swd {
+
+// The fp32 constants of one segment in one step, each rounded once from fp64 (scalars.h makes them).
+struct Coefficients {
+  float s;           // clip_coef / loss_scale, negative for maximize
+  float weight1;     // 1 - beta1, or -beta1 if from_target1
+  float weight2;     // 1 - beta2, or -beta2 if from_target2
+  float a;           // lr / (1 - beta1^t)
+  float b;           // 1 / sqrt(1 - beta2^t)
+  float eps;
+  float d;           // decay factor, 0 for none
+  float l2;          // weight_decay that joins the gradient, 0 for none
+  bool from_target1; // beta1 < 0.5
+  bool from_target2; // beta2 < 0.5
+};
+
+struct Element {
+  float p, m, v, v_max;
+};
+
+// Denormals count as zero, so that rows without gradient do not sink into them: after some 800 steps they would
+// make the CPU pass 20 to 80 times slower. NaN survives the comparison.
+SWD_FN float flush(float x) { return magnitude(x) < FLT_MIN ? 0.0f : x; }
+
+// Moves x toward y by the weight 1 - beta. For beta < 0.5 it starts from y, so that beta = 0 gives y exactly.
+SWD_FN float move_toward(float x, float y, float weight, bool from_target) {
+  float start = from_target ? y : x;
+  return start + weight * (y - x);
+}
+
+SWD_FN float scaled_gradient(const Coefficients& c, float raw, float p) {
+  float g = flush(c.s * raw);
+  return c.l2 != 0.0f ? g + c.l2 * p : g;
+}
+
+SWD_FN float second_moment(const Coefficients& c, float g, float v) {
+  return flush(move_toward(v, g * g, c.weight2, c.from_target2));
+}
+
+SWD_FN float larger(float v_max, float v) {  // NaN in either survives
+  return (v <= v_max || v_max != v_max) ? v_max : v;
+}
+
+// Updates e in place and returns what p lost. kAmsgrad: the root is taken of the maximum instead of v.
+template <bool kAmsgrad>
+SWD_FN float update_element(const Coefficients& c, float raw, Element& e) {
+  float g = scaled_gradient(c, raw, e.p);
+  e.m = flush(move_toward(e.m, g, c.weight1, c.from_target1));
+  e.v = second_moment(c, g, e.v);
+  if (kAmsgrad) e.v_max = larger(e.v_max, e.v);
+  float step = c.a * (e.m / (root(kAmsgrad ? e.v_max : e.v) * c.b + c.eps));
+  float lost = c.d != 0.0f ? c.d * e.p + step : step;
+  e.p = e.p - lost;
+  return lost;
+}
+
+}  // namespace swd

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What lies in a workspace, and the argument block that every loop and kernel gets. The host computes offsets
+// (src/host/plan.cpp), both backends read the same structs.
+#pragma once
+#include "sum_order.h"
+#include "swd/swd.h"
+
+namespace swd {
+
+constexpr int kBufferCount = 6;     // SWD_BUFFER_*
+constexpr int kInlineGroups = 24;   // host groups that travel as kernel arguments
+
+// Written by swd_workspace_init, never again.
+struct SegmentInfo {
+  int64_t offset;
+  int64_t count;
+  int64_t first_chunk;   // chunks are numbered through the plan
+  int64_t chunks;
+  int64_t first_value;   // its tree in Workspace::values and ::tickets
+  int64_t first_ticket;
+  uint32_t group;
+  uint32_t flags;        // SWD_SEGMENT_*
+  swd_decay decay;       // its group's mode
+  uint32_t reserved;
+};
+
+// What pass 1 leaves behind for one segment. Valid if epoch is the workspace's.
+struct SegmentScratch {
+  uint64_t epoch;      // 0: no gradient
+  uint64_t max_epoch;  // of max_sum
+  int64_t step;        // t after this step, if it is applied
+  double q;            // sum of g^2, raw
+  double bad;          // non-finite elements
+  double sum_kept;     // beta2 * S; -1: S is unknown
+  double sum_gained;   // (1 - beta2) * Q; S becomes sum_kept + s^2 * sum_gained
+  double bias1;        // 1 - beta1^t
+  double bias2;        // 1 - beta2^t
+  double max_sum;      // amsgrad: sum of the maxed second moment
+  double invalid;      // pointers of this segment that are NULL
+};
+
+// What finalize decides for one group.
+struct GroupScalars {
+  double lr;
+  float weight1, weight2;  // see Coefficients
+  float eps, d, l2;
+  uint32_t from_target1, from_target2;
+  uint32_t reserved;
+};
+
+enum Armed : uint32_t { kDisarmed = 0, kWaitsForMax = 1, kArmed = 2 };
+
+// What finalize decides for the step.
+struct Decision {
+  swd_step_status status;
+  uint32_t flags;      // SWD_STATS_*
+  float s;             // signed
+  uint32_t reserved;
+  double s_squared;    // of the fp32 value
+  double grad_norm, clip_coef, vbar, inv_sqrt_vbar, bad;
+};
+
+struct Header {
+  uint64_t fingerprint;    // of the plan; a workspace of another plan is left alone
+  uint64_t epoch;          // counts steps in this workspace, from 1; swd_update ends an epoch
+  uint32_t armed;          // Armed
+  uint32_t reduce_ticket;  // blocks of pass 1, of pass 2
+  uint32_t update_ticket;
+  uint32_t norm_ready;     // update norms were folded by this step
+  Decision decision;
+  swd_norm_record record;
+  Partial update_norms;    // sum: of param^2; bad: of update^2
+  swd_stats stats;
+};
+
+// Pointers into a workspace.
+struct Workspace {
+  Header* header;
+  const SegmentInfo* segments;
+  const uint32_t* chunk_segment;    // segment of each chunk
+  const swd_decay* group_decay;
+  void** pointers;                  // tensor lists: [buffer][segment]
+  SegmentScratch* scratch;
+  Partial* values;                  // trees of pass 1
+  uint32_t* tickets;
+  GroupScalars* groups;
+  double* lambda_eff;
+  swd_group* carried_groups;        // host groups beyond kInlineGroups
+  Partial* norm_values;             // tree of the update norms: sum of param^2, sum of update^2
+  uint32_t* norm_tickets;
+};
+
+// What a plan says, as the loops need it.
+struct PlanFacts {
+  uint64_t fingerprint;
+  int64_t segment_count;
+  int64_t chunk_count;
+  uint32_t group_count;
+  uint32_t flags;            // SWD_PLAN_*
+  uint32_t has_scheduled;    // some group has SWD_DECAY_SCHEDULED
+  uint32_t grad_bytes;
+};
+
+// The arguments of one call, checked. One block for both backends; a kernel gets it by value.
+struct Pass {
+  PlanFacts plan;
+  Workspace ws;
+  void* bases[kBufferCount];         // flat layout, by SWD_BUFFER_*
+  swd_state_header* state;
+  swd_segment_state* segment_states;
+  const void* groups;                // group_count groups, every group_stride bytes
+  uint64_t group_stride;
+  uint32_t groups_on_host;           // else where the backend computes; the CUDA backend carries host groups over
+  uint32_t step_flags;               // SWD_STEP_*
+  swd_phase phase;
+  double loss_scale, max_grad_norm, max_decay;
+  const float* loss_scale_pointer;
+  const float* found_inf;
+  const uint8_t* has_grad;
+  int64_t first_segment, end_segment;  // of this call
+  int64_t first_chunk, end_chunk;
+};
+
+}  // namespace swd

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What lets one header compile as C++ for the host, per instruction set, and as CUDA for the device.
+// Included by every header in this folder.
+#pragma once
+#include <cfloat>
+#include <cstdint>
+#include <cstring>
+
+// Functions of these headers have internal linkage: an object built for a wide instruction set must define
+// nothing that the linker could pick for a baseline machine. For the same reason structs have no member functions.
+#ifdef __CUDACC__
+#define SWD_FN __host__ __device__ static inline
+#else
+#define SWD_FN static inline
+#endif
+
+namespace swd {
+
+SWD_FN uint32_t float_bits(float x) {
+#ifdef __CUDA_ARCH__
+  return __float_as_uint(x);
+#else
+  uint32_t u;
+  memcpy(&u, &x, sizeof u);
+  return u;
+#endif
+}
+
+SWD_FN float bits_float(uint32_t u) {
+#ifdef __CUDA_ARCH__
+  return __uint_as_float(u);
+#else
+  float x;
+  memcpy(&x, &u, sizeof x);
+  return x;
+#endif
+}
+
+// Correctly rounded on both sides: the build sets --prec-sqrt=true, and -fno-math-errno keeps it an instruction.
+SWD_FN float root(float x) {
+#ifdef __CUDA_ARCH__
+  return __fsqrt_rn(x);
+#else
+  return __builtin_sqrtf(x);
+#endif
+}
+
+SWD_FN double root(double x) {
+#ifdef __CUDA_ARCH__
+  return __dsqrt_rn(x);
+#else
+  return __builtin_sqrt(x);
+#endif
+}
+
+SWD_FN float magnitude(float x) { return bits_float(float_bits(x) & 0x7FFFFFFFu); }
+
+SWD_FN bool is_finite(float x) { return magnitude(x) <= FLT_MAX; }
+
+SWD_FN bool is_finite(double x) { return x >= -DBL_MAX && x <= DBL_MAX; }
+
+}  // namespace swd
