@@ -294,7 +294,7 @@ SWD_API swd_status swd_step_args_init(swd_step_args* args, uint64_t struct_size)
 /* ---- The step ----------------------------------------------------------------------------------- */
 
 /* One whole optimizer step: unscale, finite check, norm, clip, Adam, decay. CUDA: two launches for any number of
- * segments (three with amsgrad and a scheduled group; one more per 680 host groups beyond 24). It happens wholly or
+ * segments (three with amsgrad and a scheduled group; beyond 24 host groups one more per 80 of them). It happens wholly or
  * not at all: only the last launch writes parameters, moments and state. */
 SWD_API swd_status swd_step(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args, void* stream);
 

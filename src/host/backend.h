@@ -30,5 +30,6 @@ struct Backend {
 
 const Backend& cpu_backend();
 const Backend* cuda_backend();  // NULL if built without CUDA
+const Backend& backend_of(const Plan& plan);
 
 }  // namespace swd

@@ -19,6 +19,7 @@ struct Plan {
   swd_dtype copy_dtype = 0;
   std::vector<SegmentInfo> segments;
   std::vector<int64_t> index;            // of each segment in the unsharded model
+  std::vector<uint32_t> by_index;        // segment numbers: with elements, ascending by index; then the empty ones
   std::vector<swd_decay> group_decay;
   uint64_t workspace_bytes = 0;
   uint64_t state_bytes = 0;
@@ -27,6 +28,9 @@ struct Plan {
   Plan();
   ~Plan();
 };
+
+// Fills a fresh plan from arguments that check_plan accepted. The only function of the library that allocates.
+void build_plan(const swd_plan_args& args, Plan& plan);
 
 // The pointers of a workspace of this plan. With base NULL they are offsets.
 Workspace workspace_at(const Plan& plan, void* base);

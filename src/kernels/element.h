@@ -23,8 +23,8 @@ struct Coefficients {
   float eps;
   float d;           // decay factor, 0 for none
   float l2;          // weight_decay that joins the gradient, 0 for none
-  bool from_target1; // beta1 < 0.5
-  bool from_target2; // beta2 < 0.5
+  float from_target1;  // 1 if beta1 < 0.5, else 0; a float, because gcc vectorises no choice by an invariant bool
+  float from_target2;  // 1 if beta2 < 0.5, else 0
 };
 
 struct Element {
@@ -36,8 +36,8 @@ struct Element {
 SWD_FN float flush(float x) { return magnitude(x) < FLT_MIN ? 0.0f : x; }
 
 // Moves x toward y by the weight 1 - beta. For beta < 0.5 it starts from y, so that beta = 0 gives y exactly.
-SWD_FN float move_toward(float x, float y, float weight, bool from_target) {
-  float start = from_target ? y : x;
+SWD_FN float move_toward(float x, float y, float weight, float from_target) {
+  float start = from_target != 0.0f ? y : x;
   return start + weight * (y - x);
 }
 

@@ -73,7 +73,7 @@ SWD_FN Decision decide(const Pass& pass, const swd_norm_record& r, double invali
     d.status = SWD_STEP_SKIPPED_NONFINITE;
   } else if (needs_sum && r.unknown > 0.0) {
     d.status = SWD_STEP_SKIPPED_SUM_UNKNOWN;
-  } else if (!bad && d.s_squared * r.total_sq > 0x1p126) {
+  } else if (!bad && (!(s <= FLT_MAX) || d.s_squared * r.total_sq > 0x1p126)) {
     d.status = SWD_STEP_SKIPPED_OVERFLOW;
   } else if (!bad && s < FLT_MIN) {
     d.status = SWD_STEP_SKIPPED_UNDERFLOW;
@@ -82,6 +82,15 @@ SWD_FN Decision decide(const Pass& pass, const swd_norm_record& r, double invali
   }
   return d;
 }
+
+// The second round of amsgrad with scheduled decay: vbar is the mean of the maxed v-hat. The rest stands.
+SWD_FN void decide_max(Decision& d, const swd_norm_record& r, double invalid) {
+  set_vbar(d, r.vbar_base + d.s_squared * r.vbar_grad, r.count);
+  if (d.status == SWD_STEP_APPLIED && (invalid > 0.0 || r.invalid > 0.0)) d.status = SWD_STEP_SKIPPED_INVALID;
+}
+
+// The larger decay factor; NaN survives.
+SWD_FN double larger_decay(double a, double b) { return (b <= a || a != a) ? a : b; }
 
 // The constants of one group; sets flags that concern decay. d = lr * lambda / sqrt(vbar), no eps, as in the reference.
 SWD_FN GroupScalars group_scalars(const Pass& pass, const Decision& decision, const swd_group& g, swd_decay decay,
@@ -123,8 +132,8 @@ SWD_FN Coefficients coefficients(const Decision& decision, const SegmentInfo& in
   c.eps = g.eps;
   c.d = decays ? g.d : 0.0f;
   c.l2 = decays ? g.l2 : 0.0f;
-  c.from_target1 = g.from_target1 != 0;
-  c.from_target2 = g.from_target2 != 0;
+  c.from_target1 = g.from_target1 != 0 ? 1.0f : 0.0f;
+  c.from_target2 = g.from_target2 != 0 ? 1.0f : 0.0f;
   return c;
 }
 

@@ -18,7 +18,8 @@ class Pool {
 
   // Calls body(context, begin, end) for disjoint ranges that cover [0, count), `grain` at a time, and returns when all
   // are done. If another thread is inside run(), or after a fork, the caller does all the work alone.
-  void run(int64_t count, int64_t grain, void (*body)(void* context, int64_t begin, int64_t end), void* context) noexcept;
+  void run(int64_t count, int64_t grain, void (*body)(void* context, int64_t begin, int64_t end),
+           void* context) noexcept;
 
  private:
   struct Shared;

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# Installs the library, its header, the CMake package and the pkg-config file. Included by CMakeLists.txt.
+include(CMakePackageConfigHelpers)
+
+set(swd_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/swd)
+install(TARGETS swd EXPORT swd-targets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/include/swd/swd.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/swd)
+install(EXPORT swd-targets NAMESPACE swd:: DESTINATION ${swd_cmake_dir})
+
+# What a program that links the static library needs besides it. The shared library has all of this inside or names it
+# itself.
+set(swd_cxx_runtime stdc++)
+if("c++" IN_LIST CMAKE_CXX_IMPLICIT_LINK_LIBRARIES)
+  set(swd_cxx_runtime c++)
+endif()
+set(swd_private_libs "-l${swd_cxx_runtime} -lm -pthread")
+set(swd_static_cuda OFF)
+if(SWD_WITH_CUDA)
+  set(cudart cudart)
+  if(SWD_CUDART STREQUAL "static")
+    set(cudart cudart_static)
+  endif()
+  set(swd_private_libs "-L${CUDAToolkit_LIBRARY_DIR} -l${cudart} ${swd_private_libs} -ldl -lrt")
+  set(swd_static_cuda ON)
+endif()
+set(swd_is_static OFF)
+if(swd_type STREQUAL "STATIC_LIBRARY")
+  set(swd_is_static ON)
+endif()
+
+configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/swd-config.cmake.in ${PROJECT_BINARY_DIR}/swd-config.cmake
+                              INSTALL_DESTINATION ${swd_cmake_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/swd-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/swd-config.cmake ${PROJECT_BINARY_DIR}/swd-config-version.cmake
+        DESTINATION ${swd_cmake_dir})
+
+# Paths relative to the file itself, so that an installed tree can be moved.
+file(RELATIVE_PATH swd_pc_to_prefix "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+if(swd_is_static)  # there is no shared library beside it, so every user needs the private libraries
+  set(swd_pc_libs "-L\${libdir} -lswd ${swd_private_libs}")
+  set(swd_pc_libs_private "")
+else()
+  set(swd_pc_libs "-L\${libdir} -lswd")
+  set(swd_pc_libs_private "${swd_private_libs}")
+endif()
+configure_file(${PROJECT_SOURCE_DIR}/cmake/swd.pc.in ${PROJECT_BINARY_DIR}/swd.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/swd.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

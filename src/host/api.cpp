@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Entry points around the step: library, plan, workspace, statistics. Each one: adopt, check, do.
+#include <memory>
+
+#include "backend.h"
+#include "check.h"
+#include "check_step.h"
+#include "kernels/scalars.h"
+
+#define SWD_TEXT_OF(x) #x
+#define SWD_TEXT(x) SWD_TEXT_OF(x)
+
+using namespace swd;
+
+namespace {
+
+const swd_plan_args kPlanArgs = SWD_PLAN_ARGS_INIT;
+const swd_buffers kBuffers = SWD_BUFFERS_INIT;
+const swd_step_args kStepArgs = SWD_STEP_ARGS_INIT;
+
+swd_status size_of(const swd_plan* plan, uint64_t Plan::*size, uint64_t* bytes) {
+  swd_status status = check_pointer(plan, "plan");
+  if (status == SWD_OK) status = check_pointer(bytes, "bytes");
+  if (status == SWD_OK) *bytes = plan->*size;
+  return status;
+}
+
+double inverse_root(double vbar) {
+  Decision decision;
+  set_vbar(decision, vbar, 1.0);
+  return decision.inv_sqrt_vbar;
+}
+
+}  // namespace
+
+extern "C" {
+
+// ---- Library ----
+
+uint32_t swd_version(void) { return SWD_VERSION_MAJOR * 10000 + SWD_VERSION_MINOR * 100 + SWD_VERSION_PATCH; }
+
+const char* swd_version_string(void) {
+  return SWD_TEXT(SWD_VERSION_MAJOR) "." SWD_TEXT(SWD_VERSION_MINOR) "." SWD_TEXT(SWD_VERSION_PATCH);
+}
+
+uint64_t swd_sizeof(const char* struct_name) {
+  static constexpr struct {
+    const char* name;
+    uint64_t bytes;
+  } kStructs[] = {
+      {"swd_segment", sizeof(swd_segment)},
+      {"swd_plan_args", sizeof(swd_plan_args)},
+      {"swd_buffers", sizeof(swd_buffers)},
+      {"swd_group", sizeof(swd_group)},
+      {"swd_step_args", sizeof(swd_step_args)},
+      {"swd_norm_record", sizeof(swd_norm_record)},
+      {"swd_stats", sizeof(swd_stats)},
+      {"swd_state_header", sizeof(swd_state_header)},
+      {"swd_segment_state", sizeof(swd_segment_state)},
+  };
+  for (const auto& known : kStructs) {
+    if (struct_name && strcmp(struct_name, known.name) == 0) return known.bytes;
+  }
+  return 0;
+}
+
+double swd_weight_decay_from_adamw(double weight_decay, double vbar) { return weight_decay * root(vbar); }
+
+// As lambda_eff of the statistics has it, with its rule for a vbar of 0.
+double swd_weight_decay_to_adamw(double weight_decay, double vbar) {
+  return weight_decay == 0.0 ? 0.0 : weight_decay * inverse_root(vbar);
+}
+
+// ---- Plan ----
+
+swd_status swd_plan_args_init(swd_plan_args* args, uint64_t struct_size) {
+  return init_bytes(args, struct_size, kFirstBytes<swd_plan_args>, sizeof kPlanArgs, "args", &kPlanArgs);
+}
+
+swd_status swd_buffers_init(swd_buffers* buffers, uint64_t struct_size) {
+  return init_bytes(buffers, struct_size, kFirstBytes<swd_buffers>, sizeof kBuffers, "buffers", &kBuffers);
+}
+
+swd_status swd_step_args_init(swd_step_args* args, uint64_t struct_size) {
+  return init_bytes(args, struct_size, kFirstBytes<swd_step_args>, sizeof kStepArgs, "args", &kStepArgs);
+}
+
+swd_status swd_backend_available(swd_backend backend) {
+  swd_status status = check_backend(backend, "backend");
+  if (status != SWD_OK) return status;
+  return backend == SWD_BACKEND_CUDA ? cuda_backend()->available() : cpu_backend().available();
+}
+
+swd_status swd_plan_create(const swd_plan_args* args, swd_plan** plan) {
+  swd_plan_args known;
+  swd_status status = adopt(args, "args", known);
+  if (status == SWD_OK) status = check_pointer(plan, "plan");
+  if (status == SWD_OK) status = check_plan(known);
+  if (status != SWD_OK) return status;
+  try {
+    auto built = std::make_unique<swd_plan>();
+    build_plan(known, *built);
+    status = check_indices(*built);
+    if (status == SWD_OK) *plan = built.release();
+    return status;
+  } catch (...) {  // only allocation fails in there
+    return set_error(SWD_ERR_MEMORY, "args.segment_count is %lld: host memory ran out",
+                     static_cast<long long>(known.segment_count));
+  }
+}
+
+swd_status swd_plan_destroy(swd_plan* plan) {
+  delete plan;
+  return SWD_OK;
+}
+
+swd_status swd_workspace_size(const swd_plan* plan, uint64_t* bytes) {
+  return size_of(plan, &Plan::workspace_bytes, bytes);
+}
+
+swd_status swd_state_size(const swd_plan* plan, uint64_t* bytes) { return size_of(plan, &Plan::state_bytes, bytes); }
+
+// ---- Workspace ----
+
+swd_status swd_workspace_init(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream) {
+  swd_status status = check_workspace(plan, workspace, stream);
+  if (status == SWD_OK) status = check_bytes(workspace_bytes, plan->workspace_bytes, "workspace_bytes");
+  return status == SWD_OK ? backend_of(*plan).init_workspace(*plan, workspace, stream) : status;
+}
+
+swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_buffer buffer, int64_t first, int64_t count,
+                            const void* const* pointers, void* stream) {
+  swd_status status = check_pointers(plan, workspace, buffer, first, count, pointers, stream);
+  if (status != SWD_OK || count == 0) return status;
+  void** table = workspace_at(*plan, workspace).pointers + buffer * plan->facts.segment_count;
+  return backend_of(*plan).set_pointers(*plan, table + first, pointers, count, stream);
+}
+
+swd_status swd_discard(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream) {
+  swd_status status = check_workspace(plan, workspace, stream);
+  if (status == SWD_OK) status = check_bytes(workspace_bytes, plan->workspace_bytes, "workspace_bytes");
+  if (status == SWD_OK) status = check_initialised(*plan, workspace);
+  return status == SWD_OK ? backend_of(*plan).discard(*plan, workspace_at(*plan, workspace), stream) : status;
+}
+
+// ---- Statistics ----
+
+swd_status swd_stats_fetch(const swd_plan* plan, const void* workspace, swd_stats* stats, uint64_t stats_size,
+                           double* lambda_eff, void* stream) {
+  swd_status status = check_workspace(plan, workspace, stream);
+  if (status == SWD_OK) status = check_bytes(stats_size, 1, "stats_size");
+  if (status == SWD_OK) status = check_pointer(stats, "stats");
+  if (status == SWD_OK) status = check_initialised(*plan, workspace);
+  if (status != SWD_OK) return status;
+  uint64_t bytes = stats_size < sizeof(swd_stats) ? stats_size : sizeof(swd_stats);
+  Workspace ws = workspace_at(*plan, const_cast<void*>(workspace));
+  return backend_of(*plan).fetch(*plan, ws, stats, bytes, lambda_eff, stream);
+}
+
+swd_status swd_stats_pointer(const swd_plan* plan, const void* workspace, const swd_stats** stats) {
+  swd_status status = check_workspace(plan, workspace, nullptr);
+  if (status == SWD_OK) status = check_pointer(stats, "stats");
+  if (status == SWD_OK) *stats = &workspace_at(*plan, const_cast<void*>(workspace)).header->stats;
+  return status;
+}
+
+}  // extern "C"

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Entry points of the state image: one segment's entry, blob and back, and the running sums from the moments.
+#include "backend.h"
+#include "blob.h"
+#include "check_step.h"
+#include "kernels/cpu/float_environment.h"
+
+using namespace swd;
+
+namespace {
+
+const swd_segment_state* segments_of(const void* image) {
+  return reinterpret_cast<const swd_segment_state*>(static_cast<const swd_state_header*>(image) + 1);
+}
+
+swd_status check_image(const swd_plan* plan, const void* image, uint64_t image_bytes) {
+  swd_status status = check_pointer(plan, "plan");
+  if (status == SWD_OK) status = check_bytes(image_bytes, plan->state_bytes, "image_bytes");
+  if (status == SWD_OK) status = check_pointer(image, "image");
+  return status == SWD_OK ? check_alignment(image, kImageAlignment, "image") : status;
+}
+
+swd_status check_segment(const Plan& plan, int64_t segment) {
+  if (segment >= 0 && segment < plan.facts.segment_count) return SWD_OK;
+  return set_error(SWD_ERR_SIZE, "segment is %lld, but the plan has %lld", static_cast<long long>(segment),
+                   static_cast<long long>(plan.facts.segment_count));
+}
+
+swd_status check_state(const swd_segment_state& state, const char* name, long long segment) {
+  if (state.step < 0) {
+    return set_error(SWD_ERR_VALUE, "%s: step of segment %lld is %lld, expected at least 0", name, segment,
+                     static_cast<long long>(state.step));
+  }
+  if (is_valid_sum(state.exp_avg_sq_sum)) return SWD_OK;
+  return set_error(SWD_ERR_VALUE, "%s: exp_avg_sq_sum of segment %lld is %.17g, expected at least 0, or -1: unknown",
+                   name, segment, state.exp_avg_sq_sum);
+}
+
+swd_status check_states(const Plan& plan, const void* image) {
+  for (int64_t k = 0; k < plan.facts.segment_count; ++k) {
+    if (swd_status status = check_state(segments_of(image)[k], "image", k)) return status;
+  }
+  return SWD_OK;
+}
+
+swd_status check_blobs(const Plan& plan, const Blobs& blobs, const void* image) {
+  if (blobs.count < 1) {
+    return set_error(SWD_ERR_SIZE, "blob_count is %lld, expected at least 1", static_cast<long long>(blobs.count));
+  }
+  swd_status status = check_pointer(blobs.data, "blobs");
+  if (status == SWD_OK) status = check_pointer(blobs.bytes, "blob_bytes");
+  for (int64_t b = 0; status == SWD_OK && b < blobs.count; ++b) {
+    if (!blobs.data[b]) return set_error(SWD_ERR_NULL, "blobs[%lld] is NULL", static_cast<long long>(b));
+    status = check_disjoint(blobs.data[b], blobs.bytes[b], "blobs", image, plan.state_bytes, "image");
+  }
+  for (int64_t b = 0; status == SWD_OK && b < blobs.count; ++b) status = check_blob(blobs, b);
+  return status;
+}
+
+}  // namespace
+
+extern "C" {
+
+swd_status swd_state_get(const swd_plan* plan, const void* image, uint64_t image_bytes, int64_t segment,
+                         swd_segment_state* out) {
+  swd_status status = check_image(plan, image, image_bytes);
+  if (status == SWD_OK) status = check_segment(*plan, segment);
+  if (status == SWD_OK) status = check_pointer(out, "out");
+  if (status == SWD_OK) *out = segments_of(image)[segment];
+  return status;
+}
+
+swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t image_bytes, int64_t segment,
+                         const swd_segment_state* in) {
+  swd_status status = check_image(plan, image, image_bytes);
+  if (status == SWD_OK) status = check_segment(*plan, segment);
+  if (status == SWD_OK) status = check_pointer(in, "in");
+  if (status == SWD_OK) status = check_state(*in, "in", segment);
+  if (status == SWD_OK) const_cast<swd_segment_state*>(segments_of(image))[segment] = *in;
+  return status;
+}
+
+swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes) {
+  swd_status status = check_pointer(plan, "plan");
+  if (status == SWD_OK) status = check_pointer(bytes, "bytes");
+  if (status == SWD_OK) *bytes = blob_bytes_of(*plan);
+  return status;
+}
+
+swd_status swd_state_export(const swd_plan* plan, const void* image, uint64_t image_bytes, void* blob,
+                            uint64_t blob_bytes) {
+  swd_status status = check_image(plan, image, image_bytes);
+  if (status == SWD_OK) status = check_bytes(blob_bytes, blob_bytes_of(*plan), "blob_bytes");
+  if (status == SWD_OK) status = check_pointer(blob, "blob");
+  if (status == SWD_OK) {
+    status = check_disjoint(blob, blob_bytes_of(*plan), "blob", image, plan->state_bytes, "image");
+  }
+  if (status == SWD_OK) status = check_states(*plan, image);
+  if (status == SWD_OK) write_blob(*plan, *static_cast<const swd_state_header*>(image), segments_of(image), blob);
+  return status;
+}
+
+// Reads twice, because the image may be written only once everything is known to fit.
+swd_status swd_state_import(const swd_plan* plan, const void* const* blobs, const uint64_t* blob_bytes,
+                            int64_t blob_count, void* image, uint64_t image_bytes) {
+  cpu::FloatEnvironment environment;  // sums are shared out
+  Blobs all{blobs, blob_bytes, blob_count};
+  swd_status status = check_image(plan, image, image_bytes);
+  if (status == SWD_OK) status = check_blobs(*plan, all, image);
+  if (status != SWD_OK) return status;
+  swd_segment_state state;
+  uint32_t segments = static_cast<uint32_t>(plan->facts.segment_count);
+  for (uint32_t k = 0; k < segments; ++k) {
+    status = read_segment(*plan, all, k, state);
+    if (status != SWD_OK) return status;
+  }
+  *static_cast<swd_state_header*>(image) = read_counts(all);
+  for (uint32_t k = 0; k < segments; ++k) {
+    read_segment(*plan, all, k, const_cast<swd_segment_state*>(segments_of(image))[k]);
+  }
+  return SWD_OK;
+}
+
+swd_status swd_state_rebuild(const swd_plan* plan, const swd_buffers* buffers, void* stream) {
+  Pass pass;
+  swd_status status = check_rebuild(plan, buffers, stream, pass);
+  return status == SWD_OK ? backend_of(*plan).rebuild(*plan, pass, stream) : status;
+}
+
+}  // extern "C"

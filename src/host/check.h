@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every precondition of the public functions. A check changes nothing but the detail line, which names the argument as
+// swd.h spells it. Called by the entry points; what passes is never checked again.
+// Order within a struct: sizes of structs, flags, enums, counts, NULL, alignment, overlap, numbers, the workspace.
+#pragma once
+#include "adopt.h"
+#include "plan.h"
+
+namespace swd {
+
+constexpr uint64_t kImageAlignment = 16;  // of workspaces and state images
+constexpr uint32_t kAllBuffers = (1u << kBufferCount) - 1u;
+
+// The buffers as swd_buffers and the pointer tables call them, by SWD_BUFFER_*.
+constexpr const char* kBufferNames[kBufferCount] = {"param",      "grad",           "exp_avg",
+                                                    "exp_avg_sq", "max_exp_avg_sq", "param_copy"};
+
+// Bytes of an element; 0: the plan has no such buffer.
+uint32_t element_bytes(const Plan& plan, int buffer);
+
+swd_status check_pointer(const void* pointer, const char* name);  // not NULL
+swd_status check_alignment(const void* pointer, uint64_t bytes, const char* name);
+swd_status check_backend(swd_backend backend, const char* name);
+
+// check_plan.cpp: before a plan is built, and what is easier to see once its segments are sorted.
+swd_status check_plan(const swd_plan_args& args);
+swd_status check_indices(const Plan& plan);
+
+// check_buffers.cpp. `used`: bit b for each SWD_BUFFER_* that the call touches; other bases are not looked at.
+swd_status check_stream(const Plan& plan, const void* stream);
+swd_status check_workspace(const swd_plan* plan, const void* workspace, const void* stream);
+swd_status check_initialised(const Plan& plan, const void* workspace);  // nothing where the host cannot look
+swd_status check_bytes(uint64_t bytes, uint64_t needed, const char* name);
+swd_status check_disjoint(const void* a, uint64_t a_bytes, const char* a_name, const void* b, uint64_t b_bytes,
+                          const char* b_name);
+swd_status check_buffers(const Plan& plan, const swd_buffers& buffers, uint32_t used);
+swd_status check_tables(const Plan& plan, const Workspace& ws, uint32_t used);
+
+// check_args.cpp.
+swd_status check_step_args(const Plan& plan, const swd_step_args& args);
+
+}  // namespace swd

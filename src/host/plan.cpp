@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds a plan from checked arguments: numbers chunks and trees, lays out the workspace, takes the fingerprint.
+// Called by swd_plan_create; workspace_at by every call.
+#include "plan.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "adopt.h"
+#include "kernels/cpu/pool.h"
+#include "kernels/dtype.h"
+
+namespace swd {
+namespace {
+
+constexpr uint64_t kRegionAlignment = 16;
+
+uint64_t round_up(uint64_t bytes) { return (bytes + kRegionAlignment - 1) / kRegionAlignment * kRegionAlignment; }
+
+// Hands out the regions of a workspace one after the other. Integers, because the base may be NULL.
+class Regions {
+ public:
+  explicit Regions(void* base) : base_(reinterpret_cast<uintptr_t>(base)), end_(base_) {}
+
+  template <class T>
+  void take(T*& region, int64_t count) {
+    region = reinterpret_cast<T*>(end_);
+    end_ += round_up(static_cast<uint64_t>(count) * sizeof(T));
+  }
+
+  uint64_t bytes() const { return end_ - base_; }
+
+ private:
+  uintptr_t base_;
+  uintptr_t end_;
+};
+
+// Nothing overflows here: all segments together have less than 2^61 elements (check_plan), so the whole workspace has
+// less than 2^57 bytes.
+uint64_t lay_out(const Plan& plan, void* base, Workspace& ws) {
+  const PlanFacts& facts = plan.facts;
+  int64_t groups = facts.group_count;
+  int64_t norm_leaves = facts.flags & SWD_PLAN_UPDATE_NORMS ? facts.chunk_count * kItemsPerChunk : 0;
+  int64_t values = 0, tickets = 0;
+  if (!plan.segments.empty()) {
+    const SegmentInfo& last = plan.segments.back();
+    values = last.first_value + tree_values(last.chunks);
+    tickets = last.first_ticket + tree_tickets(last.chunks);
+  }
+  Regions regions(base);
+  regions.take(ws.header, 1);
+  regions.take(ws.segments, facts.segment_count);
+  regions.take(ws.chunk_segment, facts.chunk_count);
+  regions.take(ws.group_decay, groups);
+  regions.take(ws.pointers, facts.flags & SWD_PLAN_LIST ? kBufferCount * facts.segment_count : 0);
+  regions.take(ws.scratch, facts.segment_count);
+  regions.take(ws.values, values);
+  regions.take(ws.tickets, tickets);
+  regions.take(ws.groups, groups);
+  regions.take(ws.lambda_eff, groups);
+  regions.take(ws.carried_groups, groups > kInlineGroups ? groups : 0);
+  regions.take(ws.norm_values, tree_values(norm_leaves));
+  regions.take(ws.norm_tickets, tree_tickets(norm_leaves));
+  return regions.bytes();
+}
+
+void add_segments(const swd_plan_args& args, Plan& plan) {
+  bool indexed = (args.flags & SWD_PLAN_INDEXED) != 0;
+  SegmentInfo next{};  // carries the running numbers from one segment to the next
+  int64_t elements = 0;
+  for (int64_t k = 0; k < args.segment_count; ++k) {
+    swd_segment from;
+    read_element(args.segments, args.segment_stride, k, from);
+    next.offset = from.offset;
+    next.count = from.count;
+    next.chunks = divide_up(from.count, kChunk);
+    next.group = from.group;
+    next.flags = from.flags;
+    next.decay = plan.group_decay[from.group];
+    plan.segments.push_back(next);
+    plan.index.push_back(indexed ? from.index : elements);
+    elements += from.count;
+    if (from.count > 0) plan.extent = std::max(plan.extent, from.offset + from.count);
+    next.first_chunk += next.chunks;
+    next.first_value += tree_values(next.chunks);
+    next.first_ticket += tree_tickets(next.chunks);
+  }
+  plan.facts.chunk_count = next.first_chunk;
+}
+
+// Segments with elements by index, then the empty ones in plan order.
+void sort_by_index(Plan& plan) {
+  for (uint32_t k = 0; k < plan.segments.size(); ++k) plan.by_index.push_back(k);
+  auto key = [&](uint32_t k) {
+    bool empty = plan.segments[k].count == 0;
+    return std::make_pair(empty, empty ? int64_t{k} : plan.index[k]);
+  };
+  std::sort(plan.by_index.begin(), plan.by_index.end(), [&](uint32_t a, uint32_t b) { return key(a) < key(b); });
+}
+
+// Of everything that decides what a workspace holds and what a step does with it. 0 is no plan's: a workspace of zero
+// bytes was never initialised.
+uint64_t fingerprint_of(const Plan& plan) {
+  uint64_t hash = 0x53574450u;
+  auto add = [&hash](auto value) {
+    hash = (hash ^ static_cast<uint64_t>(value)) * 0x9E3779B97F4A7C15u;
+    hash ^= hash >> 29;
+  };
+  add(plan.backend);
+  add(plan.facts.flags);
+  add(plan.grad_dtype);
+  add(plan.copy_dtype);
+  add(plan.group_decay.size());
+  for (swd_decay decay : plan.group_decay) add(decay);
+  add(plan.segments.size());
+  for (size_t k = 0; k < plan.segments.size(); ++k) {
+    add(plan.segments[k].offset);
+    add(plan.segments[k].count);
+    add(plan.segments[k].group);
+    add(plan.segments[k].flags);
+    add(plan.index[k]);
+  }
+  return hash ? hash : 1;
+}
+
+}  // namespace
+
+Plan::Plan() = default;
+Plan::~Plan() = default;
+
+void build_plan(const swd_plan_args& args, Plan& plan) {
+  plan.backend = args.backend;
+  plan.grad_dtype = args.grad_dtype;
+  plan.copy_dtype = args.copy_dtype;
+  plan.facts.flags = args.flags;
+  plan.facts.segment_count = args.segment_count;
+  plan.facts.group_count = args.group_count;
+  plan.facts.grad_bytes = dtype_bytes(args.grad_dtype);
+  plan.group_decay.assign(args.decay_modes, args.decay_modes + args.group_count);
+  for (swd_decay decay : plan.group_decay) {
+    if (decay == SWD_DECAY_SCHEDULED) plan.facts.has_scheduled = 1;
+  }
+  plan.segments.reserve(static_cast<size_t>(args.segment_count));
+  plan.index.reserve(static_cast<size_t>(args.segment_count));
+  plan.by_index.reserve(static_cast<size_t>(args.segment_count));
+  add_segments(args, plan);
+  sort_by_index(plan);
+  plan.facts.fingerprint = fingerprint_of(plan);
+  Workspace offsets;
+  plan.workspace_bytes = lay_out(plan, nullptr, offsets);
+  plan.state_bytes = sizeof(swd_state_header) + plan.segments.size() * sizeof(swd_segment_state);
+  if (args.backend == SWD_BACKEND_CPU) plan.pool = std::make_unique<cpu::Pool>(args.threads);
+}
+
+Workspace workspace_at(const Plan& plan, void* base) {
+  Workspace ws;
+  lay_out(plan, base, ws);
+  return ws;
+}
+
+}  // namespace swd

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pass 2 over chunks: loads, the formula of element.h, stores. Included by loops.inl, inside its unnamed namespace.
+
+// The arrays of one chunk, from its first element on.
+template <class Grad, class Copy>
+struct Arrays {
+  float* p;
+  const Grad* g;
+  float* m;
+  float* v;
+  float* v_max;
+  Copy* copy;
+};
+
+// Runs of the update norms, kItem / kLanes terms each.
+struct NormLanes {
+  float param[kLanes];
+  float lost[kLanes];
+};
+
+template <class Grad, class Copy, bool kAmsgrad>
+inline Arrays<Grad, Copy> arrays_of(const Pass& pass, int64_t segment, int64_t local) {
+  Arrays<Grad, Copy> out = {};
+  out.p = array_of<float>(pass, SWD_BUFFER_PARAM, segment, local);
+  out.g = array_of<const Grad>(pass, SWD_BUFFER_GRAD, segment, local);
+  out.m = array_of<float>(pass, SWD_BUFFER_EXP_AVG, segment, local);
+  out.v = array_of<float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment, local);
+  if constexpr (kAmsgrad) out.v_max = array_of<float>(pass, SWD_BUFFER_MAX_EXP_AVG_SQ, segment, local);
+  if constexpr (sizeof(Copy) == 2) out.copy = array_of<Copy>(pass, SWD_BUFFER_PARAM_COPY, segment, local);
+  return out;
+}
+
+template <class Grad, class Copy, bool kAmsgrad>
+inline void prefetch_block(const Arrays<Grad, Copy>& at, int64_t i) {
+  prefetch(at.p + i, kUpdateAhead);
+  prefetch(at.g + i, kUpdateAhead);
+  prefetch(at.m + i, kUpdateAhead);
+  prefetch(at.v + i, kUpdateAhead);
+  if constexpr (kAmsgrad) prefetch(at.v_max + i, kUpdateAhead);
+}
+
+// Elements [begin, begin + count) of a chunk, within one row of lanes. The arrays are disjoint, as swd.h demands;
+// compilers believe it best of parameters. Flattened, because a call left inside would keep the loop from being
+// vectorised.
+template <bool kAmsgrad, bool kNorms, class Grad, class Copy>
+__attribute__((noinline, flatten)) void update_block(float* __restrict p, const Grad* __restrict g, float* __restrict m,
+                                                     float* __restrict v, float* __restrict v_max,
+                                                     Copy* __restrict copy, float* __restrict param_run,
+                                                     float* __restrict lost_run, const Coefficients& coefficients,
+                                                     int64_t count) {
+  const Coefficients c = coefficients;
+  for (int64_t i = 0; i < count; ++i) {
+    Element e{p[i], m[i], v[i], 0.0f};
+    if constexpr (kAmsgrad) e.v_max = v_max[i];
+    float lost = update_element<kAmsgrad>(c, to_float(g[i]), e);
+    p[i] = e.p;
+    m[i] = e.m;
+    v[i] = e.v;
+    if constexpr (kAmsgrad) v_max[i] = e.v_max;
+    if constexpr (sizeof(Copy) == 2) copy[i] = round_to(e.p, Copy{});
+    if constexpr (kNorms) {
+      param_run[i] += run_square(e.p);
+      lost_run[i] += run_square(lost);
+    }
+  }
+}
+
+// Elements [begin, end) of a chunk: the whole chunk, or one item where norms are kept.
+template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
+inline void update_range(const Arrays<Grad, Copy>& at, const Coefficients& c, int64_t begin, int64_t end,
+                         NormLanes& norms) {
+  for (; begin < end; begin += kBlock) {
+    int64_t count = end - begin < kBlock ? end - begin : kBlock;
+    prefetch_block<Grad, Copy, kAmsgrad>(at, begin);
+    update_block<kAmsgrad, kNorms>(at.p + begin, at.g + begin, at.m + begin, at.v + begin,
+                                   kAmsgrad ? at.v_max + begin : nullptr, sizeof(Copy) == 2 ? at.copy + begin : nullptr,
+                                   norms.param + begin % kLanes, norms.lost + begin % kLanes, c, count);
+  }
+}
+
+// The leaves of the norm tree that belong to one chunk; items beyond its end hold 0.
+template <class Grad, class Copy, bool kAmsgrad>
+inline void update_with_norms(const Arrays<Grad, Copy>& at, const Coefficients& c, int count, Partial* leaves) {
+  for (int item = 0; item < kItemsPerChunk; ++item) {
+    NormLanes norms = {};
+    int begin = item * kItem, end = begin + kItem < count ? begin + kItem : count;
+    update_range<Grad, Copy, kAmsgrad, true>(at, c, begin, end, norms);
+    leaves[item] = begin < end ? Partial{fold_lanes(norms.param), fold_lanes(norms.lost)} : Partial{0.0, 0.0};
+  }
+}
+
+// Called only where the step applies. Commits the counter and the running sum with a segment's first chunk.
+template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
+void update_chunks(const Pass& pass, int64_t first, int64_t end) {
+  const Header& header = *pass.ws.header;
+  for (int64_t chunk = first; chunk < end; ++chunk) {
+    int64_t segment = pass.ws.chunk_segment[chunk];
+    const SegmentInfo& info = pass.ws.segments[segment];
+    const SegmentScratch& scratch = pass.ws.scratch[segment];
+    Partial* leaves = pass.ws.norm_values + chunk * kItemsPerChunk;
+    if (scratch.epoch != header.epoch) {
+      for (int item = 0; kNorms && item < kItemsPerChunk; ++item) leaves[item] = Partial{0.0, 0.0};
+      continue;
+    }
+    int64_t local = chunk - info.first_chunk;
+    if (local == 0) {
+      pass.segment_states[segment].step = scratch.step;
+      pass.segment_states[segment].exp_avg_sq_sum = next_sum(scratch, header.decision.s_squared);
+    }
+    Coefficients c = coefficients(header.decision, info, scratch, pass.ws.groups[info.group]);
+    Arrays<Grad, Copy> at = arrays_of<Grad, Copy, kAmsgrad>(pass, segment, local);
+    if constexpr (kNorms) {
+      update_with_norms<Grad, Copy, kAmsgrad>(at, c, count_of(info, local), leaves);
+    } else {
+      NormLanes unused;
+      update_range<Grad, Copy, kAmsgrad, false>(at, c, 0, count_of(info, local), unused);
+    }
+  }
+}
+
+template <class Grad, class Copy>
+void update(const Pass& pass, int64_t first, int64_t end) {
+  bool amsgrad = (pass.plan.flags & SWD_PLAN_AMSGRAD) != 0, norms = (pass.plan.flags & SWD_PLAN_UPDATE_NORMS) != 0;
+  if (amsgrad) {
+    if (norms) update_chunks<Grad, Copy, true, true>(pass, first, end);
+    if (!norms) update_chunks<Grad, Copy, true, false>(pass, first, end);
+  } else {
+    if (norms) update_chunks<Grad, Copy, false, true>(pass, first, end);
+    if (!norms) update_chunks<Grad, Copy, false, false>(pass, first, end);
+  }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sum of one chunk by one warp, in the order of sum_order.h. Called by the reduce kernels.
+//
+// A Source says what is summed. It has: kArray, whether it is one array `x` that can be loaded in vectors;
+// value(i), the fp32 value of element i; run_term(value), what the fp32 run adds; term(value), the exact fp64 term.
+#pragma once
+#include <cub/warp/warp_reduce.cuh>
+
+#include "../scalars.h"
+#include "fold.cuh"
+#include "tuning.h"
+#include "vector.cuh"
+
+namespace swd::cuda {
+
+template <class T>
+struct GradSquares {
+  static constexpr bool kArray = true;
+  const T* x;
+  __device__ float value(int i) const { return to_float(x[i]); }
+  __device__ static float run_term(float g) { return run_square(g); }
+  __device__ static double term(float g) { return static_cast<double>(g) * static_cast<double>(g); }
+};
+
+struct Moments {
+  static constexpr bool kArray = true;
+  const float* x;
+  __device__ float value(int i) const { return x[i]; }
+  __device__ static float run_term(float v) { return v; }
+  __device__ static double term(float v) { return static_cast<double>(v); }
+};
+
+// What max_exp_avg_sq will be after this step. Three arrays, element by element: a rare mode, bound by memory anyway.
+template <class T>
+struct MaxedMoments {
+  static constexpr bool kArray = false;
+  const T* grad;
+  const float* v;
+  const float* v_max;
+  Coefficients c;
+  __device__ float value(int i) const {
+    return larger(v_max[i], second_moment(c, scaled_gradient(c, to_float(grad[i]), 0.0f), v[i]));
+  }
+  __device__ static float run_term(float v) { return v; }
+  __device__ static double term(float v) { return static_cast<double>(v); }
+};
+
+// fp64 terms in the same lanes; counts non-finite elements.
+template <class Source>
+__device__ __forceinline__ Partial sum_carefully(const Source& source, int count) {
+  int thread = static_cast<int>(threadIdx.x % 32);
+  double lanes[8] = {};
+  int bad = 0;
+#pragma unroll 1
+  for (int row = 0; row < count; row += kLanes) {
+#pragma unroll
+    for (int slot = 0; slot < 8; ++slot) {
+      int i = row + 32 * slot + thread;
+      if (i < count) {
+        float value = source.value(i);
+        lanes[slot] += Source::term(value);
+        bad += is_finite(value) ? 0 : 1;
+      }
+    }
+  }
+  double sum = fold_lanes<3>(lanes);
+  using Count = cub::WarpReduce<int>;
+  __shared__ typename Count::TempStorage storage[kWarps];
+  bad = Count(storage[threadIdx.x / 32]).Sum(bad);
+  bad = __shfl_sync(kFullWarp, bad, 0);
+  return Partial{sum == sum ? sum : not_a_number(), static_cast<double>(bad)};
+}
+
+// Vectors on the aligned grid of x: position q = i + shift. Lanes come out rotated by shift, which the fold ignores.
+template <class Source, int kVector>
+__device__ __forceinline__ void add_vectors(const Source& source, int count, float (&lanes)[8]) {
+  constexpr int kPerRow = 8 / kVector;  // vectors of a thread in a row of 256
+  int thread = static_cast<int>(threadIdx.x % 32);
+  int shift = vector_shift<kVector>(source.x);
+  auto* grid = source.x - shift;
+  if (shift == 0 && count == kChunk) {
+#pragma unroll 4
+    for (int row = 0; row < kRun; ++row) {
+#pragma unroll
+      for (int part = 0; part < kPerRow; ++part) {
+        float values[kVector];
+        load_vector<Hint::kKeep, kVector>(grid + row * kLanes + (part * 32 + thread) * kVector, values);
+#pragma unroll
+        for (int i = 0; i < kVector; ++i) lanes[part * kVector + i] += Source::run_term(values[i]);
+      }
+    }
+    return;
+  }
+#pragma unroll 4
+  for (int row = 0; row < shift + count; row += kLanes) {
+#pragma unroll
+    for (int part = 0; part < kPerRow; ++part) {
+      int q = row + (part * 32 + thread) * kVector;
+      float values[kVector] = {};
+      if (q >= shift && q + kVector <= shift + count) {
+        load_vector<Hint::kKeep, kVector>(grid + q, values);
+      } else {
+#pragma unroll
+        for (int i = 0; i < kVector; ++i) {
+          if (q + i >= shift && q + i < shift + count) values[i] = to_float(grid[q + i]);
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) lanes[part * kVector + i] += Source::run_term(values[i]);
+    }
+  }
+}
+
+// Sum of `count` elements (1 .. kChunk); every thread gets it.
+template <class Source>
+__device__ __forceinline__ Partial sum_chunk(const Source& source, int count) {
+  int thread = static_cast<int>(threadIdx.x % 32);
+  float lanes[8] = {};
+  double wide[8];
+  double sum;
+  if constexpr (Source::kArray) {
+    constexpr int kVector = 16 / static_cast<int>(sizeof(*source.x));
+    add_vectors<Source, kVector>(source, count, lanes);
+#pragma unroll
+    for (int slot = 0; slot < 8; ++slot) wide[slot] = static_cast<double>(lanes[slot]);
+    sum = fold_lanes<kVector == 4 ? 1 : 0>(wide);
+  } else {
+#pragma unroll 1
+    for (int row = 0; row < count; row += kLanes) {
+#pragma unroll
+      for (int slot = 0; slot < 8; ++slot) {
+        int i = row + 32 * slot + thread;
+        if (i < count) lanes[slot] += Source::run_term(source.value(i));
+      }
+    }
+#pragma unroll
+    for (int slot = 0; slot < 8; ++slot) wide[slot] = static_cast<double>(lanes[slot]);
+    sum = fold_lanes<3>(wide);
+  }
+  bool careful = needs_care(sum);
+  if (sum == 0.0) {
+    bool any = false;
+#pragma unroll 1
+    for (int i = thread; i < count; i += 32) any = any || source.value(i) != 0.0f;
+    careful = __any_sync(kFullWarp, any) != 0;
+  }
+  return careful ? sum_carefully(source, count) : Partial{sum, 0.0};
+}
+
+}  // namespace swd::cuda

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only place that launches kernels and translates CUDA errors. Called by the files beside it.
+#pragma once
+#include <cuda_runtime.h>
+
+#include "../layout.h"
+#include "host/error.h"
+#include "tuning.h"
+
+namespace swd::cuda {
+
+enum Then : uint32_t { kNothing = 0, kPrepare = 1, kFold = 2, kFinalize = 4 };
+
+// What every kernel of a step gets, by value.
+struct Launch {
+  Pass pass;
+  swd_norm_record* record;  // of fold and finalize
+  uint32_t then;            // Then: what follows once all segments are reduced
+  uint32_t has_copy;
+  swd_group inline_groups[kInlineGroups];
+};
+
+// Turns the error of one call into a status and clears it, so that it does not surface in the caller's code.
+inline swd_status check_cuda(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return SWD_OK;
+  (void)cudaGetLastError();
+  bool no_device = error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver;
+  return set_error(no_device ? SWD_ERR_NO_DEVICE : SWD_ERR_CUDA, "%s failed: %s (%s)", what, cudaGetErrorName(error),
+                   cudaGetErrorString(error));
+}
+
+struct Device {
+  int multiprocessors;
+  int capability;  // 90 for compute capability 9.0
+};
+
+inline swd_status query_device(Device& out) {
+  int device = 0, major = 0, minor = 0;
+  swd_status status = check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  auto query = [&](int& value, cudaDeviceAttr attribute) {
+    if (status == SWD_OK) {
+      status = check_cuda(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+    }
+  };
+  query(out.multiprocessors, cudaDevAttrMultiProcessorCount);
+  query(major, cudaDevAttrComputeCapabilityMajor);
+  query(minor, cudaDevAttrComputeCapabilityMinor);
+  out.capability = 10 * major + minor;
+  return status;
+}
+
+// Blocks for `warps` warps of work: a persistent grid once the device is full.
+inline unsigned int grid_size(const Device& device, int64_t warps, int warps_per_block, int blocks_per_multiprocessor) {
+  int64_t blocks = divide_up(warps, warps_per_block);
+  int64_t most = static_cast<int64_t>(device.multiprocessors) * blocks_per_multiprocessor;
+  if (blocks > most) blocks = most;
+  return static_cast<unsigned int>(blocks < 1 ? 1 : blocks);
+}
+
+// `overlaps`: programmatic dependent launch; the kernel may start before its predecessor in the stream has ended.
+template <class... Parameters, class... Arguments>
+swd_status launch(const char* name, void (*kernel)(Parameters...), unsigned int blocks, int threads, void* stream,
+                  bool overlaps, const Arguments&... arguments) {
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(blocks);
+  config.blockDim = dim3(static_cast<unsigned int>(threads));
+  config.stream = static_cast<cudaStream_t>(stream);
+  config.attrs = &attribute;
+  config.numAttrs = overlaps ? 1 : 0;
+  return check_cuda(cudaLaunchKernelEx(&config, kernel, arguments...), name);
+}
+
+}  // namespace swd::cuda

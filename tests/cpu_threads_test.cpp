@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bits do not depend on who computes: thread counts, shared plans, forked processes, threads that do not
+// start.
+#include <dlfcn.h>
+#include <errno.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "cpu_model.h"
+
+namespace {
+std::atomic<int> threads_started{0};
+std::atomic<int> threads_allowed{1 << 30};  // further ones fail to start
+}  // namespace
+
+extern "C" {
+using CreateThread = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+int __interceptor_pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*) __attribute__((weak));
+
+// Stands in for the C library's function in this program and in the library under test.
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*entry)(void*),
+                   void* argument) noexcept {
+  static CreateThread real = __interceptor_pthread_create  // a sanitizer that is linked into the program
+                                 ? __interceptor_pthread_create
+                                 : reinterpret_cast<CreateThread>(dlsym(RTLD_NEXT, "pthread_create"));
+  if (threads_allowed.fetch_sub(1) <= 0) return EAGAIN;
+  threads_started.fetch_add(1);
+  return real(thread, attributes, entry, argument);
+}
+}
+
+namespace swd::test {
+namespace {
+
+std::vector<ModelCase> cases() {
+  ModelCase plain;
+  plain.counts = awkward_counts();
+  ModelCase half = plain;
+  half.grad = SWD_DTYPE_BF16;
+  half.copy = SWD_DTYPE_F16;
+  half.plan_flags = SWD_PLAN_UPDATE_NORMS;
+  half.decay = {SWD_DECAY_SCHEDULED, SWD_DECAY_L2, SWD_DECAY_DECOUPLED};
+  ModelCase amsgrad = plain;
+  amsgrad.plan_flags = SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS;
+  ModelCase many = plain;  // segments: also what lies between the passes runs on several threads
+  many.counts.clear();
+  for (int64_t k = 0; k < 3000; ++k) many.counts.push_back(k % 97);
+  return {plain, half, amsgrad, many};
+}
+
+uint64_t trained_hash(const ModelCase& c, int32_t threads, const swd_plan* shared = nullptr) {
+  ModelCase with_threads = c;
+  with_threads.threads = threads;
+  Model model(with_threads, shared);
+  return model.train() ? model.hash() : 0;
+}
+
+TEST(CpuThreads, SameBitsForAnyThreadCount) {
+  for (const ModelCase& c : cases()) {
+    uint64_t alone = trained_hash(c, 1);
+    EXPECT_NE(alone, 0u);
+    for (int32_t threads : {2, 3, 5, 8, 16, 32, 0}) EXPECT_EQ(trained_hash(c, threads), alone) << threads;
+  }
+}
+
+TEST(CpuThreads, AStepIsAppliedAndNotTrivial) {
+  for (const ModelCase& c : cases()) {
+    Model model(c);
+    uint64_t before = model.hash();
+    EXPECT_TRUE(model.step(1.0));
+    EXPECT_EQ(model.stats().status, SWD_STEP_APPLIED);
+    EXPECT_LT(model.stats().clip_coef, 1.0);
+    EXPECT_GT(model.stats().vbar, 0.0);
+    EXPECT_NE(model.hash(), before);
+  }
+}
+
+TEST(CpuThreads, ASmallStepStartsNoThread) {
+  ModelCase c;
+  c.counts = {1000, 500};
+  c.threads = 8;
+  int before = threads_started;
+  Model model(c);
+  EXPECT_TRUE(model.train());
+  EXPECT_EQ(threads_started, before);
+}
+
+TEST(CpuThreads, APlanServesSeveralThreads) {
+  ModelCase c = cases()[0];
+  c.threads = 3;
+  Model::Args args = Model::args_of(c);
+  swd_plan* plan = nullptr;
+  ASSERT_EQ(swd_plan_create(args.get(), &plan), SWD_OK);
+  constexpr uint64_t kCallers = 4;
+  uint64_t wanted[kCallers], seen[kCallers];
+  std::vector<std::thread> callers;
+  for (uint64_t i = 0; i < kCallers; ++i) {
+    ModelCase own = c;
+    own.seed = i + 1;
+    wanted[i] = trained_hash(own, 1);
+    callers.emplace_back([own, plan, &seen, i] {
+      for (int round = 0; round < 3; ++round) seen[i] = trained_hash(own, 1, plan);
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  for (uint64_t i = 0; i < kCallers; ++i) EXPECT_EQ(seen[i], wanted[i]);
+  EXPECT_EQ(swd_plan_destroy(plan), SWD_OK);
+}
+
+TEST(CpuThreads, ManyShortRunsInARow) {  // workers join late, find nothing left, sleep and wake
+  ModelCase c;
+  c.counts = {17 * 16 * 4096};
+  Model alone(c);
+  c.threads = 4;
+  Model together(c);
+  for (int i = 0; i < 20; ++i) {
+    if (i % 5 == 0) usleep(3000);
+    ASSERT_TRUE(alone.step(1.0) && together.step(1.0));
+  }
+  EXPECT_EQ(alone.hash(), together.hash());
+}
+
+// Runs f in a forked child and returns whether it said true there. A child that hangs is ended by its alarm.
+template <class F>
+bool in_child(const F& f) {
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    _exit(f() ? 0 : 1);
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return status == 0;
+}
+
+TEST(CpuThreads, ForkBeforeFirstUse) {
+  ModelCase c = cases()[0];
+  uint64_t wanted = trained_hash(c, 1);
+  c.threads = 3;
+  auto model = std::make_unique<Model>(c);
+  auto train = [&] {
+    bool same = model->train() && model->hash() == wanted;
+    model.reset();
+    return same;
+  };
+  EXPECT_TRUE(in_child(train));
+  EXPECT_TRUE(train());
+}
+
+TEST(CpuThreads, ForkAfterFirstUse) {
+  ModelCase c = cases()[0];
+  auto reference = std::make_unique<Model>(c);
+  EXPECT_TRUE(reference->train() && reference->train());
+  uint64_t wanted = reference->hash();
+  c.threads = 3;
+  auto model = std::make_unique<Model>(c);
+  EXPECT_TRUE(model->train());
+  auto train = [&] {  // the workers live in the parent only; also freeing the plan must not wait for them
+    bool same = model->train() && model->hash() == wanted;
+    model.reset();
+    return same;
+  };
+  EXPECT_TRUE(in_child(train));
+  EXPECT_TRUE(in_child([&] { return in_child(train); }));
+  EXPECT_TRUE(train());
+}
+
+TEST(CpuThreads, ThreadsThatDoNotStartAreDoneWithout) {
+  ModelCase c = cases()[0];
+  uint64_t wanted = trained_hash(c, 1);
+  for (int allowed : {0, 1, 2}) {
+    int before = threads_started;
+    threads_allowed = allowed;
+    EXPECT_EQ(trained_hash(c, 8), wanted) << allowed;
+    EXPECT_LT(threads_allowed, 0);  // it did try
+    threads_allowed = 1 << 30;
+    EXPECT_EQ(threads_started - before, allowed);
+  }
+}
+
+}  // namespace
+}  // namespace swd::test
