@@ -66,8 +66,6 @@ void add(swd_norm_record& to, const swd_norm_record& from) {
   to.invalid += from.invalid;
 }
 
-double larger_decay(double largest, double d) { return d <= largest || largest != largest ? largest : d; }
-
 }  // namespace
 
 Partial fold_tree(Partial* values, int64_t leaves) {
