@@ -102,9 +102,8 @@ DeviceBuffer::DeviceBuffer(swd_backend backend, uint64_t bytes, uint64_t shift_b
 #endif
   }
   data_ = allocation_ + kGuardBytes + shift_bytes;
-  // The zone in front begins at an even distance from data(), so one pattern runs through all of it.
   std::vector<uint8_t> pattern = poisoned(2 * kGuardBytes + bytes, 0);
-  copy(backend_, data_ - kGuardBytes, pattern.data(), kGuardBytes + bytes + kGuardBytes - shift_bytes % kGuardBytes);
+  copy(backend_, data_ - kGuardBytes, pattern.data(), pattern.size());
 }
 
 DeviceBuffer::~DeviceBuffer() {
@@ -140,11 +139,10 @@ std::vector<uint8_t> DeviceBuffer::read_all() const {
 }
 
 bool DeviceBuffer::canaries_intact() const {
-  constexpr uint64_t kBehind = kGuardBytes / 2;
-  std::vector<uint8_t> front(kGuardBytes), behind(kBehind);
+  std::vector<uint8_t> front(kGuardBytes), behind(kGuardBytes);
   copy(backend_, front.data(), data_ - kGuardBytes, kGuardBytes);
-  copy(backend_, behind.data(), data_ + bytes_, kBehind);
-  return front == poisoned(kGuardBytes, 0) && behind == poisoned(kBehind, bytes_);
+  copy(backend_, behind.data(), data_ + bytes_, kGuardBytes);
+  return front == poisoned(kGuardBytes, 0) && behind == poisoned(kGuardBytes, bytes_);
 }
 
 }  // namespace swd::test
