@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what building and testing need and the machine lacks, with apt-get where that is allowed; else says what is
-# missing and fails. Called by the other scripts. Quick when nothing is missing.
+# missing and fails. `install_deps.sh demo` also installs what the demo needs. Quick when nothing is missing.
 set -euo pipefail
 
 missing=()
@@ -12,6 +12,12 @@ need_command cmake cmake
 need_command make make
 need_command nm binutils
 need_file '/usr/include/gtest/gtest.h' libgtest-dev
+if [ "${1:-}" = demo ]; then
+  need_file '/usr/include/eigen3/Eigen/Dense' libeigen3-dev
+  need_file '/usr/include/CLI/CLI.hpp' libcli11-dev
+  need_file '/usr/lib/python3/dist-packages/matplotlib' python3-matplotlib
+  need_file '/usr/lib/python3/dist-packages/tqdm' python3-tqdm
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 run=()
