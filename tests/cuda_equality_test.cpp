@@ -9,7 +9,7 @@ namespace {
 
 struct Case {
   const char* name;
-  Setup setup;
+  RunSetup setup;
   int scale = 0;                // power of two of the gradients
   double max_grad_norm = 0.5;
   bool pieces = false;

@@ -13,7 +13,7 @@ namespace {
 
 struct Golden {
   std::map<std::string, std::string> head;
-  Setup setup;
+  RunSetup setup;
   std::vector<double> lr_factor;
   std::vector<std::vector<std::string>> grad_exp;
   std::vector<std::string> snapshots;  // the lines of all snapshots

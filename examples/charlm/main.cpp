@@ -19,8 +19,8 @@ struct Options {
   int steps = 12000, trial_steps = 1500, hidden = 96, batch = 128;
   uint64_t seed = 1;
   double lr = 3e-3, max_grad_norm = 1.0;
-  std::vector<double> adamw_strengths{0.001, 0.01, 0.1};  // AdamS gets these times a typical sqrt(vbar)
-  std::vector<double> l2_strengths{1e-6, 1e-5, 1e-4};
+  std::vector<double> adamw_strengths{0.01, 0.1, 1.0};  // AdamS gets these times a typical sqrt(vbar)
+  std::vector<double> l2_strengths{1e-5, 1e-4, 1e-3};
   bool check_gradients = false;
 };
 

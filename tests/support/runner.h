@@ -12,7 +12,7 @@
 
 namespace swd::test {
 
-struct Setup {
+struct RunSetup {
   swd_backend backend = SWD_BACKEND_CPU;
   swd_dtype grad = SWD_DTYPE_F32, copy = SWD_DTYPE_NONE;
   uint32_t flags = 0;
@@ -26,7 +26,7 @@ struct Setup {
 
 class Runner {
  public:
-  explicit Runner(const Setup& s) : s_(s) {
+  explicit Runner(const RunSetup& s) : s_(s) {
     std::vector<swd_segment> segments;
     bool list = (s.flags & SWD_PLAN_LIST) != 0;
     for (size_t k = 0; k < s.counts.size(); ++k) {
@@ -88,7 +88,7 @@ class Runner {
     args_.group_count = static_cast<uint32_t>(s_.groups.size());
     return args_;
   }
-  Setup& setup() { return s_; }
+  RunSetup& setup() { return s_; }
   swd_plan* plan() { return plan_; }
 
   void set(int buffer, size_t k, const std::vector<float>& x) {
@@ -115,8 +115,13 @@ class Runner {
     synchronize(s_.backend);
     return out;
   }
+  std::vector<uint8_t> image() {
+    synchronize(s_.backend);
+    return state_->read_all();
+  }
+  void set_image(const std::vector<uint8_t>& image) { state_->write(0, image.data(), image.size()); }
   swd_segment_state segment_state(size_t k) {
-    std::vector<uint8_t> image = state_->read_all();
+    std::vector<uint8_t> image = this->image();
     swd_segment_state out{};
     memcpy(&out, image.data() + sizeof(swd_state_header) + k * sizeof out, sizeof out);
     return out;
@@ -159,7 +164,7 @@ class Runner {
     ok(swd_set_pointers(plan_, workspace_->data(), buffer, 0, static_cast<int64_t>(pointers.size()), pointers.data(), stream()));
   }
 
-  Setup s_;
+  RunSetup s_;
   swd_plan* plan_ = nullptr;
   int64_t extent_ = 0;
   std::vector<int64_t> offsets_;
