@@ -39,7 +39,7 @@
  *   Struct growth The first member of a struct that you pass is its size, as your compiler saw it. An older,
  *                 shorter struct reads as zeros past its end; a longer one must hold zeros there, or the call
  *                 fails with SWD_ERR_STRUCT_SIZE. Zero means "default" in every member. Arrays of structs come
- *                 with their element stride, under the same rule.
+ *                 with their element stride, under the same rule. Sizes and strides above 4096 are refused.
  */
 #ifndef SWD_SWD_H
 #define SWD_SWD_H
