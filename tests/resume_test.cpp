@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// State through a blob and back: a resumed run is the uninterrupted one, a damaged blob is refused whole.
+#include "support/small_model.h"
+
+namespace swd::test {
+namespace {
+
+TEST(Resume, ResumeThroughABlobIsRunThrough) {
+  RunSetup s = small();
+  Runner whole(s), first(s), second(s);
+  start(whole);
+  start(first);
+  for (int t = 1; t <= 4; ++t) {
+    fill(whole, t);
+    whole.step();
+  }
+  for (int t = 1; t <= 2; ++t) {
+    fill(first, t);
+    first.step();
+  }
+  uint64_t bytes = 0, image_bytes = first.buffers.state_bytes;
+  ASSERT_EQ(swd_state_blob_size(first.plan(), &bytes), SWD_OK);
+  std::vector<uint8_t> blob(bytes), image = first.image();
+  ASSERT_EQ(swd_state_export(first.plan(), image.data(), image_bytes, blob.data(), bytes), SWD_OK) << swd_error_detail();
+  const void* blobs[] = {blob.data()};
+  std::vector<uint8_t> again(image_bytes, 0xEE);
+  ASSERT_EQ(swd_state_import(second.plan(), blobs, &bytes, 1, again.data(), image_bytes), SWD_OK) << swd_error_detail();
+  EXPECT_EQ(again, image);
+  second.set_image(again);
+  for (int buffer : {SWD_BUFFER_PARAM, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ}) {
+    for (size_t k = 0; k < s.counts.size(); ++k) second.set(buffer, k, first.get(buffer, k));
+  }
+  for (int t = 3; t <= 4; ++t) {
+    fill(second, t);
+    second.step();
+  }
+  EXPECT_EQ(params(second), params(whole));
+}
+
+TEST(Resume, BlobsAreRefusedWholeOrNotAtAll) {
+  Runner r(small());
+  start(r);
+  fill(r, 1);
+  r.step();
+  uint64_t bytes = 0, image_bytes = r.buffers.state_bytes;
+  ASSERT_EQ(swd_state_blob_size(r.plan(), &bytes), SWD_OK);
+  std::vector<uint8_t> blob(bytes), image = r.image(), target(image_bytes, 0x5A), untouched = target;
+  ASSERT_EQ(swd_state_export(r.plan(), image.data(), image_bytes, blob.data(), bytes), SWD_OK);
+  for (uint64_t i = 0; i < bytes; ++i) {
+    std::vector<uint8_t> damaged = blob;
+    damaged[i] ^= 0x40;
+    const void* blobs[] = {damaged.data()};
+    EXPECT_GE(swd_state_import(r.plan(), blobs, &bytes, 1, target.data(), image_bytes), SWD_ERR_BLOB_MAGIC) << i;
+    const void* cut[] = {blob.data()};
+    EXPECT_GE(swd_state_import(r.plan(), cut, &i, 1, target.data(), image_bytes), SWD_ERR_BLOB_MAGIC) << i;
+  }
+  EXPECT_EQ(target, untouched);
+}
+
+}  // namespace
+}  // namespace swd::test
