@@ -12,11 +12,10 @@ install(EXPORT swd-targets NAMESPACE swd:: DESTINATION ${swd_cmake_dir})
 
 # What a program that links the static library needs besides it. The shared library has all of this inside or names it
 # itself.
-set(swd_cxx_runtime stdc++)
-if("c++" IN_LIST CMAKE_CXX_IMPLICIT_LINK_LIBRARIES)
-  set(swd_cxx_runtime c++)
+set(swd_private_libs "-pthread")
+if(swd_cxx_runtime)
+  set(swd_private_libs "-l${swd_cxx_runtime} -lm -pthread")
 endif()
-set(swd_private_libs "-l${swd_cxx_runtime} -lm -pthread")
 set(swd_static_cuda OFF)
 if(SWD_WITH_CUDA)
   set(cudart cudart)
