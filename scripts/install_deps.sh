@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what building and testing need and the machine lacks, with apt-get where that is allowed; else says what is
-# missing and fails. `install_deps.sh demo` also installs what the demo needs. Quick when nothing is missing.
+# missing and fails. Quick when nothing is missing.
+#   install_deps.sh              building and testing
+#   install_deps.sh demo         also the demo
+#   install_deps.sh lint         also the checks of scripts/lint.sh
 set -euo pipefail
 
 missing=()
@@ -11,12 +14,19 @@ need_command g++ g++
 need_command cmake cmake
 need_command make make
 need_command nm binutils
+need_command pkg-config pkg-config
 need_file '/usr/include/gtest/gtest.h' libgtest-dev
 if [ "${1:-}" = demo ]; then
   need_file '/usr/include/eigen3/Eigen/Dense' libeigen3-dev
   need_file '/usr/include/CLI/CLI.hpp' libcli11-dev
   need_file '/usr/lib/python3/dist-packages/matplotlib' python3-matplotlib
   need_file '/usr/lib/python3/dist-packages/tqdm' python3-tqdm
+fi
+if [ "${1:-}" = lint ]; then
+  need_command clang-format clang-format
+  need_command clang-tidy clang-tidy
+  need_command doxygen doxygen
+  need_command shellcheck shellcheck
 fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -6,9 +6,9 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 
 #include "optimizer.h"
+#include "text.h"
 
 namespace charlm {
 namespace {
@@ -23,33 +23,6 @@ struct Options {
   std::vector<double> l2_strengths{1e-5, 1e-4, 1e-3};
   bool check_gradients = false;
 };
-
-struct Text {
-  std::vector<uint8_t> train, validation;  // bytes as numbers of the alphabet
-  int alphabet = 0;
-};
-
-Text read_text(const std::vector<std::string>& files) {
-  std::string all;
-  for (const std::string& name : files) {
-    std::ifstream in(name, std::ios::binary);
-    if (!in) throw std::runtime_error("cannot read " + name);
-    all.append(std::istreambuf_iterator<char>(in), {});
-  }
-  if (all.size() < 20000) throw std::runtime_error("the text has fewer than 20,000 bytes: give more files");
-  Text text;
-  int number[256];
-  std::fill(number, number + 256, -1);
-  for (char c : all) {
-    int& n = number[static_cast<uint8_t>(c)];
-    if (n < 0) n = text.alphabet++;
-  }
-  // Every tenth block of 2,000 bytes is held out.
-  for (size_t i = 0; i < all.size(); ++i) {
-    (i / 2000 % 10 == 9 ? text.validation : text.train).push_back(static_cast<uint8_t>(number[static_cast<uint8_t>(all[i])]));
-  }
-  return text;
-}
 
 struct Run {
   std::string name;

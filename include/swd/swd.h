@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file
  * libswd: one complete optimizer step of Adam with Scheduled Weight Decay (SWD, "AdamS") in two passes
  * over memory, on NVIDIA GPUs and on CPUs, with the same bits on both. This header is the C ABI and its
  * manual; it is the only header a user includes.
@@ -47,10 +47,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** The version of this header; swd_version() is that of the library in use. While MAJOR is 0 a new MINOR may break the
+ * ABI, and the SONAME changes with it. Everything here is since 0.1. */
 #define SWD_VERSION_MAJOR 0
-#define SWD_VERSION_MINOR 1
-#define SWD_VERSION_PATCH 0
+#define SWD_VERSION_MINOR 1 /**< see SWD_VERSION_MAJOR */
+#define SWD_VERSION_PATCH 0 /**< see SWD_VERSION_MAJOR */
 
+/** Marks what the shared library exports. */
 #if defined(__GNUC__)
 #define SWD_API __attribute__((visibility("default")))
 #else
@@ -61,43 +64,54 @@
 extern "C" {
 #endif
 
-/* ---- Status of a call ------------------------------------------------------------------------------
- * Values never change meaning and are never reused. 1..29: the caller's mistake. 30..39: valid, but not
- * offered here. 40..49: the environment failed. 50..59: a state blob was refused. */
+/* ---- Status of a call --------------------------------------------------------------------------- */
+
+/** What a call returns. Values never change meaning and are never reused. 1..29: the caller's mistake. 30..39: valid,
+ * but not offered here. 40..49: the environment failed. 50..59: a state blob was refused. */
 typedef int32_t swd_status;
 enum {
-  SWD_OK = 0,
-  SWD_ERR_NULL = 1,          /* a pointer that is needed is NULL */
-  SWD_ERR_STRUCT_SIZE = 2,   /* struct_size or a stride is too small, or a longer struct has a non-zero tail */
-  SWD_ERR_FLAGS = 3,         /* an unknown flag bit, or flags that exclude each other */
-  SWD_ERR_ENUM = 4,          /* an unknown backend, dtype, decay mode, buffer or phase */
-  SWD_ERR_VALUE = 5,         /* a number out of its range, NaN or infinite */
-  SWD_ERR_SIZE = 6,          /* a byte or element count too small, too large or negative */
-  SWD_ERR_LAYOUT = 7,        /* segments overlap or are out of order */
-  SWD_ERR_ALIGNMENT = 8,     /* a pointer is not aligned as required */
-  SWD_ERR_OVERLAP = 9,       /* two buffers share memory */
-  SWD_ERR_UNEXPECTED = 10,   /* an argument is set that this plan has no use for */
-  SWD_ERR_WORKSPACE = 11,    /* the workspace was not initialised for this plan (CPU backend only) */
-  SWD_ERR_UNSUPPORTED = 30,  /* a dtype combination that this version does not offer */
-  SWD_ERR_NO_CUDA = 31,      /* this library was built without CUDA */
-  SWD_ERR_NO_DEVICE = 32,    /* built with CUDA, but no usable device is there */
-  SWD_ERR_MEMORY = 40,       /* host memory ran out */
-  SWD_ERR_CUDA = 41,         /* a CUDA call failed. The detail names it. The step did not happen: call again. */
-  SWD_ERR_BLOB_MAGIC = 50,   /* not a libswd state blob */
-  SWD_ERR_BLOB_VERSION = 51, /* a format version that this library does not read */
-  SWD_ERR_BLOB_SIZE = 52,    /* truncated, or longer than its header says */
-  SWD_ERR_BLOB_CHECKSUM = 53,
-  SWD_ERR_BLOB_VALUE = 54,   /* the checksum is right, a value inside is not */
-  SWD_ERR_BLOB_PLAN = 55     /* the blobs do not cover this plan's segments exactly once, or disagree on a step */
+  SWD_OK = 0,                 /**< done, or on its way in the stream */
+  SWD_ERR_NULL = 1,           /**< a pointer that is needed is NULL */
+  SWD_ERR_STRUCT_SIZE = 2,    /**< struct_size or a stride is too small, or a longer struct has a non-zero tail */
+  SWD_ERR_FLAGS = 3,          /**< an unknown flag bit, or flags that exclude each other */
+  SWD_ERR_ENUM = 4,           /**< an unknown backend, dtype, decay mode, buffer or phase */
+  SWD_ERR_VALUE = 5,          /**< a number out of its range, NaN or infinite */
+  SWD_ERR_SIZE = 6,           /**< a byte or element count too small, too large or negative */
+  SWD_ERR_LAYOUT = 7,         /**< segments overlap or are out of order */
+  SWD_ERR_ALIGNMENT = 8,      /**< a pointer is not aligned as required */
+  SWD_ERR_OVERLAP = 9,        /**< two buffers share memory */
+  SWD_ERR_UNEXPECTED = 10,    /**< an argument is set that this plan has no use for */
+  SWD_ERR_WORKSPACE = 11,     /**< the workspace was not initialised for this plan (CPU backend only) */
+  SWD_ERR_UNSUPPORTED = 30,   /**< a dtype combination that this version does not offer */
+  SWD_ERR_NO_CUDA = 31,       /**< this library was built without CUDA */
+  SWD_ERR_NO_DEVICE = 32,     /**< built with CUDA, but no usable device is there */
+  SWD_ERR_MEMORY = 40,        /**< host memory ran out */
+  SWD_ERR_CUDA = 41,          /**< a CUDA call failed. The detail names it. The step did not happen: call again. */
+  SWD_ERR_BLOB_MAGIC = 50,    /**< not a libswd state blob */
+  SWD_ERR_BLOB_VERSION = 51,  /**< a format version that this library does not read */
+  SWD_ERR_BLOB_SIZE = 52,     /**< truncated, or longer than its header says */
+  SWD_ERR_BLOB_CHECKSUM = 53, /**< damaged: the checksum does not fit */
+  SWD_ERR_BLOB_VALUE = 54,    /**< the checksum is right, a value inside is not */
+  SWD_ERR_BLOB_PLAN = 55      /**< the blobs do not cover this plan's segments exactly once, or disagree on a step */
 };
 
+/** Where a plan computes, and so where its memory lies. */
 typedef int32_t swd_backend;
-enum { SWD_BACKEND_CPU = 1, SWD_BACKEND_CUDA = 2 };
+enum {
+  SWD_BACKEND_CPU = 1, /**< host memory, on threads of its own */
+  SWD_BACKEND_CUDA = 2 /**< memory of the current CUDA device */
+};
 
+/** Types of elements: IEEE binary32, bfloat16 (the upper half of binary32), IEEE binary16. */
 typedef int32_t swd_dtype;
-enum { SWD_DTYPE_NONE = 0, SWD_DTYPE_F32 = 1, SWD_DTYPE_BF16 = 2, SWD_DTYPE_F16 = 3 };
+enum {
+  SWD_DTYPE_NONE = 0, /**< no such buffer */
+  SWD_DTYPE_F32 = 1,  /**< 4 bytes */
+  SWD_DTYPE_BF16 = 2, /**< 2 bytes */
+  SWD_DTYPE_F16 = 3   /**< 2 bytes */
+};
 
-/* How weight_decay acts, per group. With d the decay factor of a step, param loses d * param:
+/** How weight_decay acts, per group. With d the decay factor of a step, param loses d * param:
  *   SCHEDULED   SWD: d = lr * weight_decay / sqrt(vbar)
  *   DECOUPLED   AdamW: d = lr * weight_decay
  *   L2          Adam: the gradient gains weight_decay * param, after unscaling and clipping
@@ -105,7 +119,7 @@ enum { SWD_DTYPE_NONE = 0, SWD_DTYPE_F32 = 1, SWD_DTYPE_BF16 = 2, SWD_DTYPE_F16 
 typedef int32_t swd_decay;
 enum { SWD_DECAY_SCHEDULED = 0, SWD_DECAY_DECOUPLED = 1, SWD_DECAY_L2 = 2, SWD_DECAY_NONE = 3 };
 
-/* The buffers of a plan, for swd_set_pointers. */
+/** The buffers of a plan, for swd_set_pointers. */
 typedef int32_t swd_buffer;
 enum {
   SWD_BUFFER_PARAM = 0,
@@ -116,191 +130,216 @@ enum {
   SWD_BUFFER_PARAM_COPY = 5
 };
 
-/* The two rounds of reduce, fold and finalize. MAX exists only for plans with amsgrad and a scheduled group. */
+/** The two rounds of reduce, fold and finalize. MAX exists only for plans with amsgrad and a scheduled group. */
 typedef int32_t swd_phase;
 enum { SWD_PHASE_GRAD = 0, SWD_PHASE_MAX = 1 };
 
-/* What became of a step, as the device decided: swd_stats.status. Everything but APPLIED left every parameter,
+/** What became of a step, as the device decided: swd_stats.status. Everything but APPLIED left every parameter,
  * moment, counter and running sum as it was, to the bit. */
 typedef int32_t swd_step_status;
 enum {
-  SWD_STEP_NONE = 0,                /* no step has run in this workspace */
+  SWD_STEP_NONE = 0, /**< no step has run in this workspace */
   SWD_STEP_APPLIED = 1,
-  SWD_STEP_SKIPPED_NONFINITE = 2,   /* a gradient is NaN or infinite, or found_inf was set */
-  SWD_STEP_SKIPPED_OVERFLOW = 3,    /* the scaled gradients could make exp_avg_sq infinite: |s|^2 * sum g^2 > 2^126 */
-  SWD_STEP_SKIPPED_UNDERFLOW = 4,   /* clip_coef / loss_scale is below FLT_MIN */
-  SWD_STEP_SKIPPED_INVALID = 5,     /* a hyper-parameter or pointer read from device memory is out of range */
-  SWD_STEP_SKIPPED_SUM_UNKNOWN = 6, /* scheduled decay needs a running sum that is unknown: swd_state_rebuild */
-  SWD_STEP_NOT_ARMED = 7            /* swd_update without a swd_finalize before it; not counted as skipped */
+  SWD_STEP_SKIPPED_NONFINITE = 2,   /**< a gradient is NaN or infinite, or found_inf was set */
+  SWD_STEP_SKIPPED_OVERFLOW = 3,    /**< the scaled gradients could make exp_avg_sq infinite: |s|^2 * sum g^2 > 2^126 */
+  SWD_STEP_SKIPPED_UNDERFLOW = 4,   /**< clip_coef / loss_scale is below FLT_MIN */
+  SWD_STEP_SKIPPED_INVALID = 5,     /**< a hyper-parameter or pointer read from device memory is out of range */
+  SWD_STEP_SKIPPED_SUM_UNKNOWN = 6, /**< scheduled decay needs a running sum that is unknown: swd_state_rebuild */
+  SWD_STEP_NOT_ARMED = 7            /**< swd_update without a swd_finalize before it; not counted as skipped */
 };
 
-/* Bits of swd_stats.flags. */
+/** Bits of swd_stats.flags. */
 enum {
-  SWD_STATS_CLIPPED = 1u << 0,      /* clip_coef < 1 */
-  SWD_STATS_LARGE_DECAY = 1u << 1,  /* some decay factor d exceeds 0.1: weight_decay is probably in AdamW's units */
-  SWD_STATS_DECAY_CAPPED = 1u << 2, /* some d was cut to max_decay */
-  SWD_STATS_NONFINITE = 1u << 3,    /* non-finite gradients were seen (and applied, under PROPAGATE) */
-  SWD_STATS_NO_NORM = 1u << 4       /* SWD_STEP_SKIP_NORM: grad_norm, vbar and bad are not measured */
+  SWD_STATS_CLIPPED = 1u << 0,      /**< clip_coef < 1 */
+  SWD_STATS_LARGE_DECAY = 1u << 1,  /**< some decay factor d exceeds 0.1: weight_decay is probably in AdamW's units */
+  SWD_STATS_DECAY_CAPPED = 1u << 2, /**< some d was cut to max_decay */
+  SWD_STATS_NONFINITE = 1u << 3,    /**< non-finite gradients were seen (and applied, under PROPAGATE) */
+  SWD_STATS_NO_NORM = 1u << 4       /**< SWD_STEP_SKIP_NORM: grad_norm, vbar and bad are not measured */
 };
 
 /* ---- Plan --------------------------------------------------------------------------------------- */
 
-enum {                                /* swd_segment.flags */
-  SWD_SEGMENT_NO_NORM = 1u << 0,      /* not part of the gradient norm (it is still clipped) */
-  SWD_SEGMENT_NO_VBAR = 1u << 1,      /* not part of the mean second moment */
-  SWD_SEGMENT_NO_DECAY = 1u << 2      /* no weight decay, whatever its group says */
+/** Bits of swd_segment.flags. */
+enum {
+  SWD_SEGMENT_NO_NORM = 1u << 0, /**< not part of the gradient norm (it is still clipped) */
+  SWD_SEGMENT_NO_VBAR = 1u << 1, /**< not part of the mean second moment */
+  SWD_SEGMENT_NO_DECAY = 1u << 2 /**< no weight decay, whatever its group says */
 };
 
-/* A contiguous run of elements with one step counter and one running sum: a tensor, or a shard of one. */
+/** A contiguous run of elements with one step counter and one running sum: a tensor, or a shard of one. */
 typedef struct swd_segment {
-  int64_t offset; /* first element, from the flat bases; ascending, gaps allowed and never touched. Tensor list: 0 */
-  int64_t count;  /* elements; 0 is allowed: such a segment never has a gradient */
-  int64_t index;  /* with SWD_PLAN_INDEXED: the index of its first element in the unsharded model, unique in the
+  int64_t offset; /**< first element, from the flat bases; ascending, gaps allowed and never touched. Tensor list: 0 */
+  int64_t count;  /**< elements; 0 is allowed: such a segment never has a gradient */
+  int64_t index;  /**< with SWD_PLAN_INDEXED: the index of its first element in the unsharded model, unique in the
                      model. Else 0, and segments are numbered by the running sum of counts. */
-  uint32_t group; /* below group_count */
-  uint32_t flags; /* SWD_SEGMENT_* */
+  uint32_t group; /**< below group_count */
+  uint32_t flags; /**< SWD_SEGMENT_* */
 } swd_segment;
 
-enum {                                 /* swd_plan_args.flags */
-  SWD_PLAN_LIST = 1u << 0,             /* one pointer per segment (swd_set_pointers) instead of flat bases */
-  SWD_PLAN_AMSGRAD = 1u << 1,          /* keep the maximum of exp_avg_sq in max_exp_avg_sq and divide by it */
-  SWD_PLAN_MAXIMIZE = 1u << 2,         /* ascend: the gradient counts with the opposite sign */
-  SWD_PLAN_UPDATE_NORMS = 1u << 3,     /* also reduce param_norm and update_norm, inside the second pass */
-  SWD_PLAN_INDEXED = 1u << 4           /* swd_segment.index is given */
+/** Bits of swd_plan_args.flags. */
+enum {
+  SWD_PLAN_LIST = 1u << 0,         /**< one pointer per segment (swd_set_pointers) instead of flat bases */
+  SWD_PLAN_AMSGRAD = 1u << 1,      /**< keep the maximum of exp_avg_sq in max_exp_avg_sq and divide by it */
+  SWD_PLAN_MAXIMIZE = 1u << 2,     /**< ascend: the gradient counts with the opposite sign */
+  SWD_PLAN_UPDATE_NORMS = 1u << 3, /**< also reduce param_norm and update_norm, inside the second pass */
+  SWD_PLAN_INDEXED = 1u << 4       /**< swd_segment.index is given */
 };
 
+/** The description of a plan. Everything behind its pointers is copied by swd_plan_create. */
 typedef struct swd_plan_args {
-  uint32_t struct_size;
-  uint32_t flags;                /* SWD_PLAN_* */
-  swd_backend backend;
-  swd_dtype param_dtype;         /* F32; also the dtype of exp_avg, exp_avg_sq, max_exp_avg_sq */
-  swd_dtype grad_dtype;          /* F32, BF16 or F16 */
-  swd_dtype copy_dtype;          /* NONE, BF16 or F16: param_copy, written by the same pass, rounded to nearest even */
-  const swd_segment* segments;   /* segment_count elements; may be NULL if that is 0. Copied. */
-  int64_t segment_count;         /* 0 .. 2^31 - 1 */
-  const swd_decay* decay_modes;  /* group_count elements. Copied. */
-  uint32_t segment_stride;       /* bytes from one segment to the next; 0: sizeof(swd_segment) */
-  uint32_t group_count;          /* 1 .. 2^20 */
-  int32_t threads;               /* CPU backend: most threads a step uses, 0 .. 1024; 0: one per available core.
-                                    CUDA backend: 0 */
-  uint32_t reserved;             /* 0 */
+  uint32_t struct_size;         /**< sizeof(swd_plan_args) */
+  uint32_t flags;               /**< SWD_PLAN_* */
+  swd_backend backend;          /**< needs no device here: a CUDA plan can be made where none is */
+  swd_dtype param_dtype;        /**< F32; also the dtype of exp_avg, exp_avg_sq, max_exp_avg_sq */
+  swd_dtype grad_dtype;         /**< F32, BF16 or F16 */
+  swd_dtype copy_dtype;         /**< NONE, BF16 or F16: param_copy, written by the same pass, rounded to nearest even */
+  const swd_segment* segments;  /**< segment_count elements; may be NULL if that is 0. Copied. */
+  int64_t segment_count;        /**< 0 .. 2^31 - 1 */
+  const swd_decay* decay_modes; /**< group_count elements. Copied. */
+  uint32_t segment_stride;      /**< bytes from one segment to the next; 0: sizeof(swd_segment) */
+  uint32_t group_count;         /**< 1 .. 2^20 */
+  int32_t threads;              /**< CPU backend: most threads a step uses, 0 .. 1024; 0: one per available core.
+                                   CUDA backend: 0 */
+  uint32_t reserved;            /**< 0 */
 } swd_plan_args;
 
+/** CPU, fp32 parameters and gradients, no copy; segments and decay_modes still to be set. */
 #define SWD_PLAN_ARGS_INIT                                                                                  \
-  { sizeof(swd_plan_args), 0, SWD_BACKEND_CPU, SWD_DTYPE_F32, SWD_DTYPE_F32, SWD_DTYPE_NONE, NULL, 0, NULL, \
-    sizeof(swd_segment), 0, 0, 0 }
+  {                                                                                                         \
+    sizeof(swd_plan_args), 0, SWD_BACKEND_CPU, SWD_DTYPE_F32, SWD_DTYPE_F32, SWD_DTYPE_NONE, NULL, 0, NULL, \
+        sizeof(swd_segment), 0, 0, 0                                                                        \
+  }
 
+/** An immutable plan. May be shared by threads and streams. */
 typedef struct swd_plan swd_plan;
 
-/* The same values as the macro, for callers that cannot use it. struct_size: sizeof as you know the struct. */
+/** Writes what SWD_PLAN_ARGS_INIT holds, for callers that cannot use a macro. struct_size: sizeof as you know the
+ * struct. Errors: NULL, STRUCT_SIZE. */
 SWD_API swd_status swd_plan_args_init(swd_plan_args* args, uint64_t struct_size);
 
-/* Checks the description and builds the immutable plan. Host only: touches no device, so a CUDA plan can be
- * made where no device is. *plan is written on success only. Errors: 1..10, 30, 31, 40. */
+/** Checks the description and builds the immutable plan. Host only: touches no device, so a CUDA plan can be
+ * made where no device is. *plan is written on success only; free it with swd_plan_destroy. Errors: the caller's
+ * mistakes but WORKSPACE, UNSUPPORTED, NO_CUDA, MEMORY. */
 SWD_API swd_status swd_plan_create(const swd_plan_args* args, swd_plan** plan);
 
-/* Frees a plan; NULL is allowed. No call may be using it; work in streams may still be pending. */
+/** Frees a plan; NULL is allowed. No call may be using it; work in streams may still be pending. */
 SWD_API swd_status swd_plan_destroy(swd_plan* plan);
 
-/* SWD_OK if the backend can run here; else SWD_ERR_NO_CUDA, SWD_ERR_NO_DEVICE or SWD_ERR_ENUM. */
+/** SWD_OK if the backend can run here; else SWD_ERR_NO_CUDA, SWD_ERR_NO_DEVICE or SWD_ERR_ENUM. */
 SWD_API swd_status swd_backend_available(swd_backend backend);
 
 /* ---- Workspace ---------------------------------------------------------------------------------- */
 
-/* Bytes that a workspace, or a state image, of this plan needs. Both are multiples of 16. */
+/** Bytes that a workspace of this plan needs, a multiple of 16: tables, partial sums, the norm record. About
+ * 150 bytes a segment (200 in a list) and 20 a chunk of 4,096 elements (90 with SWD_PLAN_UPDATE_NORMS). Errors: NULL.
+ */
 SWD_API swd_status swd_workspace_size(const swd_plan* plan, uint64_t* bytes);
+
+/** Bytes of a state image of this plan, a multiple of 16: 16, and 16 more a segment. Errors: NULL. */
 SWD_API swd_status swd_state_size(const swd_plan* plan, uint64_t* bytes);
 
-/* Writes the plan's tables into `workspace` (16-byte aligned, at least swd_workspace_size bytes, where the backend
+/** Writes the plan's tables into `workspace` (16-byte aligned, at least swd_workspace_size bytes, where the backend
  * computes). The only call that may block: it copies from host memory and waits for the stream. Must not be
  * captured. Call it once per workspace; calling it again starts the workspace afresh. A workspace holds nothing
- * that a checkpoint needs. */
+ * that a checkpoint needs. Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, CUDA. */
 SWD_API swd_status swd_workspace_init(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream);
 
-/* Tensor lists: sets the pointers of segments first .. first + count - 1 in one pointer table of the workspace.
+/** Tensor lists: sets the pointers of segments first .. first + count - 1 in one pointer table of the workspace.
  * pointers: host array of count pointers to where the backend computes; free to reuse on return, as they travel
  * as kernel arguments. A NULL gradient means "no gradient this step"; of an empty segment any pointer may be NULL;
  * all others must be set before the first step (CUDA: else the step is skipped as SKIPPED_INVALID). One launch per
- * 480 pointers; capturable, and then frozen into the graph. */
+ * 480 pointers; capturable, and then frozen into the graph. Errors: NULL, ENUM, SIZE, ALIGNMENT, UNEXPECTED, WORKSPACE,
+ * CUDA. */
 SWD_API swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_buffer buffer, int64_t first,
                                     int64_t count, const void* const* pointers, void* stream);
 
 /* ---- Buffers ------------------------------------------------------------------------------------ */
 
-/* What the caller owns. Pointers to where the backend computes. With SWD_PLAN_LIST the first six are NULL. */
+/** What the caller owns. Pointers to where the backend computes. With SWD_PLAN_LIST the first six are NULL. */
 typedef struct swd_buffers {
-  uint32_t struct_size;
-  uint32_t flags;           /* 0 */
-  void* param;              /* read and written; element i of a segment is at [offset + i] */
-  const void* grad;         /* raw gradients, grad_dtype; read only: never unscaled, clipped or zeroed in place */
-  void* exp_avg;            /* first moment, read and written */
-  void* exp_avg_sq;         /* second moment, read and written */
-  void* max_exp_avg_sq;     /* with SWD_PLAN_AMSGRAD, else NULL */
-  void* param_copy;         /* with copy_dtype, else NULL; write only, and untouched by a skipped step */
-  void* state;              /* state image of this plan, read and written */
-  uint64_t state_bytes;     /* at least swd_state_size */
-  void* workspace;          /* initialised for this plan */
-  uint64_t workspace_bytes; /* at least swd_workspace_size */
+  uint32_t struct_size;     /**< sizeof(swd_buffers) */
+  uint32_t flags;           /**< 0 */
+  void* param;              /**< read and written; element i of a segment is at [offset + i] */
+  const void* grad;         /**< raw gradients, grad_dtype; read only: never unscaled, clipped or zeroed in place */
+  void* exp_avg;            /**< first moment, read and written */
+  void* exp_avg_sq;         /**< second moment, read and written */
+  void* max_exp_avg_sq;     /**< with SWD_PLAN_AMSGRAD, else NULL */
+  void* param_copy;         /**< with copy_dtype, else NULL; write only, and untouched by a skipped step */
+  void* state;              /**< state image of this plan, read and written */
+  uint64_t state_bytes;     /**< at least swd_state_size */
+  void* workspace;          /**< initialised for this plan */
+  uint64_t workspace_bytes; /**< at least swd_workspace_size */
 } swd_buffers;
 
+/** All NULL. */
 #define SWD_BUFFERS_INIT \
   { sizeof(swd_buffers), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0 }
+
+/** Writes what SWD_BUFFERS_INIT holds. Errors: NULL, STRUCT_SIZE. */
 SWD_API swd_status swd_buffers_init(swd_buffers* buffers, uint64_t struct_size);
 
 /* ---- Hyper-parameters --------------------------------------------------------------------------- */
 
-/* One group. lr, weight_decay >= 0; 0 <= beta < 1; all finite; eps is normal and finite as fp32.
- * UNITS: under SCHEDULED decay weight_decay has the unit of a gradient. It acts like AdamW's weight_decay divided by
- * sqrt(vbar) (lambda_eff in the statistics); with clipping to 1 over n parameters sqrt(vbar) is at most 1/sqrt(n).
- * Convert with swd_weight_decay_from_adamw. */
+/** The hyper-parameters of one group, all finite.
+ * UNITS: under SCHEDULED decay weight_decay has the unit of a gradient. A value w decays like a weight_decay of
+ * w / sqrt(vbar) in AdamW (lambda_eff in the statistics); with clipping to 1 over n parameters sqrt(vbar) is at most
+ * 1/sqrt(n). Convert with swd_weight_decay_from_adamw. */
 typedef struct swd_group {
-  double lr;
-  double beta1;
-  double beta2;
-  double eps;
-  double weight_decay;
-  const float* lr_pointer; /* where the backend computes: replaces lr, read when the step is decided. NULL: lr */
+  double lr;               /**< learning rate, >= 0 */
+  double beta1;            /**< decay rate of exp_avg, 0 <= beta1 < 1 */
+  double beta2;            /**< decay rate of exp_avg_sq, 0 <= beta2 < 1 */
+  double eps;              /**< added to the root of the second moment; a normal number as fp32 */
+  double weight_decay;     /**< >= 0; lambda of the paper, or as the group's decay mode says */
+  const float* lr_pointer; /**< where the backend computes: replaces lr, read when the step is decided. NULL: lr */
 } swd_group;
 
-#define SWD_GROUP_INIT { 1e-3, 0.9, 0.999, 1e-8, 0.0, NULL }
+/** lr 1e-3, betas 0.9 and 0.999, eps 1e-8, no decay. */
+#define SWD_GROUP_INIT \
+  { 1e-3, 0.9, 0.999, 1e-8, 0.0, NULL }
 
-enum {                          /* swd_step_args.flags */
-  SWD_STEP_PROPAGATE = 1u << 0, /* apply non-finite gradients and let NaN spread, instead of skipping the step */
-  SWD_STEP_SKIP_NORM = 1u << 1  /* do not run the first pass. Needs PROPAGATE, no clipping, and no scheduled group;
+/** Bits of swd_step_args.flags. */
+enum {
+  SWD_STEP_PROPAGATE = 1u << 0, /**< apply non-finite gradients and let NaN spread, instead of skipping the step */
+  SWD_STEP_SKIP_NORM = 1u << 1  /**< do not run the first pass. Needs PROPAGATE, no clipping, and no scheduled group;
                                    running sums become unknown. 28 instead of 32 bytes per fp32 parameter. */
 };
 
+/** The arguments of one step. */
 typedef struct swd_step_args {
-  uint32_t struct_size;
-  uint32_t flags;                 /* SWD_STEP_PROPAGATE, SWD_STEP_SKIP_NORM */
-  const swd_group* groups;        /* host array of group_count groups, read during the call; or NULL and: */
-  const swd_group* groups_device; /* the same where the backend computes, read by the kernels: a replayed graph
-                                     follows what is there. Out of range: the step is SKIPPED_INVALID. */
-  uint32_t group_count;           /* as in the plan */
-  uint32_t group_stride;          /* bytes; 0: sizeof(swd_group). groups_device: sizeof(swd_group) */
-  double loss_scale;              /* gradients are divided by it; > 0 and finite; 0: 1 */
-  const float* loss_scale_pointer;/* where the backend computes: replaces loss_scale; NULL: loss_scale */
-  const float* found_inf;         /* where the backend computes: not 0 counts as one non-finite gradient; or NULL */
-  const uint8_t* has_grad;        /* where the backend computes, a byte per segment: 0 says "no gradient this step":
-                                     the segment keeps counter, sum, moments and parameters, and counts nowhere */
-  double max_grad_norm;           /* clip the global norm to it (PyTorch's rule, norm + 1e-6); 0: no clipping */
-  double max_decay;               /* no decay factor d exceeds it; 0: 1 */
+  uint32_t struct_size;            /**< sizeof(swd_step_args) */
+  uint32_t flags;                  /**< SWD_STEP_PROPAGATE, SWD_STEP_SKIP_NORM */
+  const swd_group* groups;         /**< host array of group_count groups, read during the call; or NULL and: */
+  const swd_group* groups_device;  /**< the same where the backend computes, read by the kernels: a replayed graph
+                                      follows what is there. Out of range: the step is SKIPPED_INVALID. */
+  uint32_t group_count;            /**< as in the plan */
+  uint32_t group_stride;           /**< bytes; 0: sizeof(swd_group). groups_device: sizeof(swd_group) */
+  double loss_scale;               /**< gradients are divided by it; > 0 and finite; 0: 1 */
+  const float* loss_scale_pointer; /**< where the backend computes: replaces loss_scale; NULL: loss_scale */
+  const float* found_inf;          /**< where the backend computes: not 0 counts as one non-finite gradient; or NULL */
+  const uint8_t* has_grad;         /**< where the backend computes, a byte per segment: 0 says "no gradient this step":
+                                      the segment keeps counter, sum, moments and parameters, and counts nowhere */
+  double max_grad_norm;            /**< clip the global norm to it (PyTorch's rule, norm + 1e-6); 0: no clipping */
+  double max_decay;                /**< no decay factor d exceeds it; 0: 1 */
 } swd_step_args;
 
+/** No clipping, no loss scale; groups still to be set. */
 #define SWD_STEP_ARGS_INIT \
   { sizeof(swd_step_args), 0, NULL, NULL, 0, sizeof(swd_group), 0.0, NULL, NULL, NULL, 0.0, 0.0 }
+
+/** Writes what SWD_STEP_ARGS_INIT holds. Errors: NULL, STRUCT_SIZE. */
 SWD_API swd_status swd_step_args_init(swd_step_args* args, uint64_t struct_size);
 
 /* ---- The step ----------------------------------------------------------------------------------- */
 
-/* One whole optimizer step: unscale, finite check, norm, clip, Adam, decay. CUDA: two launches for any number of
- * segments (three with amsgrad and a scheduled group; beyond 24 host groups one more per 80 of them). It happens wholly or
- * not at all: only the last launch writes parameters, moments and state. */
+/** One whole optimizer step: unscale, finite check, norm, clip, Adam, decay. CUDA: two launches for any number of
+ * segments (three with amsgrad and a scheduled group; beyond 24 host groups one more per 80 of them). It happens wholly
+ * or not at all: only the last launch writes parameters, moments and state. What the numbers on the device decide, a
+ * skipped step say, is no error of the call: swd_stats.status tells. Errors: the caller's mistakes but ENUM and LAYOUT;
+ * CUDA. The same errors for all pieces below. */
 SWD_API swd_status swd_step(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args, void* stream);
 
 /* The same step in pieces, with the same bits, in this order:
- *     swd_reduce     once or more, over any segments, also while backward still runs. Reducing a segment twice is
- *                    harmless: the last one counts. Segments that were not reduced have no gradient this step.
+ *     swd_reduce     once or more, over any segments, also while backward still runs
  *     swd_fold       sums what was reduced into the norm record
  *                    [sharded training: all-reduce the record's eight doubles by sum, with any library]
  *     swd_finalize   decides the step from the record and arms the update
@@ -308,109 +347,137 @@ SWD_API swd_status swd_step(const swd_plan* plan, const swd_buffers* buffers, co
  *     swd_update     applies and commits
  * Pass the same buffers and args to each. Before swd_update nothing but the workspace and the record is written;
  * lr and weight_decay are read by swd_finalize, betas by swd_reduce and swd_finalize, so they must not change
- * between these. swd_discard forgets what was reduced since the last swd_update.
- *
- * record: where the backend computes, 8-byte aligned, or NULL for the workspace's own. */
+ * between these. CUDA: one launch a piece. */
+
+/** What ranks must agree on between the passes: eight sums. `record` arguments lie where the backend computes, 8-byte
+ * aligned, or are NULL for the workspace's own. */
 typedef struct swd_norm_record {
-  double sum_sq;    /* sum of squares of the raw gradients, norm members */
-  double bad;       /* non-finite gradients, plus 1 if found_inf was set */
-  double vbar_base; /* GRAD: sum of beta2 * S / (1 - beta2^t) over vbar members; MAX: the sum of maxed v-hat */
-  double vbar_grad; /* GRAD: sum of (1 - beta2) * Q / (1 - beta2^t); MAX: 0 */
-  double count;     /* elements of vbar members */
-  double total_sq;  /* sum of squares over all segments with a gradient */
-  double unknown;   /* vbar members whose running sum is unknown */
-  double invalid;   /* hyper-parameters and pointers out of range */
+  double sum_sq;    /**< sum of squares of the raw gradients, norm members */
+  double bad;       /**< non-finite gradients, plus 1 if found_inf was set */
+  double vbar_base; /**< GRAD: sum of beta2 * S / (1 - beta2^t) over vbar members; MAX: the sum of maxed v-hat */
+  double vbar_grad; /**< GRAD: sum of (1 - beta2) * Q / (1 - beta2^t); MAX: 0 */
+  double count;     /**< elements of vbar members */
+  double total_sq;  /**< sum of squares over all segments with a gradient */
+  double unknown;   /**< vbar members whose running sum is unknown */
+  double invalid;   /**< hyper-parameters and pointers out of range */
 } swd_norm_record;
 
+/** Pass 1 over segments first_segment .. first_segment + segment_count - 1. Reducing a segment twice is harmless: the
+ * last one counts. Segments that were not reduced have no gradient this step. SWD_PHASE_MAX reads exp_avg_sq and
+ * max_exp_avg_sq too. */
 SWD_API swd_status swd_reduce(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args,
                               swd_phase phase, int64_t first_segment, int64_t segment_count, void* stream);
+
+/** Sums what was reduced since the last swd_update, and found_inf, into *record, which is overwritten. */
 SWD_API swd_status swd_fold(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args,
                             swd_phase phase, swd_norm_record* record, void* stream);
+
+/** Decides the step from *record, computes every constant of pass 2 and arms the update. */
 SWD_API swd_status swd_finalize(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args,
                                 swd_phase phase, const swd_norm_record* record, void* stream);
-SWD_API swd_status swd_update(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args, void* stream);
+
+/** Pass 2: updates and commits an armed step, once. Not armed, it changes nothing and says SWD_STEP_NOT_ARMED. */
+SWD_API swd_status swd_update(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args,
+                              void* stream);
+
+/** Forgets what was reduced and decided since the last swd_update. Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED,
+ * WORKSPACE, CUDA. */
 SWD_API swd_status swd_discard(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream);
 
 /* ---- Statistics --------------------------------------------------------------------------------- */
 
+/** What the latest step in a workspace did. */
 typedef struct swd_stats {
-  swd_step_status status; /* of the latest step in this workspace */
-  uint32_t flags;         /* SWD_STATS_* */
-  uint64_t steps_applied; /* since the state was fresh */
-  uint64_t steps_skipped;
-  double grad_norm;       /* of the unscaled gradients, before clipping */
-  double clip_coef;       /* 1: not clipped */
-  double vbar;            /* mean of v-hat that the step used; NaN if a running sum is unknown */
-  double inv_sqrt_vbar;   /* 1 / sqrt(vbar); 0 if vbar is 0 or has no members */
-  double largest_decay;   /* largest decay factor d of any group */
-  double bad;             /* non-finite gradients seen, plus found_inf */
-  double param_norm;      /* SWD_PLAN_UPDATE_NORMS: norm of the updated parameters; 0 if the step was skipped */
-  double update_norm;     /* SWD_PLAN_UPDATE_NORMS: norm of what they lost; segments with a gradient only */
+  swd_step_status status; /**< of the latest step in this workspace */
+  uint32_t flags;         /**< SWD_STATS_* */
+  uint64_t steps_applied; /**< since the state was fresh */
+  uint64_t steps_skipped; /**< likewise */
+  double grad_norm;       /**< of the unscaled gradients, before clipping */
+  double clip_coef;       /**< 1: not clipped */
+  double vbar;            /**< mean of v-hat that the step used; NaN if a running sum is unknown */
+  double inv_sqrt_vbar;   /**< 1 / sqrt(vbar); 0 if vbar is 0 or has no members */
+  double largest_decay;   /**< largest decay factor d of any group */
+  double bad;             /**< non-finite gradients seen, plus found_inf */
+  double param_norm;      /**< SWD_PLAN_UPDATE_NORMS: norm of the updated parameters; 0 if the step was skipped */
+  double update_norm;     /**< SWD_PLAN_UPDATE_NORMS: norm of what they lost; segments with a gradient only */
 } swd_stats;
 
-/* Copies the statistics to `stats` (host; stats_size bytes, at most sizeof(swd_stats) are written) and, unless
+/** Copies the statistics to `stats` (host; stats_size bytes, at most sizeof(swd_stats) are written) and, unless
  * lambda_eff is NULL, group_count doubles: the decay of each group in AdamW's units (weight_decay / sqrt(vbar) for
- * scheduled groups, weight_decay for others). CUDA: asynchronous copies in the stream; synchronise before reading. */
+ * scheduled groups, weight_decay for others). CUDA: asynchronous copies in the stream; synchronise before reading.
+ * Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, WORKSPACE, CUDA. */
 SWD_API swd_status swd_stats_fetch(const swd_plan* plan, const void* workspace, swd_stats* stats, uint64_t stats_size,
                                    double* lambda_eff, void* stream);
 
-/* Where the statistics lie inside the workspace, for kernels that read the verdict. Computes a pointer only. */
+/** Where the statistics lie inside the workspace, for kernels that read the verdict. Computes a pointer only.
+ * Errors: NULL, ALIGNMENT. */
 SWD_API swd_status swd_stats_pointer(const swd_plan* plan, const void* workspace, const swd_stats** stats);
 
-/* AdamW's weight_decay to SWD's at a given vbar, and back: lambda_swd = lambda_adamw * sqrt(vbar). */
+/** AdamW's weight_decay in SWD's unit at a given vbar: weight_decay * sqrt(vbar). */
 SWD_API double swd_weight_decay_from_adamw(double weight_decay, double vbar);
+
+/** And back: weight_decay / sqrt(vbar); 0 if vbar is 0, as a step takes it. */
 SWD_API double swd_weight_decay_to_adamw(double weight_decay, double vbar);
 
 /* ---- State -------------------------------------------------------------------------------------- */
 
-/* A state image is a swd_state_header, then one swd_segment_state per segment in plan order. All zero bytes is a
+/** A state image is a swd_state_header, then one swd_segment_state per segment in plan order. All zero bytes is a
  * fresh state. Copy the image between host and device with your own copy calls. */
 typedef struct swd_state_header {
-  uint64_t steps_applied;
-  uint64_t steps_skipped;
+  uint64_t steps_applied; /**< by swd_update, over all workspaces that used this state */
+  uint64_t steps_skipped; /**< likewise */
 } swd_state_header;
 
+/** One segment's entry of a state image. */
 typedef struct swd_segment_state {
-  int64_t step;          /* steps applied to this segment, >= 0 */
-  double exp_avg_sq_sum; /* running sum of exp_avg_sq over the segment, >= 0; -1: unknown */
+  int64_t step;          /**< steps applied to this segment, >= 0 */
+  double exp_avg_sq_sum; /**< running sum of exp_avg_sq over the segment, >= 0; -1: unknown */
 } swd_segment_state;
 
-/* Reads or writes one segment's entry of an image in host memory (16-byte aligned, at least swd_state_size bytes). */
+/** Reads one segment's entry of an image in host memory (16-byte aligned, at least swd_state_size bytes). Errors: NULL,
+ * SIZE, ALIGNMENT. */
 SWD_API swd_status swd_state_get(const swd_plan* plan, const void* image, uint64_t image_bytes, int64_t segment,
                                  swd_segment_state* out);
+
+/** Writes one. Errors: NULL, SIZE, ALIGNMENT, VALUE. */
 SWD_API swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t image_bytes, int64_t segment,
                                  const swd_segment_state* in);
 
-/* Image in host memory to a versioned, checksummed, little-endian blob (swd_state_blob_size bytes, any alignment)
- * with one record (index, count, step, sum) per segment. */
+/** Bytes of the blob of this plan: 48, and 32 more a segment. Errors: NULL. */
 SWD_API swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes);
+
+/** Image in host memory to a versioned, checksummed, little-endian blob (swd_state_blob_size bytes, any alignment) with
+ * one record (index, count, step, sum) per segment. Errors: NULL, SIZE, ALIGNMENT, OVERLAP, VALUE. */
 SWD_API swd_status swd_state_export(const swd_plan* plan, const void* image, uint64_t image_bytes, void* blob,
                                     uint64_t blob_bytes);
 
-/* And back. Several blobs (the shards of a model, in any order) may be given together, and segments may have been
+/** And back. Several blobs (the shards of a model, in any order) may be given together, and segments may have been
  * cut differently: records are matched by index. Each element of each non-empty segment must be covered exactly
  * once, by records of one step; records of other elements are ignored. A sum is shared out by element count where
- * a record is cut, which keeps vbar. Step counts are the largest of all blobs. The image is written on success only. */
+ * a record is cut, which keeps vbar. Step counts are the largest of all blobs. The image is written on success only.
+ * Errors: NULL, SIZE, ALIGNMENT, OVERLAP, and the refusals of a blob; the detail names the blob and the byte or record.
+ */
 SWD_API swd_status swd_state_import(const swd_plan* plan, const void* const* blobs, const uint64_t* blob_bytes,
                                     int64_t blob_count, void* image, uint64_t image_bytes);
 
-/* Sets the running sum of every segment to the sum of its exp_avg_sq: after loading the moments of an Adam or AdamW
+/** Sets the running sum of every segment to the sum of its exp_avg_sq: after loading the moments of an Adam or AdamW
  * checkpoint (step counters through swd_state_set), or when a sum is unknown. One launch. Sums of L2 groups become
- * unknown. Uses exp_avg_sq, state and workspace of `buffers`; other members are not read. */
+ * unknown. Uses exp_avg_sq, state and workspace of `buffers`; other members are not read.
+ * Errors: those of swd_step. */
 SWD_API swd_status swd_state_rebuild(const swd_plan* plan, const swd_buffers* buffers, void* stream);
 
 /* ---- Library ------------------------------------------------------------------------------------ */
 
-SWD_API uint32_t swd_version(void);           /* MAJOR * 10000 + MINOR * 100 + PATCH of the library in use */
-SWD_API const char* swd_version_string(void); /* "0.1.0"; static storage, as the two below */
-SWD_API const char* swd_status_name(swd_status status);           /* "SWD_ERR_NULL"; "unknown" for others */
-SWD_API const char* swd_step_status_name(swd_step_status status); /* "SWD_STEP_APPLIED" */
+SWD_API uint32_t swd_version(void);           /**< MAJOR * 10000 + MINOR * 100 + PATCH of the library in use */
+SWD_API const char* swd_version_string(void); /**< "0.1.0"; static storage, as the two below */
+SWD_API const char* swd_status_name(swd_status status);           /**< "SWD_ERR_NULL"; "unknown" for others */
+SWD_API const char* swd_step_status_name(swd_step_status status); /**< "SWD_STEP_APPLIED" */
 
-/* What the latest failed call of this thread said: one line that names the argument; "" before any failure.
+/** What the latest failed call of this thread said: one line that names the argument; "" before any failure.
  * Valid until the thread's next failed call. */
 SWD_API const char* swd_error_detail(void);
 
-/* sizeof of a public struct as the library knows it, for bindings to compare; 0 for an unknown name such as "x". */
+/** sizeof of a public struct as the library knows it, for bindings to compare; 0 for an unknown name such as "x". */
 SWD_API uint64_t swd_sizeof(const char* struct_name);
 
 #ifdef __cplusplus
