@@ -21,14 +21,18 @@ def smooth(values, width=100):
     return [s + width / 2 for s in steps], [sum(values[s : s + width]) / width for s in steps]
 
 
+# The curves may lie on each other: each stays visible under the next.
+LINES = ({"linewidth": 3.5, "alpha": 0.6}, {"linewidth": 1.5}, {"linewidth": 1.2, "linestyle": "--"})
+
+
 def draw(runs, path):
     figure, panels = plt.subplots(1, 3, figsize=(15, 4.5))
     for key, title, panel in (("norm", "gradient norm", panels[0]), ("lambda", "effective decay (AdamW's units)", panels[1]),
                               ("loss", "training loss (nats per byte)", panels[2])):
-        for run in runs:
+        for run, style in zip(runs, LINES):
             if key == "lambda" and "L2" in run["name"]:
                 continue  # not a decay of the parameters
-            panel.plot(*smooth(run[key]), label=f"{run['name']}, {run['strength']:.2g}")
+            panel.plot(*smooth(run[key]), label=f"{run['name']}, {run['strength']:.2g}", **style)
         panel.set_title(title)
         panel.set_xlabel("step")
         if key == "lambda":
