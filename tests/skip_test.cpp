@@ -110,5 +110,25 @@ TEST(Skip, MissingGradientsKeepTheirSegment) {
   EXPECT_EQ(r.segment_state(0).step, 1);
 }
 
+// Nothing to update is a step all the same: it is counted, and its norm is 0.
+TEST(Skip, PlansWithoutElementsStep) {
+  for (const std::vector<int64_t>& counts : {std::vector<int64_t>{}, std::vector<int64_t>{0}, std::vector<int64_t>{0, 0, 0}}) {
+    for (uint32_t flags : std::vector<uint32_t>{0, SWD_PLAN_LIST, SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS}) {
+      RunSetup s = small(flags);
+      s.counts = counts;
+      Runner r(s);
+      r.args().max_grad_norm = 1.0;
+      r.step();
+      swd_stats stats = r.stats();
+      EXPECT_EQ(stats.status, SWD_STEP_APPLIED) << swd_step_status_name(stats.status);
+      EXPECT_EQ(stats.steps_applied, 1u);
+      EXPECT_EQ(stats.grad_norm, 0.0);
+      EXPECT_EQ(stats.vbar, 0.0);
+      EXPECT_EQ(stats.largest_decay, 0.0);
+      EXPECT_EQ(stats.param_norm, 0.0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace swd::test

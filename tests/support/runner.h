@@ -55,12 +55,12 @@ class Runner {
     ok(swd_workspace_init(plan_, workspace_->data(), bytes, stream()));
     buffers = SWD_BUFFERS_INIT;
     if (!list) {
-      buffers.param = at(SWD_BUFFER_PARAM, 0);
-      buffers.grad = at(SWD_BUFFER_GRAD, 0);
-      buffers.exp_avg = at(SWD_BUFFER_EXP_AVG, 0);
-      buffers.exp_avg_sq = at(SWD_BUFFER_EXP_AVG_SQ, 0);
-      buffers.max_exp_avg_sq = at(SWD_BUFFER_MAX_EXP_AVG_SQ, 0);
-      buffers.param_copy = at(SWD_BUFFER_PARAM_COPY, 0);
+      buffers.param = base(SWD_BUFFER_PARAM);
+      buffers.grad = base(SWD_BUFFER_GRAD);
+      buffers.exp_avg = base(SWD_BUFFER_EXP_AVG);
+      buffers.exp_avg_sq = base(SWD_BUFFER_EXP_AVG_SQ);
+      buffers.max_exp_avg_sq = base(SWD_BUFFER_MAX_EXP_AVG_SQ);
+      buffers.param_copy = base(SWD_BUFFER_PARAM_COPY);
     }
     buffers.state = state_->data();
     buffers.state_bytes = state_->bytes();
@@ -145,6 +145,7 @@ class Runner {
     return buffer == SWD_BUFFER_GRAD ? element_bytes(s_.grad) : buffer == SWD_BUFFER_PARAM_COPY ? element_bytes(s_.copy) : 4;
   }
   uint64_t position(int buffer, size_t k) const { return static_cast<uint64_t>(offsets_[k]) * width(buffer); }
+  void* base(int buffer) const { return arrays_[buffer] ? arrays_[buffer]->data() : nullptr; }
   void* at(int buffer, size_t k) const { return arrays_[buffer] ? arrays_[buffer]->data() + position(buffer, k) : nullptr; }
   void make_array(int buffer) {
     if (buffer == SWD_BUFFER_MAX_EXP_AVG_SQ && !(s_.flags & SWD_PLAN_AMSGRAD)) return;
