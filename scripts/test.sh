@@ -1,20 +1,39 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing, builds, and runs every test that this machine can run; says which it could not, and why.
+# Installs what is missing, builds, and runs every test that this machine can run: the Rust crates, the Python package, the
+# library. Says which it could not, and why; with SWD_TEST_ALL=1 that is a failure, a CUDA device excepted.
 # SWD_TEST_JOBS: parallel jobs (default: one per core). Ends with ctest's summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${SWD_TEST_JOBS:-$(nproc)}
 build=build/test
 
-scripts/install_deps.sh
+scripts/install_deps.sh demo
 # PTX only: quick to build, runs on any device through the driver's compiler.
 cmake -S . -B "$build" -DSWD_CUDA=AUTO -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON
 cmake --build "$build" -j "$jobs"
 
+not_run=()
+binding() {  # name, script; exit code 77: it cannot run here
+  local status=0
+  echo "== $1"
+  "$2" || status=$?
+  if [ $status = 77 ] && [ "${SWD_TEST_ALL:-0}" = 0 ]; then
+    not_run+=("$1")
+  elif [ $status != 0 ]; then
+    echo "$1: failed" >&2
+    exit 1
+  fi
+}
+binding "Rust crates" scripts/test_rust.sh
+binding "Python package" scripts/test_python.sh
+
+echo "== library"
+labels=cpu
 if reason=$("$build/tests/swd_has_device"); then
-  ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs"
+  labels='cpu|cuda'
 else
-  echo "CUDA tests not run: $reason"
-  ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" -L cpu
+  not_run+=("CUDA tests: $reason")
 fi
+for name in "${not_run[@]}"; do echo "not run: $name"; done
+ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" -L "$labels"
