@@ -98,10 +98,18 @@ class Runner {
     for (float value : x) codes.push_back(nearest_code(s_.grad, value));
     arrays_[buffer]->write(position(buffer, k), codes.data(), 2 * codes.size());
   }
+  void set_codes(int buffer, size_t k, const std::vector<uint16_t>& codes) {
+    arrays_[buffer]->write(position(buffer, k), codes.data(), 2 * codes.size());
+  }
   std::vector<float> get(int buffer, size_t k) {
     std::vector<float> x(static_cast<size_t>(s_.counts[k]));
     if (!x.empty()) arrays_[buffer]->read(position(buffer, k), x.data(), 4 * x.size());
     return x;
+  }
+  std::vector<uint16_t> get_codes(int buffer, size_t k) {
+    std::vector<uint16_t> codes(static_cast<size_t>(s_.counts[k]));
+    if (!codes.empty()) arrays_[buffer]->read(position(buffer, k), codes.data(), 2 * codes.size());
+    return codes;
   }
   // Lists: moves the gradient pointers to what `missing` says.
   void point_gradients() {
@@ -121,6 +129,9 @@ class Runner {
   std::vector<uint8_t> image() {
     synchronize(s_.backend);
     return state_->read_all();
+  }
+  void set_segment_state(size_t k, const swd_segment_state& in) {
+    state_->write(sizeof(swd_state_header) + k * sizeof in, &in, sizeof in);
   }
   void set_image(const std::vector<uint8_t>& image) { state_->write(0, image.data(), image.size()); }
   swd_segment_state segment_state(size_t k) {

@@ -53,9 +53,12 @@ void UlpFigures::add(const OracleRates& rates, float raw, const Fp32Element& bef
   m.add(distance(after.m, want.m, m_unit));
   v.add(distance(after.v, want.v, v_unit));
   if (rates.amsgrad) v_max.add(distance(after.v_max, want.v_max, std::max(max_old, v_unit)));
-  Real v_hat = (rates.amsgrad ? want.v_max : want.v) / rates.bias2;
-  Real step = rates.lr / rates.bias1 * m_unit / (std::sqrt(v_hat) + rates.eps);
-  p.add(distance(after.p, want.p, std::max({std::fabs(p_old), std::fabs(want.p), step})));
+  Real under_root = rates.amsgrad ? want.v_max : want.v;
+  Real step = rates.lr / rates.bias1 * m_unit / (std::sqrt(under_root / rates.bias2) + rates.eps);
+  if (v_unit > under_root && under_root > 0) step *= v_unit / under_root;  // L2 decay and the gradient cancelled in v
+  Real quotient = rates.lr / rates.bias1 * 0x1p-149L;  // the last place of m / (...) where that is denormal
+  Real p_unit = ulp_of(static_cast<double>(std::max({std::fabs(p_old), std::fabs(want.p), step})));
+  p.add(static_cast<double>(std::fabs(after.p - want.p) / std::max(p_unit, quotient)));
 }
 
 void UlpFigures::merge(const UlpFigures& other) {
