@@ -42,8 +42,11 @@ SWD_FN int64_t tree_tickets(int64_t leaves) {
 // The square as the fp32 run adds it. Squares that would be denormal count as 0; needs_care() notices if they matter.
 SWD_FN float run_square(float g) { return magnitude(g) < 0x1p-63f ? 0.0f : g * g; }
 
+// The smallest sum of a chunk that is trusted: the squares left out, each below 2^-126, are then at most 2^-24 of it.
+constexpr double kLeastTrusted = kChunk * 0x1p-126 * 0x1p24;
+
 // True if a chunk has to be summed again in fp64: overflow or a non-finite element, or so small that the terms
 // left out could matter. A sum of 0 needs care if any element is not 0, which the caller has to look up.
-SWD_FN bool needs_care(double sum) { return !(sum >= 0x1p-100 && sum <= DBL_MAX) && sum != 0.0; }
+SWD_FN bool needs_care(double sum) { return !(sum >= kLeastTrusted && sum <= DBL_MAX) && sum != 0.0; }
 
 }  // namespace swd

@@ -18,10 +18,12 @@ struct RunSetup {
   uint32_t flags = 0;
   std::vector<int64_t> counts;
   std::vector<uint32_t> group_of;  // empty: all in group 0
+  std::vector<uint32_t> flags_of;  // SWD_SEGMENT_*; empty: none
   std::vector<swd_decay> decay{SWD_DECAY_SCHEDULED};
   std::vector<swd_group> groups{SWD_GROUP_INIT};
   uint64_t shift = 0;              // array b is misaligned by (b + 1) * shift elements
   uint32_t gap = 0;                // elements between segments of the flat layout
+  int32_t threads = 0;             // CPU backend
 };
 
 class Runner {
@@ -32,7 +34,7 @@ class Runner {
     for (size_t k = 0; k < s.counts.size(); ++k) {
       offsets_.push_back(extent_);
       uint32_t group = s.group_of.empty() ? 0 : s.group_of[k];
-      segments.push_back({list ? 0 : extent_, s.counts[k], 0, group, 0});
+      segments.push_back({list ? 0 : extent_, s.counts[k], 0, group, s.flags_of.empty() ? 0 : s.flags_of[k]});
       extent_ += s.counts[k] + s.gap;
     }
     swd_plan_args args = SWD_PLAN_ARGS_INIT;
@@ -40,6 +42,7 @@ class Runner {
     args.backend = s.backend;
     args.grad_dtype = s.grad;
     args.copy_dtype = s.copy;
+    args.threads = s.threads;
     args.segments = segments.data();
     args.segment_count = static_cast<int64_t>(segments.size());
     args.decay_modes = s.decay.data();
@@ -74,17 +77,14 @@ class Runner {
   }
   ~Runner() {
     synchronize(s_.backend);
-    for (auto& array : arrays_) {
-      if (array) EXPECT_TRUE(array->canaries_intact());
-    }
-    EXPECT_TRUE(state_->canaries_intact() && workspace_->canaries_intact());
+    EXPECT_TRUE(canaries_intact());
     EXPECT_EQ(swd_plan_destroy(plan_), SWD_OK);
   }
 
   void ok(swd_status status) { ASSERT_EQ(status, SWD_OK) << swd_error_detail(); }
   void* stream() const { return test_stream(s_.backend); }
   swd_step_args& args() {
-    args_.groups = s_.groups.data();
+    args_.groups = args_.groups_device ? nullptr : s_.groups.data();
     args_.group_count = static_cast<uint32_t>(s_.groups.size());
     return args_;
   }
@@ -98,14 +98,25 @@ class Runner {
     for (float value : x) codes.push_back(nearest_code(s_.grad, value));
     arrays_[buffer]->write(position(buffer, k), codes.data(), 2 * codes.size());
   }
+  void set_codes(int buffer, size_t k, const std::vector<uint16_t>& codes) {
+    arrays_[buffer]->write(position(buffer, k), codes.data(), 2 * codes.size());
+  }
   std::vector<float> get(int buffer, size_t k) {
     std::vector<float> x(static_cast<size_t>(s_.counts[k]));
     if (!x.empty()) arrays_[buffer]->read(position(buffer, k), x.data(), 4 * x.size());
     return x;
   }
-  // Lists: also moves the gradient pointers to what `missing` says.
-  void step() {
+  std::vector<uint16_t> get_codes(int buffer, size_t k) {
+    std::vector<uint16_t> codes(static_cast<size_t>(s_.counts[k]));
+    if (!codes.empty()) arrays_[buffer]->read(position(buffer, k), codes.data(), 2 * codes.size());
+    return codes;
+  }
+  // Lists: moves the gradient pointers to what `missing` says.
+  void point_gradients() {
     if (s_.flags & SWD_PLAN_LIST) point(SWD_BUFFER_GRAD);
+  }
+  void step() {
+    point_gradients();
     ok(swd_step(plan_, &buffers, &args(), stream()));
   }
   swd_stats stats(std::vector<double>* lambda_eff = nullptr) {
@@ -118,6 +129,9 @@ class Runner {
   std::vector<uint8_t> image() {
     synchronize(s_.backend);
     return state_->read_all();
+  }
+  void set_segment_state(size_t k, const swd_segment_state& in) {
+    state_->write(sizeof(swd_state_header) + k * sizeof in, &in, sizeof in);
   }
   void set_image(const std::vector<uint8_t>& image) { state_->write(0, image.data(), image.size()); }
   swd_segment_state segment_state(size_t k) {
@@ -137,6 +151,18 @@ class Runner {
     return out;
   }
 
+  // Where element 0 of a segment lies; NULL: the plan has no such buffer.
+  void* at(int buffer, size_t k) const {
+    return arrays_[buffer] ? arrays_[buffer]->data() + position(buffer, k) : nullptr;
+  }
+  std::vector<uint8_t> workspace_bytes() { return workspace_->read_all(); }
+  bool canaries_intact() const {
+    for (auto& array : arrays_) {
+      if (array && !array->canaries_intact()) return false;
+    }
+    return state_->canaries_intact() && workspace_->canaries_intact();
+  }
+
   swd_buffers buffers{};
   std::vector<uint8_t> missing;  // lists: segments without a gradient in the next step
 
@@ -146,7 +172,6 @@ class Runner {
   }
   uint64_t position(int buffer, size_t k) const { return static_cast<uint64_t>(offsets_[k]) * width(buffer); }
   void* base(int buffer) const { return arrays_[buffer] ? arrays_[buffer]->data() : nullptr; }
-  void* at(int buffer, size_t k) const { return arrays_[buffer] ? arrays_[buffer]->data() + position(buffer, k) : nullptr; }
   void make_array(int buffer) {
     if (buffer == SWD_BUFFER_MAX_EXP_AVG_SQ && !(s_.flags & SWD_PLAN_AMSGRAD)) return;
     if (buffer == SWD_BUFFER_PARAM_COPY && s_.copy == SWD_DTYPE_NONE) return;

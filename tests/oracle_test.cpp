@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole runs against the long-double oracle: random layouts, modes, events and arguments, whole steps and pieces.
+// Counters, running sums and statistics never meet again after the start. Elements neither, where the run forgives
+// rounding; else the oracle takes the library's elements over after every step.
+#include "support/twin.h"
+
+namespace swd::test {
+namespace {
+
+TEST(Oracle, RandomRuns) {
+  Figures figures;
+  for (int i = 0, runs = scaled(300, 200); i < runs; ++i) {
+    SCOPED_TRACE("run " + std::to_string(i));
+    Dice dice(static_cast<uint64_t>(i) + 1);
+    RandomRun run = draw_run(dice);
+    Twin twin(run, dice);
+    for (int t = 1; t <= run.steps && !HasFatalFailure(); ++t) {
+      SCOPED_TRACE("step " + std::to_string(t));
+      OracleInput in = draw_step(dice, run, t);
+      twin.step(in);
+      twin.compare(in, figures);
+      if (!run.forgiving) twin.meet();
+      if (dice.chance(0.05)) twin.rebuild();
+    }
+  }
+  figures.check();
+  EXPECT_GT(figures.applied, scaled(5000, 500));
+  for (int status : {SWD_STEP_SKIPPED_NONFINITE, SWD_STEP_SKIPPED_OVERFLOW, SWD_STEP_SKIPPED_UNDERFLOW, SWD_STEP_SKIPPED_INVALID}) {
+    EXPECT_GT(figures.skipped[status], 0) << swd_step_status_name(status);
+  }
+}
+
+}  // namespace
+}  // namespace swd::test
