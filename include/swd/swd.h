@@ -35,6 +35,7 @@
  *                 and sign of a NaN are outside this promise.
  *   Sizes         Counts and offsets are in elements, 64-bit. `_bytes` says bytes.
  *   Alignment     Every tensor needs the alignment of its element, not more. Workspace and state: 16 bytes.
+ *                 Whatever else a typed pointer points to: the alignment of that type.
  *   Aliasing      All buffers of a step must be disjoint.
  *   Struct growth The first member of a struct that you pass is its size, as your compiler saw it. An older,
  *                 shorter struct reads as zeros past its end; a longer one must hold zeros there, or the call
@@ -143,7 +144,7 @@ enum {
   SWD_STEP_SKIPPED_NONFINITE = 2,   /**< a gradient is NaN or infinite, or found_inf was set */
   SWD_STEP_SKIPPED_OVERFLOW = 3,    /**< the scaled gradients could make exp_avg_sq infinite: |s|^2 * sum g^2 > 2^126 */
   SWD_STEP_SKIPPED_UNDERFLOW = 4,   /**< clip_coef / loss_scale is below FLT_MIN */
-  SWD_STEP_SKIPPED_INVALID = 5,     /**< a hyper-parameter or pointer read from device memory is out of range */
+  SWD_STEP_SKIPPED_INVALID = 5,     /**< a number or pointer read from where the backend computes is out of range */
   SWD_STEP_SKIPPED_SUM_UNKNOWN = 6, /**< scheduled decay needs a running sum that is unknown: swd_state_rebuild */
   SWD_STEP_NOT_ARMED = 7            /**< swd_update without a swd_finalize before it; not counted as skipped */
 };
@@ -350,7 +351,7 @@ SWD_API swd_status swd_step(const swd_plan* plan, const swd_buffers* buffers, co
  * between these. CUDA: one launch a piece. */
 
 /** What ranks must agree on between the passes: eight sums. `record` arguments lie where the backend computes, 8-byte
- * aligned, or are NULL for the workspace's own. */
+ * aligned and apart from all buffers, or are NULL for the workspace's own. */
 typedef struct swd_norm_record {
   double sum_sq;    /**< sum of squares of the raw gradients, norm members */
   double bad;       /**< non-finite gradients, plus 1 if found_inf was set */
@@ -359,7 +360,7 @@ typedef struct swd_norm_record {
   double count;     /**< elements of vbar members */
   double total_sq;  /**< sum of squares over all segments with a gradient */
   double unknown;   /**< vbar members whose running sum is unknown */
-  double invalid;   /**< hyper-parameters and pointers out of range */
+  double invalid;   /**< hyper-parameters, pointers and step counters out of range */
 } swd_norm_record;
 
 /** Pass 1 over segments first_segment .. first_segment + segment_count - 1. Reducing a segment twice is harmless: the
