@@ -74,10 +74,7 @@ class Runner {
   }
   ~Runner() {
     synchronize(s_.backend);
-    for (auto& array : arrays_) {
-      if (array) EXPECT_TRUE(array->canaries_intact());
-    }
-    EXPECT_TRUE(state_->canaries_intact() && workspace_->canaries_intact());
+    EXPECT_TRUE(canaries_intact());
     EXPECT_EQ(swd_plan_destroy(plan_), SWD_OK);
   }
 
@@ -137,6 +134,18 @@ class Runner {
     return out;
   }
 
+  // Where element 0 of a segment lies; NULL: the plan has no such buffer.
+  void* at(int buffer, size_t k) const {
+    return arrays_[buffer] ? arrays_[buffer]->data() + position(buffer, k) : nullptr;
+  }
+  std::vector<uint8_t> workspace_bytes() { return workspace_->read_all(); }
+  bool canaries_intact() const {
+    for (auto& array : arrays_) {
+      if (array && !array->canaries_intact()) return false;
+    }
+    return state_->canaries_intact() && workspace_->canaries_intact();
+  }
+
   swd_buffers buffers{};
   std::vector<uint8_t> missing;  // lists: segments without a gradient in the next step
 
@@ -146,7 +155,6 @@ class Runner {
   }
   uint64_t position(int buffer, size_t k) const { return static_cast<uint64_t>(offsets_[k]) * width(buffer); }
   void* base(int buffer) const { return arrays_[buffer] ? arrays_[buffer]->data() : nullptr; }
-  void* at(int buffer, size_t k) const { return arrays_[buffer] ? arrays_[buffer]->data() + position(buffer, k) : nullptr; }
   void make_array(int buffer) {
     if (buffer == SWD_BUFFER_MAX_EXP_AVG_SQ && !(s_.flags & SWD_PLAN_AMSGRAD)) return;
     if (buffer == SWD_BUFFER_PARAM_COPY && s_.copy == SWD_DTYPE_NONE) return;
