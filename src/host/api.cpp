@@ -5,6 +5,7 @@
 #include "backend.h"
 #include "check.h"
 #include "check_step.h"
+#include "kernels/cpu/float_environment.h"
 #include "kernels/scalars.h"
 
 #define SWD_TEXT_OF(x) #x
@@ -29,6 +30,17 @@ swd_status size_of(const swd_plan* plan, uint64_t Plan::*size, uint64_t* bytes) 
   if (status == SWD_OK) status = check_object(bytes, "bytes");
   if (status == SWD_OK) *bytes = plan->*size;
   return status;
+}
+
+// f(x, y) in the environment of equal bits. Volatile, because registers know no barrier (float_environment.h).
+template <class F>
+double inside(double x, double y, const F& f) {
+  volatile double given[2] = {x, y}, result;
+  {
+    cpu::FloatEnvironment environment;
+    result = f(given[0], given[1]);
+  }
+  return result;
 }
 
 double inverse_root(double vbar) {
@@ -70,11 +82,14 @@ uint64_t swd_sizeof(const char* struct_name) {
   return 0;
 }
 
-double swd_weight_decay_from_adamw(double weight_decay, double vbar) { return weight_decay * root(vbar); }
+double swd_weight_decay_from_adamw(double weight_decay, double vbar) {
+  return inside(weight_decay, vbar, [](double decay, double mean) { return decay * root(mean); });
+}
 
 // As lambda_eff of the statistics has it, with its rule for a vbar of 0.
 double swd_weight_decay_to_adamw(double weight_decay, double vbar) {
-  return weight_decay == 0.0 ? 0.0 : weight_decay * inverse_root(vbar);
+  return inside(weight_decay, vbar,
+                [](double decay, double mean) { return decay == 0.0 ? 0.0 : decay * inverse_root(mean); });
 }
 
 // ---- Plan ----

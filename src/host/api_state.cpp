@@ -75,6 +75,7 @@ swd_status swd_state_get(const swd_plan* plan, const void* image, uint64_t image
 
 swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t image_bytes, int64_t segment,
                          const swd_segment_state* in) {
+  cpu::FloatEnvironment environment;  // a sum is looked at: no trap for NaN, no denormal taken for zero
   swd_status status = check_image(plan, image, image_bytes);
   if (status == SWD_OK) status = check_segment(*plan, segment);
   if (status == SWD_OK) status = check_object(in, "in");
@@ -92,6 +93,7 @@ swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes) {
 
 swd_status swd_state_export(const swd_plan* plan, const void* image, uint64_t image_bytes, void* blob,
                             uint64_t blob_bytes) {
+  cpu::FloatEnvironment environment;
   swd_status status = check_image(plan, image, image_bytes);
   if (status == SWD_OK) status = check_bytes(blob_bytes, blob_bytes_of(*plan), "blob_bytes");
   if (status == SWD_OK) status = check_pointer(blob, "blob");
