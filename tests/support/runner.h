@@ -20,6 +20,7 @@ struct RunSetup {
   std::vector<uint32_t> group_of;  // empty: all in group 0
   std::vector<swd_decay> decay{SWD_DECAY_SCHEDULED};
   std::vector<swd_group> groups{SWD_GROUP_INIT};
+  uint32_t segment_flags = 0;      // of all segments
   uint64_t shift = 0;              // array b is misaligned by (b + 1) * shift elements
   uint32_t gap = 0;                // elements between segments of the flat layout
 };
@@ -32,7 +33,7 @@ class Runner {
     for (size_t k = 0; k < s.counts.size(); ++k) {
       offsets_.push_back(extent_);
       uint32_t group = s.group_of.empty() ? 0 : s.group_of[k];
-      segments.push_back({list ? 0 : extent_, s.counts[k], 0, group, 0});
+      segments.push_back({list ? 0 : extent_, s.counts[k], 0, group, s.segment_flags});
       extent_ += s.counts[k] + s.gap;
     }
     swd_plan_args args = SWD_PLAN_ARGS_INIT;
@@ -95,6 +96,8 @@ class Runner {
     for (float value : x) codes.push_back(nearest_code(s_.grad, value));
     arrays_[buffer]->write(position(buffer, k), codes.data(), 2 * codes.size());
   }
+  // The bytes of a whole array, as they are.
+  void set_codes(int buffer, const std::vector<uint8_t>& bytes) { arrays_[buffer]->write(0, bytes.data(), bytes.size()); }
   std::vector<float> get(int buffer, size_t k) {
     std::vector<float> x(static_cast<size_t>(s_.counts[k]));
     if (!x.empty()) arrays_[buffer]->read(position(buffer, k), x.data(), 4 * x.size());
