@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Host memory that runs out, on both backends: each allocation of swd_plan_create fails once, and no other function
 // allocates at all. Nothing leaks, and the bits are those of a run without faults.
-#include "support/host_faults.h"
+#include "support/interpose/host_faults.h"
 
 #include "support/runner.h"
 
@@ -125,7 +125,7 @@ TEST(HostFaults, AStepOnTheCpuAllocatesNothingAnywhere) {
 
 TEST(HostFaults, ManyPlansLeakNothing) {
   Allocations before = allocations();
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < scaled(200, 20); ++i) {
     Runner r(setup(i % 2 ? SWD_PLAN_LIST : 0u));
     start(r);
     r.step();

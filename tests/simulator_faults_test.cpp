@@ -7,7 +7,7 @@
 
 #include <functional>
 
-#include "support/host_faults.h"
+#include "support/interpose/host_faults.h"
 #include "support/runner.h"
 
 // The simulated runtime has no failure for this one, so it gets one here.
