@@ -11,7 +11,9 @@ namespace swd::test {
 
 const std::vector<StepCall>& step_calls() {
   static const std::vector<StepCall> calls = {
-      [](Scene& s, const swd_buffers* b, const swd_step_args* a) { return swd_step(s.runner.plan(), b, a, s.runner.stream()); },
+      [](Scene& s, const swd_buffers* b, const swd_step_args* a) {
+        return swd_step(s.runner.plan(), b, a, s.runner.stream());
+      },
       [](Scene& s, const swd_buffers* b, const swd_step_args* a) {
         return swd_reduce(s.runner.plan(), b, a, SWD_PHASE_GRAD, 0, 2, s.runner.stream());
       },
@@ -21,7 +23,9 @@ const std::vector<StepCall>& step_calls() {
       [](Scene& s, const swd_buffers* b, const swd_step_args* a) {
         return swd_finalize(s.runner.plan(), b, a, SWD_PHASE_GRAD, nullptr, s.runner.stream());
       },
-      [](Scene& s, const swd_buffers* b, const swd_step_args* a) { return swd_update(s.runner.plan(), b, a, s.runner.stream()); },
+      [](Scene& s, const swd_buffers* b, const swd_step_args* a) {
+        return swd_update(s.runner.plan(), b, a, s.runner.stream());
+      },
   };
   return calls;
 }
@@ -100,9 +104,13 @@ TEST(BadInput, LongerStructsWithAZeroTailAreTaken) {
     ASSERT_EQ(swd_plan_create(s.lengthened(s.plan_args, sizeof(swd_plan_args) + more, 0), &plan), SWD_OK) << more;
     ASSERT_EQ(swd_plan_destroy(plan), SWD_OK);
     s.reset();
-    ASSERT_EQ(swd_step(s.runner.plan(), s.lengthened(s.buffers, sizeof(swd_buffers) + more, 0), &s.args, s.runner.stream()), SWD_OK);
+    ASSERT_EQ(
+        swd_step(s.runner.plan(), s.lengthened(s.buffers, sizeof(swd_buffers) + more, 0), &s.args, s.runner.stream()),
+        SWD_OK);
     s.reset();
-    ASSERT_EQ(swd_step(s.runner.plan(), &s.buffers, s.lengthened(s.args, sizeof(swd_step_args) + more, 0), s.runner.stream()), SWD_OK);
+    ASSERT_EQ(
+        swd_step(s.runner.plan(), &s.buffers, s.lengthened(s.args, sizeof(swd_step_args) + more, 0), s.runner.stream()),
+        SWD_OK);
     s.reset();
   }
   EXPECT_EQ(s.runner.stats().steps_applied, 7u);

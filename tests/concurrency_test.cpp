@@ -30,7 +30,8 @@ class Stream {
  public:
   Stream() {
 #ifdef SWD_TEST_WITH_CUDA
-    if (backend_under_test() == SWD_BACKEND_CUDA) EXPECT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
+    if (backend_under_test() == SWD_BACKEND_CUDA)
+      EXPECT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
 #endif
   }
   ~Stream() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The calls around a step inside a hostile floating-point environment: rounding modes, denormals flushed, traps on. Same
-// results, same refusals, no trap, and the environment is the caller's again. Calls of the step: cpu_environment_test.
+// The calls around a step inside a hostile floating-point environment: rounding modes, denormals flushed, traps on.
+// Same results, same refusals, no trap, and the environment is the caller's again. Calls of the step:
+// cpu_environment_test.
 #include <gtest/gtest.h>
 
 #include <cfenv>
@@ -78,8 +79,8 @@ void expect_same_everywhere(const char* what, const std::function<Outcome()>& ca
 }
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kSums[] = {0.0, 0.1, 5e-324, 3e-310, 1e300, -1.0, -5e-324, -0.5, kNan,
-                            std::numeric_limits<double>::infinity()};
+constexpr double kSums[] = {0.0,  0.1,     5e-324, 3e-310, 1e300,
+                            -1.0, -5e-324, -0.5,   kNan,   std::numeric_limits<double>::infinity()};
 
 TEST(CpuEnvironmentCalls, StateEntries) {
   Plans plans;
@@ -155,7 +156,8 @@ TEST(CpuEnvironmentCalls, RefusalsOfNumbers) {
         args.groups = &group;
         args.group_count = 1;
         swd_status status = swd_workspace_init(plans.one, workspace.data(), bytes, nullptr);
-        return Outcome{static_cast<uint64_t>(status), static_cast<uint64_t>(swd_step(plans.one, &buffers, &args, nullptr))};
+        return Outcome{static_cast<uint64_t>(status),
+                       static_cast<uint64_t>(swd_step(plans.one, &buffers, &args, nullptr))};
       });
     }
   }

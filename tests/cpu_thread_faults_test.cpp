@@ -14,10 +14,10 @@
 #include "cpu_model.h"
 
 namespace {
-std::atomic<int> starts{0};          // calls of pthread_create so far
-std::atomic<int> failing_start{0};   // the call with this number fails
-std::atomic<bool> spurious{false};   // waits return at once
-std::atomic<bool> busy{false};       // try-locks fail
+std::atomic<int> starts{0};         // calls of pthread_create so far
+std::atomic<int> failing_start{0};  // the call with this number fails
+std::atomic<bool> spurious{false};  // waits return at once
+std::atomic<bool> busy{false};      // try-locks fail
 std::atomic<bool> no_affinity{false}, no_mask{false};
 std::atomic<int> waits{0}, tries{0}, affinities{0}, masks{0};
 
@@ -32,8 +32,10 @@ extern "C" {
 using CreateThread = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
 int __interceptor_pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*) __attribute__((weak));
 
-int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*entry)(void*), void* argument) noexcept {
-  static CreateThread next = __interceptor_pthread_create ? __interceptor_pthread_create : real<CreateThread>("pthread_create");
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*entry)(void*),
+                   void* argument) noexcept {
+  static CreateThread next =
+      __interceptor_pthread_create ? __interceptor_pthread_create : real<CreateThread>("pthread_create");
   if (starts.fetch_add(1) + 1 == failing_start) return EAGAIN;
   return next(thread, attributes, entry, argument);
 }

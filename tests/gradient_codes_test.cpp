@@ -15,9 +15,8 @@ struct StatePoint {
   float p, m, v;
 };
 const StatePoint kPoints[] = {
-    {1.0f, 0.0f, 0.0f},          {-0.75f, 0.5f, 0.25f},          {3e-3f, -1e-20f, 1e-37f},
-    {1e-40f, -2.0f, 1e-30f},     {-1e30f, 1e15f, 1e30f},         {0.0f, FLT_MIN, FLT_MIN},
-    {-0.0f, -1e-38f, 0x1p126f},  {0x1p-149f, 0x1p-149f, 0x1p-149f},
+    {1.0f, 0.0f, 0.0f},     {-0.75f, 0.5f, 0.25f},    {3e-3f, -1e-20f, 1e-37f},   {1e-40f, -2.0f, 1e-30f},
+    {-1e30f, 1e15f, 1e30f}, {0.0f, FLT_MIN, FLT_MIN}, {-0.0f, -1e-38f, 0x1p126f}, {0x1p-149f, 0x1p-149f, 0x1p-149f},
 };
 
 // All the values of a dtype's codes; those that `keep` refuses are replaced by zero.
@@ -58,13 +57,15 @@ void expect_close(Runner& r, const std::vector<float>& grad, double loss_scale) 
   element.decay = static_cast<long double>(element.group.lr) * static_cast<long double>(element.group.weight_decay);
   Distance worst{0.0, 0.0, 0.0};
   for (size_t k = 0; k < r.setup().counts.size(); ++k) {
-    std::vector<float> p = r.get(SWD_BUFFER_PARAM, k), m = r.get(SWD_BUFFER_EXP_AVG, k), v = r.get(SWD_BUFFER_EXP_AVG_SQ, k);
+    std::vector<float> p = r.get(SWD_BUFFER_PARAM, k), m = r.get(SWD_BUFFER_EXP_AVG, k),
+                       v = r.get(SWD_BUFFER_EXP_AVG_SQ, k);
     const StatePoint& before = kPoints[k];
     for (size_t i = 0; i < grad.size(); ++i) {
       Distance d = distance(element, grad[i], {before.p, before.m, before.v}, {p[i], m[i], v[i]});
       // !(x <= y), so that NaN does not pass.
       if (!(d.m <= 1.0) || !(d.v <= 1.0) || !(d.p <= 4.0)) {
-        ADD_FAILURE() << "state " << k << ", gradient " << grad[i] << ": " << d.m << ", " << d.v << ", " << d.p << " ulp";
+        ADD_FAILURE() << "state " << k << ", gradient " << grad[i] << ": " << d.m << ", " << d.v << ", " << d.p
+                      << " ulp";
         return;
       }
       worst = {std::max(worst.m, d.m), std::max(worst.v, d.v), std::max(worst.p, d.p)};

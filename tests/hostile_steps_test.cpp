@@ -43,14 +43,16 @@ void expect_close(const swd_group& group, int64_t step) {
                      std::to_string(group.eps) + " step " + std::to_string(step);
   Runner r(setup(group));
   start(r, step);
-  std::vector<float> p0 = r.get(SWD_BUFFER_PARAM, 0), m0 = r.get(SWD_BUFFER_EXP_AVG, 0), v0 = r.get(SWD_BUFFER_EXP_AVG_SQ, 0);
+  std::vector<float> p0 = r.get(SWD_BUFFER_PARAM, 0), m0 = r.get(SWD_BUFFER_EXP_AVG, 0),
+                     v0 = r.get(SWD_BUFFER_EXP_AVG_SQ, 0);
   r.step();
   ASSERT_EQ(r.stats().status, SWD_STEP_APPLIED) << what;
   EXPECT_EQ(r.segment_state(0).step, step + 1) << what;
   ElementSetup element;
   element.group = group;
   element.step = step + 1;
-  std::vector<float> p = r.get(SWD_BUFFER_PARAM, 0), m = r.get(SWD_BUFFER_EXP_AVG, 0), v = r.get(SWD_BUFFER_EXP_AVG_SQ, 0);
+  std::vector<float> p = r.get(SWD_BUFFER_PARAM, 0), m = r.get(SWD_BUFFER_EXP_AVG, 0),
+                     v = r.get(SWD_BUFFER_EXP_AVG_SQ, 0);
   std::vector<float> g = uniform(2, 0, kCount);
   for (size_t i = 0; i < p.size(); ++i) {
     Distance d = distance(element, g[i], {p0[i], m0[i], v0[i]}, {p[i], m[i], v[i]});
@@ -82,7 +84,8 @@ TEST(HostileSteps, CountersOfAnySize) {
 TEST(HostileSteps, BetasAtTheEnds) {
   for (double beta1 : {0.0, 5e-324, 1e-10, kBelowHalf, 0.5, 0.999999999, kBelowOne}) {
     for (double beta2 : {0.0, 5e-324, kBelowHalf, 0.5, 0.9999999999, kBelowOne}) {
-      for (int64_t step : {INT64_C(0), INT64_C(1000), INT64_C(1) << 33}) expect_close({1e-3, beta1, beta2, 1e-8, 0.0, nullptr}, step);
+      for (int64_t step : {INT64_C(0), INT64_C(1000), INT64_C(1) << 33})
+        expect_close({1e-3, beta1, beta2, 1e-8, 0.0, nullptr}, step);
     }
   }
 }

@@ -117,12 +117,17 @@ TEST(SimulatorCounts, PiecesAndTheRest) {
   for (size_t k = 0; k < 1000; ++k) r.set(SWD_BUFFER_GRAD, k, uniform(2, k, r.setup().counts[k]));
   swd_step_args& args = r.args();
   void* stream = r.stream();
-  expect_only(1, stream, "reduce", [&] { return swd_reduce(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, 0, 1000, stream); });
-  expect_only(0, stream, "reduce nothing", [&] { return swd_reduce(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, 5, 0, stream); });
-  expect_only(1, stream, "fold", [&] { return swd_fold(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, stream); });
-  expect_only(1, stream, "finalize", [&] { return swd_finalize(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, stream); });
+  expect_only(1, stream, "reduce",
+              [&] { return swd_reduce(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, 0, 1000, stream); });
+  expect_only(0, stream, "reduce nothing",
+              [&] { return swd_reduce(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, 5, 0, stream); });
+  expect_only(1, stream, "fold",
+              [&] { return swd_fold(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, stream); });
+  expect_only(1, stream, "finalize",
+              [&] { return swd_finalize(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, stream); });
   expect_only(1, stream, "update", [&] { return swd_update(r.plan(), &r.buffers, &args, stream); });
-  expect_only(1, stream, "discard", [&] { return swd_discard(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, stream); });
+  expect_only(1, stream, "discard",
+              [&] { return swd_discard(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, stream); });
   expect_only(1, stream, "rebuild", [&] { return swd_state_rebuild(r.plan(), &r.buffers, stream); });
   std::vector<const void*> pointers;
   for (size_t k = 0; k < 1000; ++k) pointers.push_back(r.at(SWD_BUFFER_PARAM, k));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each call that the library makes into the CUDA runtime fails once, in every public function that makes any: a specific
-// error, no CUDA error left behind, nothing changed, and the same call again gives the bits of a run without faults.
-// Needs a simulated runtime that fails on demand (CUDASIM_FAIL) and counts its calls.
+// Each call that the library makes into the CUDA runtime fails once, in every public function that makes any: a
+// specific error, no CUDA error left behind, nothing changed, and the same call again gives the bits of a run without
+// faults. Needs a simulated runtime that fails on demand (CUDASIM_FAIL) and counts its calls.
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
@@ -63,20 +63,17 @@ std::vector<Operation> operations(uint32_t flags) {
   auto step = [](Runner& r) { return swd_step(r.plan(), &r.buffers, &r.args(), r.stream()); };
   out.push_back({"swd_step", true, step});
   for (swd_phase p = 0; p <= (flags & SWD_PLAN_AMSGRAD ? 1 : 0); ++p) {
-    out.push_back({"swd_reduce", false, [p](Runner& r) {
-                     return swd_reduce(r.plan(), &r.buffers, &r.args(), p, 3, 497, r.stream());
-                   }});
-    out.push_back({"swd_reduce", false, [p](Runner& r) {
-                     return swd_reduce(r.plan(), &r.buffers, &r.args(), p, 0, 3, r.stream());
-                   }});
-    out.push_back({"swd_fold", false, [p](Runner& r) {
-                     return swd_fold(r.plan(), &r.buffers, &r.args(), p, nullptr, r.stream());
-                   }});
-    out.push_back({"swd_finalize", false, [p](Runner& r) {
-                     return swd_finalize(r.plan(), &r.buffers, &r.args(), p, nullptr, r.stream());
-                   }});
+    out.push_back({"swd_reduce", false,
+                   [p](Runner& r) { return swd_reduce(r.plan(), &r.buffers, &r.args(), p, 3, 497, r.stream()); }});
+    out.push_back({"swd_reduce", false,
+                   [p](Runner& r) { return swd_reduce(r.plan(), &r.buffers, &r.args(), p, 0, 3, r.stream()); }});
+    out.push_back({"swd_fold", false,
+                   [p](Runner& r) { return swd_fold(r.plan(), &r.buffers, &r.args(), p, nullptr, r.stream()); }});
+    out.push_back({"swd_finalize", false,
+                   [p](Runner& r) { return swd_finalize(r.plan(), &r.buffers, &r.args(), p, nullptr, r.stream()); }});
   }
-  out.push_back({"swd_update", true, [](Runner& r) { return swd_update(r.plan(), &r.buffers, &r.args(), r.stream()); }});
+  out.push_back(
+      {"swd_update", true, [](Runner& r) { return swd_update(r.plan(), &r.buffers, &r.args(), r.stream()); }});
   out.push_back({"swd_discard", false, [](Runner& r) {
                    return swd_discard(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream());
                  }});
@@ -85,7 +82,8 @@ std::vector<Operation> operations(uint32_t flags) {
                    static double lambda_eff[90];
                    return swd_stats_fetch(r.plan(), r.buffers.workspace, &stats, sizeof stats, lambda_eff, r.stream());
                  }});
-  out.push_back({"swd_state_rebuild", true, [](Runner& r) { return swd_state_rebuild(r.plan(), &r.buffers, r.stream()); }});
+  out.push_back(
+      {"swd_state_rebuild", true, [](Runner& r) { return swd_state_rebuild(r.plan(), &r.buffers, r.stream()); }});
   out.push_back({"swd_step", true, step});
   return out;
 }

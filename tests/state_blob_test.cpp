@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Damaged and foreign state blobs: truncated at every length, every byte changed to every other value, values that cannot
-// be, blobs of other plans. Each has its own error, and the image stays as it was.
+// Damaged and foreign state blobs: truncated at every length, every byte changed to every other value, values that
+// cannot be, blobs of other plans. Each has its own error, and the image stays as it was.
 #include <limits>
 
 #include "support/blob.h"
@@ -31,8 +31,8 @@ TEST(StateBlob, TruncatedAtEveryLengthAndTooLong) {
   EXPECT_EQ(plan.import_at(&at, &none), SWD_ERR_BLOB_SIZE);
   for (size_t bytes = 1; bytes < whole.size(); ++bytes) {
     // In memory of its own: reading beyond it is an error that a sanitizer sees.
-    plan.expect_refused({Blob(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(bytes))},
-                        SWD_ERR_BLOB_SIZE, std::to_string(bytes) + " bytes");
+    plan.expect_refused({Blob(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(bytes))}, SWD_ERR_BLOB_SIZE,
+                        std::to_string(bytes) + " bytes");
   }
   for (size_t more : {1u, 8u, 31u, 32u, 64u, 1000u}) {
     Blob longer = whole;
@@ -59,7 +59,8 @@ TEST(StateBlob, EveryByteChangedToEveryOtherValue) {
       std::vector<Blob> damaged{blob};
       damaged[0][at] = static_cast<uint8_t>(blob[at] ^ change);
       EXPECT_EQ(plan.import(damaged), status_of_damage_at(at)) << "byte " << at << " ^ " << change;
-      if (change % 51 == 0) plan.expect_refused(damaged, status_of_damage_at(at), "byte " + std::to_string(at), "blobs[0]");
+      if (change % 51 == 0)
+        plan.expect_refused(damaged, status_of_damage_at(at), "byte " + std::to_string(at), "blobs[0]");
     }
   }
   EXPECT_EQ(plan.header().steps_applied, applied);
@@ -88,7 +89,8 @@ TEST(StateBlob, ForeignMagicAndVersion) {
     plan.expect_refused({blob}, SWD_ERR_BLOB_SIZE, std::to_string(record_bytes));
   }
   // Counts whose bytes would overflow back to the right size.
-  for (uint64_t count : {UINT64_C(0), UINT64_C(3), UINT64_C(5), (UINT64_C(1) << 59) + 4, UINT64_C(4) | UINT64_C(1) << 63, UINT64_MAX}) {
+  for (uint64_t count :
+       {UINT64_C(0), UINT64_C(3), UINT64_C(5), (UINT64_C(1) << 59) + 4, UINT64_C(4) | UINT64_C(1) << 63, UINT64_MAX}) {
     Blob blob = blob_of(kRecords);
     put(blob, 16, count, 8);
     seal(blob);
@@ -98,9 +100,10 @@ TEST(StateBlob, ForeignMagicAndVersion) {
 
 TEST(StateBlob, ValuesThatCannotBe) {
   StatePlan plan(kCuts);
-  const Record bad[] = {{-1, 100, 5, 1.0},   {INT64_MIN, 100, 5, 1.0}, {0, -1, 5, 1.0},    {0, INT64_MIN, 5, 1.0},
-                        {INT64_MAX, 1, 5, 1.0}, {INT64_MAX - 5, 100, 5, 1.0}, {0, 100, -1, 1.0}, {0, 100, INT64_MIN, 1.0},
-                        {0, 100, 5, -0.5},   {0, 100, 5, -2.0},        {0, 100, 5, -kInf}, {0, 100, 5, -5e-324}};
+  const Record bad[] = {{-1, 100, 5, 1.0},      {INT64_MIN, 100, 5, 1.0}, {0, -1, 5, 1.0},
+                        {0, INT64_MIN, 5, 1.0}, {INT64_MAX, 1, 5, 1.0},   {INT64_MAX - 5, 100, 5, 1.0},
+                        {0, 100, -1, 1.0},      {0, 100, INT64_MIN, 1.0}, {0, 100, 5, -0.5},
+                        {0, 100, 5, -2.0},      {0, 100, 5, -kInf},       {0, 100, 5, -5e-324}};
   for (const Record& record : bad) {
     for (size_t at : {size_t{0}, size_t{2}}) {
       std::vector<Record> records = kRecords;
@@ -109,12 +112,13 @@ TEST(StateBlob, ValuesThatCannotBe) {
     }
   }
   const std::vector<std::vector<Record>> orders = {
-      {kRecords[1], kRecords[0], kRecords[2], kRecords[3]},            // descending
-      {kRecords[0], {99, 7, 5, 0.25}, kRecords[2], kRecords[3]},       // overlapping
-      {kRecords[0], kRecords[0], kRecords[2], kRecords[3]},            // twice
-      {kRecords[0], kRecords[1], kRecords[3], kRecords[2]},            // behind an empty one
+      {kRecords[1], kRecords[0], kRecords[2], kRecords[3]},       // descending
+      {kRecords[0], {99, 7, 5, 0.25}, kRecords[2], kRecords[3]},  // overlapping
+      {kRecords[0], kRecords[0], kRecords[2], kRecords[3]},       // twice
+      {kRecords[0], kRecords[1], kRecords[3], kRecords[2]},       // behind an empty one
   };
-  for (const std::vector<Record>& records : orders) plan.expect_refused({blob_of(records)}, SWD_ERR_BLOB_VALUE, "order", "order");
+  for (const std::vector<Record>& records : orders)
+    plan.expect_refused({blob_of(records)}, SWD_ERR_BLOB_VALUE, "order", "order");
   for (double fine : {0.0, -0.0, -1.0, kInf, std::numeric_limits<double>::quiet_NaN(), 5e-324}) {
     std::vector<Record> records = kRecords;
     records[1].sum = fine;
@@ -125,11 +129,11 @@ TEST(StateBlob, ValuesThatCannotBe) {
 TEST(StateBlob, BlobsOfAnotherPlan) {
   StatePlan plan(kCuts);
   const std::vector<std::vector<Record>> foreign = {
-      {},                                                            // nothing
-      {{0, 100, 5, 1.5}, {100, 7, 5, 0.25}},                         // a segment is missing
-      {{0, 99, 5, 1.5}, {100, 7, 5, 0.25}, {200, 50, 4, 0.0}},       // an element is missing
-      {{1, 99, 5, 1.5}, {100, 7, 5, 0.25}, {200, 50, 4, 0.0}},       // the first one is
-      {{0, 100, 5, 1.5}, {100, 7, 5, 0.25}, {200, 49, 4, 0.0}},      // the last one is
+      {},                                                                         // nothing
+      {{0, 100, 5, 1.5}, {100, 7, 5, 0.25}},                                      // a segment is missing
+      {{0, 99, 5, 1.5}, {100, 7, 5, 0.25}, {200, 50, 4, 0.0}},                    // an element is missing
+      {{1, 99, 5, 1.5}, {100, 7, 5, 0.25}, {200, 50, 4, 0.0}},                    // the first one is
+      {{0, 100, 5, 1.5}, {100, 7, 5, 0.25}, {200, 49, 4, 0.0}},                   // the last one is
       {{0, 60, 5, 1.0}, {60, 40, 6, 0.5}, {100, 7, 5, 0.25}, {200, 50, 4, 0.0}},  // two step counts in one segment
   };
   for (size_t i = 0; i < foreign.size(); ++i) {

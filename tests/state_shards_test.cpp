@@ -26,7 +26,8 @@ Cuts cut(Dice& dice, int64_t begin, int64_t count, int64_t most) {
 
 template <class T>
 void shuffle(Dice& dice, std::vector<T>& x) {
-  for (size_t i = x.size(); i > 1; --i) std::swap(x[i - 1], x[static_cast<size_t>(dice.below(static_cast<int64_t>(i)))]);
+  for (size_t i = x.size(); i > 1; --i)
+    std::swap(x[i - 1], x[static_cast<size_t>(dice.below(static_cast<int64_t>(i)))]);
 }
 
 // The mean of the running sums over all elements, as vbar sees it.
@@ -58,7 +59,8 @@ TEST(StateShards, SplitAnywhereAndMergedInAnyOrder) {
     double shard_total = 0.0;
     for (size_t first = 0; first < parts.size();) {
       size_t count = std::min(parts.size() - first, static_cast<size_t>(dice.below(3)) + 1);
-      Cuts mine(parts.begin() + static_cast<std::ptrdiff_t>(first), parts.begin() + static_cast<std::ptrdiff_t>(first + count));
+      Cuts mine(parts.begin() + static_cast<std::ptrdiff_t>(first),
+                parts.begin() + static_cast<std::ptrdiff_t>(first + count));
       StatePlan rank(mine);
       ASSERT_EQ(rank.import({whole.export_blob()}), SWD_OK) << swd_error_detail();
       for (size_t k = 0; k < count; ++k) EXPECT_EQ(rank.get(static_cast<int64_t>(k)).step, 12);

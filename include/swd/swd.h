@@ -215,7 +215,7 @@ typedef struct swd_plan_args {
 typedef struct swd_plan swd_plan;
 
 /** Writes what SWD_PLAN_ARGS_INIT holds, for callers that cannot use a macro. struct_size: sizeof as you know the
- * struct. Errors: NULL, STRUCT_SIZE. */
+ * struct. Errors: NULL, ALIGNMENT, STRUCT_SIZE. */
 SWD_API swd_status swd_plan_args_init(swd_plan_args* args, uint64_t struct_size);
 
 /** Checks the description and builds the immutable plan. Host only: touches no device, so a CUDA plan can be
@@ -236,7 +236,7 @@ SWD_API swd_status swd_backend_available(swd_backend backend);
  */
 SWD_API swd_status swd_workspace_size(const swd_plan* plan, uint64_t* bytes);
 
-/** Bytes of a state image of this plan, a multiple of 16: 16, and 16 more a segment. Errors: NULL. */
+/** Bytes of a state image of this plan, a multiple of 16: 16, and 16 more a segment. Errors: NULL, ALIGNMENT. */
 SWD_API swd_status swd_state_size(const swd_plan* plan, uint64_t* bytes);
 
 /** Writes the plan's tables into `workspace` (16-byte aligned, at least swd_workspace_size bytes, where the backend
@@ -276,7 +276,7 @@ typedef struct swd_buffers {
 #define SWD_BUFFERS_INIT \
   { sizeof(swd_buffers), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0 }
 
-/** Writes what SWD_BUFFERS_INIT holds. Errors: NULL, STRUCT_SIZE. */
+/** Writes what SWD_BUFFERS_INIT holds. Errors: NULL, ALIGNMENT, STRUCT_SIZE. */
 SWD_API swd_status swd_buffers_init(swd_buffers* buffers, uint64_t struct_size);
 
 /* ---- Hyper-parameters --------------------------------------------------------------------------- */
@@ -327,7 +327,7 @@ typedef struct swd_step_args {
 #define SWD_STEP_ARGS_INIT \
   { sizeof(swd_step_args), 0, NULL, NULL, 0, sizeof(swd_group), 0.0, NULL, NULL, NULL, 0.0, 0.0 }
 
-/** Writes what SWD_STEP_ARGS_INIT holds. Errors: NULL, STRUCT_SIZE. */
+/** Writes what SWD_STEP_ARGS_INIT holds. Errors: NULL, ALIGNMENT, STRUCT_SIZE. */
 SWD_API swd_status swd_step_args_init(swd_step_args* args, uint64_t struct_size);
 
 /* ---- The step ----------------------------------------------------------------------------------- */
@@ -406,7 +406,7 @@ typedef struct swd_stats {
 /** Copies the statistics to `stats` (host; stats_size bytes, at most sizeof(swd_stats) are written) and, unless
  * lambda_eff is NULL, group_count doubles: the decay of each group in AdamW's units (weight_decay / sqrt(vbar) for
  * scheduled groups, weight_decay for others). CUDA: asynchronous copies in the stream; synchronise before reading.
- * Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, WORKSPACE, CUDA. */
+ * Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, OVERLAP, WORKSPACE, CUDA. */
 SWD_API swd_status swd_stats_fetch(const swd_plan* plan, const void* workspace, swd_stats* stats, uint64_t stats_size,
                                    double* lambda_eff, void* stream);
 
@@ -444,7 +444,7 @@ SWD_API swd_status swd_state_get(const swd_plan* plan, const void* image, uint64
 SWD_API swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t image_bytes, int64_t segment,
                                  const swd_segment_state* in);
 
-/** Bytes of the blob of this plan: 48, and 32 more a segment. Errors: NULL. */
+/** Bytes of the blob of this plan: 48, and 32 more a segment. Errors: NULL, ALIGNMENT. */
 SWD_API swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes);
 
 /** Image in host memory to a versioned, checksummed, little-endian blob (swd_state_blob_size bytes, any alignment) with

@@ -10,33 +10,33 @@ void add(Rows& rows, Kind kind, swd_status status, const char* field, std::funct
 }
 
 void add_plan_and_stream_rows(Rows& rows) {
-  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan", [](Scene& s) { return swd_step(nullptr, &s.buffers, &s.args, s.runner.stream()); });
-  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan", [](Scene& s) { return swd_update(nullptr, &s.buffers, &s.args, s.runner.stream()); });
-  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan", [](Scene& s) {
-    return swd_reduce(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, 0, 2, s.runner.stream());
-  });
-  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan", [](Scene& s) {
-    return swd_fold(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, s.runner.stream());
-  });
-  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan", [](Scene& s) {
-    return swd_finalize(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, s.runner.stream());
-  });
-  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan", [](Scene& s) { return swd_state_rebuild(nullptr, &s.buffers, s.runner.stream()); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_step(nullptr, &s.buffers, &s.args, s.runner.stream()); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_update(nullptr, &s.buffers, &s.args, s.runner.stream()); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_reduce(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, 0, 2, s.runner.stream()); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_fold(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, s.runner.stream()); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_finalize(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, s.runner.stream()); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_state_rebuild(nullptr, &s.buffers, s.runner.stream()); });
   if (backend_under_test() != SWD_BACKEND_CPU) return;
   static char not_null;
   void* stream = &not_null;
-  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream", [=](Scene& s) { return swd_step(s.runner.plan(), &s.buffers, &s.args, stream); });
-  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream", [=](Scene& s) { return swd_update(s.runner.plan(), &s.buffers, &s.args, stream); });
-  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream", [=](Scene& s) {
-    return swd_reduce(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, 0, 2, stream);
-  });
-  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream", [=](Scene& s) {
-    return swd_fold(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, stream);
-  });
-  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream", [=](Scene& s) {
-    return swd_finalize(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, stream);
-  });
-  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream", [=](Scene& s) { return swd_state_rebuild(s.runner.plan(), &s.buffers, stream); });
+  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream",
+      [=](Scene& s) { return swd_step(s.runner.plan(), &s.buffers, &s.args, stream); });
+  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream",
+      [=](Scene& s) { return swd_update(s.runner.plan(), &s.buffers, &s.args, stream); });
+  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream",
+      [=](Scene& s) { return swd_reduce(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, 0, 2, stream); });
+  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream",
+      [=](Scene& s) { return swd_fold(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, stream); });
+  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream",
+      [=](Scene& s) { return swd_finalize(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, stream); });
+  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream",
+      [=](Scene& s) { return swd_state_rebuild(s.runner.plan(), &s.buffers, stream); });
 }
 
 using PhaseCall = swd_status (*)(Scene&, swd_phase);
@@ -86,10 +86,10 @@ void add_piece_rows(Rows& rows) {
   reduce_range(rows, "segment_count", 2, 1);
   using Place = void* (*)(Scene&);
   const Place places[] = {
-      [](Scene& s) { return s.buffers.param; },      [](Scene& s) { return const_cast<void*>(s.buffers.grad); },
-      [](Scene& s) { return s.buffers.exp_avg; },    [](Scene& s) { return s.buffers.exp_avg_sq; },
+      [](Scene& s) { return s.buffers.param; },          [](Scene& s) { return const_cast<void*>(s.buffers.grad); },
+      [](Scene& s) { return s.buffers.exp_avg; },        [](Scene& s) { return s.buffers.exp_avg_sq; },
       [](Scene& s) { return s.buffers.max_exp_avg_sq; }, [](Scene& s) { return s.buffers.param_copy; },
-      [](Scene& s) { return s.buffers.state; },      [](Scene& s) { return s.buffers.workspace; },
+      [](Scene& s) { return s.buffers.state; },          [](Scene& s) { return s.buffers.workspace; },
   };
   for (RecordCall call : kRecordCalls) {
     for (int64_t by = 1; by < 8; ++by) {

@@ -24,17 +24,23 @@ void add_init_rows(Rows& rows) {
     rows.push_back({Kind::kPlain, status, field, std::move(call)});
   };
   for (uint64_t bytes : {uint64_t{0}, uint64_t{1}, uint64_t{4}, uint64_t{4097}, uint64_t{1} << 32, UINT64_MAX}) {
-    add(SWD_ERR_STRUCT_SIZE, "struct_size", [bytes](Scene& s) { return swd_plan_args_init(s.out<swd_plan_args>(), bytes); });
-    add(SWD_ERR_STRUCT_SIZE, "struct_size", [bytes](Scene& s) { return swd_buffers_init(s.out<swd_buffers>(), bytes); });
-    add(SWD_ERR_STRUCT_SIZE, "struct_size", [bytes](Scene& s) { return swd_step_args_init(s.out<swd_step_args>(), bytes); });
+    add(SWD_ERR_STRUCT_SIZE, "struct_size",
+        [bytes](Scene& s) { return swd_plan_args_init(s.out<swd_plan_args>(), bytes); });
+    add(SWD_ERR_STRUCT_SIZE, "struct_size",
+        [bytes](Scene& s) { return swd_buffers_init(s.out<swd_buffers>(), bytes); });
+    add(SWD_ERR_STRUCT_SIZE, "struct_size",
+        [bytes](Scene& s) { return swd_step_args_init(s.out<swd_step_args>(), bytes); });
   }
   add(SWD_ERR_NULL, "args", [](Scene&) { return swd_plan_args_init(nullptr, sizeof(swd_plan_args)); });
   add(SWD_ERR_NULL, "buffers", [](Scene&) { return swd_buffers_init(nullptr, sizeof(swd_buffers)); });
   add(SWD_ERR_NULL, "args", [](Scene&) { return swd_step_args_init(nullptr, sizeof(swd_step_args)); });
   for (uint64_t by = 1; by < 8; ++by) {
-    add(SWD_ERR_ALIGNMENT, "args", [by](Scene& s) { return swd_plan_args_init(s.out<swd_plan_args>(by), sizeof(swd_plan_args)); });
-    add(SWD_ERR_ALIGNMENT, "buffers", [by](Scene& s) { return swd_buffers_init(s.out<swd_buffers>(by), sizeof(swd_buffers)); });
-    add(SWD_ERR_ALIGNMENT, "args", [by](Scene& s) { return swd_step_args_init(s.out<swd_step_args>(by), sizeof(swd_step_args)); });
+    add(SWD_ERR_ALIGNMENT, "args",
+        [by](Scene& s) { return swd_plan_args_init(s.out<swd_plan_args>(by), sizeof(swd_plan_args)); });
+    add(SWD_ERR_ALIGNMENT, "buffers",
+        [by](Scene& s) { return swd_buffers_init(s.out<swd_buffers>(by), sizeof(swd_buffers)); });
+    add(SWD_ERR_ALIGNMENT, "args",
+        [by](Scene& s) { return swd_step_args_init(s.out<swd_step_args>(by), sizeof(swd_step_args)); });
   }
   for (swd_backend bad : {-1, 0, 3, 99, INT32_MAX, INT32_MIN}) {
     add(SWD_ERR_ENUM, "backend", [bad](Scene&) { return swd_backend_available(bad); });

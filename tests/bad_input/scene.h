@@ -10,7 +10,7 @@ namespace swd::test {
 
 enum class Kind { kPlain, kFull, kList };  // flat; flat with amsgrad and param_copy; the latter as a list
 
-constexpr uint64_t kImageBytes = 16 + 2 * 16;      // two segments
+constexpr uint64_t kImageBytes = 16 + 2 * 16;  // two segments
 constexpr uint64_t kBlobBytes = 40 + 2 * 32 + 8;
 
 class Scene {

@@ -31,9 +31,12 @@ const ImageCall kImageCalls[] = {
 };
 
 void add_plan_rows_of_state(Rows& rows) {
-  add(rows, SWD_ERR_NULL, "plan", [](Scene& s) { return swd_state_get(nullptr, s.image, s.image_bytes, 0, s.out<swd_segment_state>()); });
-  add(rows, SWD_ERR_NULL, "plan", [](Scene& s) { return swd_state_set(nullptr, s.image, s.image_bytes, 0, &s.segment_state); });
-  add(rows, SWD_ERR_NULL, "plan", [](Scene& s) { return swd_state_export(nullptr, s.image, s.image_bytes, s.blob, kBlobBytes); });
+  add(rows, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_state_get(nullptr, s.image, s.image_bytes, 0, s.out<swd_segment_state>()); });
+  add(rows, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_state_set(nullptr, s.image, s.image_bytes, 0, &s.segment_state); });
+  add(rows, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_state_export(nullptr, s.image, s.image_bytes, s.blob, kBlobBytes); });
   add(rows, SWD_ERR_NULL, "plan", [](Scene& s) {
     return swd_state_import(nullptr, s.blobs.data(), s.blob_bytes.data(), 1, s.image, s.image_bytes);
   });
@@ -62,8 +65,10 @@ void add_entry_rows(Rows& rows) {
     add(rows, SWD_ERR_SIZE, "segment", [bad](Scene& s) { return get(s, bad); });
     add(rows, SWD_ERR_SIZE, "segment", [bad](Scene& s) { return set(s, bad); });
   }
-  add(rows, SWD_ERR_NULL, "out", [](Scene& s) { return swd_state_get(s.runner.plan(), s.image, s.image_bytes, 0, nullptr); });
-  add(rows, SWD_ERR_NULL, "in", [](Scene& s) { return swd_state_set(s.runner.plan(), s.image, s.image_bytes, 0, nullptr); });
+  add(rows, SWD_ERR_NULL, "out",
+      [](Scene& s) { return swd_state_get(s.runner.plan(), s.image, s.image_bytes, 0, nullptr); });
+  add(rows, SWD_ERR_NULL, "in",
+      [](Scene& s) { return swd_state_set(s.runner.plan(), s.image, s.image_bytes, 0, nullptr); });
   for (uint64_t by = 1; by < 8; ++by) {
     add(rows, SWD_ERR_ALIGNMENT, "out", [by](Scene& s) {
       return swd_state_get(s.runner.plan(), s.image, s.image_bytes, 0, s.out<swd_segment_state>(by));
@@ -113,9 +118,8 @@ void add_blob_rows(Rows& rows) {
   add(rows, SWD_ERR_NULL, "blobs", [](Scene& s) {
     return swd_state_import(s.runner.plan(), nullptr, s.blob_bytes.data(), 1, s.image, s.image_bytes);
   });
-  add(rows, SWD_ERR_NULL, "blob_bytes", [](Scene& s) {
-    return swd_state_import(s.runner.plan(), s.blobs.data(), nullptr, 1, s.image, s.image_bytes);
-  });
+  add(rows, SWD_ERR_NULL, "blob_bytes",
+      [](Scene& s) { return swd_state_import(s.runner.plan(), s.blobs.data(), nullptr, 1, s.image, s.image_bytes); });
   for (size_t i : {size_t{0}, size_t{1}}) {
     rows.push_back({Kind::kPlain, SWD_ERR_NULL, "blobs[" + std::to_string(i) + "]", [i](Scene& s) {
                       s.blobs[i] = nullptr;
@@ -128,10 +132,12 @@ void add_blob_rows(Rows& rows) {
   }
   for (int64_t by = 1; by < 8; ++by) {
     add(rows, SWD_ERR_ALIGNMENT, "blobs", [by](Scene& s) {
-      return swd_state_import(s.runner.plan(), moved(s.blobs.data(), by), s.blob_bytes.data(), 1, s.image, s.image_bytes);
+      return swd_state_import(s.runner.plan(), moved(s.blobs.data(), by), s.blob_bytes.data(), 1, s.image,
+                              s.image_bytes);
     });
     add(rows, SWD_ERR_ALIGNMENT, "blob_bytes", [by](Scene& s) {
-      return swd_state_import(s.runner.plan(), s.blobs.data(), moved(s.blob_bytes.data(), by), 1, s.image, s.image_bytes);
+      return swd_state_import(s.runner.plan(), s.blobs.data(), moved(s.blob_bytes.data(), by), 1, s.image,
+                              s.image_bytes);
     });
   }
 }

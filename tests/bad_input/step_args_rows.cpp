@@ -39,9 +39,8 @@ void add_struct_rows(Rows& rows) {
                       }});
     }
     for (uint32_t bytes : {uint32_t{sizeof(swd_step_args)} + 1, uint32_t{sizeof(swd_step_args)} + 8, 4096u}) {
-      rows.push_back({Kind::kPlain, SWD_ERR_STRUCT_SIZE, "args.struct_size", [call, bytes](Scene& s) {
-                        return call(s, &s.buffers, s.lengthened(s.args, bytes, 1));
-                      }});
+      rows.push_back({Kind::kPlain, SWD_ERR_STRUCT_SIZE, "args.struct_size",
+                      [call, bytes](Scene& s) { return call(s, &s.buffers, s.lengthened(s.args, bytes, 1)); }});
     }
   }
   for (uint32_t bytes : {0u, 1u, 4u, uint32_t{sizeof(swd_step_args)} - 1, 4097u, UINT32_MAX}) {
@@ -102,12 +101,10 @@ void add_step_args_rows(Rows& rows) {
   numbers(rows, "max_grad_norm", &swd_step_args::max_grad_norm);
   numbers(rows, "max_decay", &swd_step_args::max_decay);
   for (int64_t by : {1, 2, 3}) {
-    spoil(rows, SWD_ERR_ALIGNMENT, "loss_scale_pointer", [by](Scene& s) {
-      s.args.loss_scale_pointer = reinterpret_cast<const float*>(s.device_groups.data() + by);
-    });
-    spoil(rows, SWD_ERR_ALIGNMENT, "found_inf", [by](Scene& s) {
-      s.args.found_inf = reinterpret_cast<const float*>(s.device_groups.data() + by);
-    });
+    spoil(rows, SWD_ERR_ALIGNMENT, "loss_scale_pointer",
+          [by](Scene& s) { s.args.loss_scale_pointer = reinterpret_cast<const float*>(s.device_groups.data() + by); });
+    spoil(rows, SWD_ERR_ALIGNMENT, "found_inf",
+          [by](Scene& s) { s.args.found_inf = reinterpret_cast<const float*>(s.device_groups.data() + by); });
     for (size_t i : {size_t{0}, size_t{1}}) {
       spoil(rows, SWD_ERR_ALIGNMENT, "groups[" + std::to_string(i) + "].lr_pointer", [by, i](Scene& s) {
         s.groups[i].lr_pointer = reinterpret_cast<const float*>(s.device_groups.data() + by);

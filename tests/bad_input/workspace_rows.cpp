@@ -64,21 +64,25 @@ void add_size_rows(Rows& rows) {
     add(rows, Kind::kPlain, SWD_ERR_NULL, "plan", [call](Scene& s) { return call(nullptr, s.out<uint64_t>()); });
     add(rows, Kind::kPlain, SWD_ERR_NULL, "bytes", [call](Scene& s) { return call(s.runner.plan(), nullptr); });
     for (uint64_t by = 1; by < 8; ++by) {
-      add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "bytes", [call, by](Scene& s) { return call(s.runner.plan(), s.out<uint64_t>(by)); });
+      add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "bytes",
+          [call, by](Scene& s) { return call(s.runner.plan(), s.out<uint64_t>(by)); });
     }
   }
   for (bool all : {false, true}) {
     add(rows, Kind::kPlain, SWD_ERR_SIZE, "workspace_bytes", [all](Scene& s) {
-      return swd_workspace_init(s.runner.plan(), s.buffers.workspace, all ? 0 : s.buffers.workspace_bytes - 1, s.runner.stream());
+      return swd_workspace_init(s.runner.plan(), s.buffers.workspace, all ? 0 : s.buffers.workspace_bytes - 1,
+                                s.runner.stream());
     });
     add(rows, Kind::kPlain, SWD_ERR_SIZE, "workspace_bytes", [all](Scene& s) {
-      return swd_discard(s.runner.plan(), s.buffers.workspace, all ? 0 : s.buffers.workspace_bytes - 1, s.runner.stream());
+      return swd_discard(s.runner.plan(), s.buffers.workspace, all ? 0 : s.buffers.workspace_bytes - 1,
+                         s.runner.stream());
     });
   }
 }
 
 swd_status set(Scene& s, swd_buffer buffer, int64_t first, int64_t count) {
-  return swd_set_pointers(s.runner.plan(), s.buffers.workspace, buffer, first, count, s.pointers.data(), s.runner.stream());
+  return swd_set_pointers(s.runner.plan(), s.buffers.workspace, buffer, first, count, s.pointers.data(),
+                          s.runner.stream());
 }
 
 void add_pointer_rows(Rows& rows) {
@@ -110,7 +114,8 @@ void add_pointer_rows(Rows& rows) {
   });
   for (int64_t by = 1; by < 8; ++by) {
     add(rows, Kind::kList, SWD_ERR_ALIGNMENT, "pointers", [by](Scene& s) {
-      return swd_set_pointers(s.runner.plan(), s.buffers.workspace, 0, 0, 1, moved(s.pointers.data(), by), s.runner.stream());
+      return swd_set_pointers(s.runner.plan(), s.buffers.workspace, 0, 0, 1, moved(s.pointers.data(), by),
+                              s.runner.stream());
     });
   }
 }
@@ -120,21 +125,25 @@ swd_status fetch(Scene& s, swd_stats* stats, uint64_t bytes, double* lambda_eff)
 }
 
 void add_stats_rows(Rows& rows) {
-  add(rows, Kind::kPlain, SWD_ERR_SIZE, "stats_size", [](Scene& s) { return fetch(s, s.out<swd_stats>(), 0, nullptr); });
-  add(rows, Kind::kPlain, SWD_ERR_NULL, "stats", [](Scene& s) { return fetch(s, nullptr, sizeof(swd_stats), nullptr); });
-  add(rows, Kind::kPlain, SWD_ERR_NULL, "stats", [](Scene& s) { return swd_stats_pointer(s.runner.plan(), s.buffers.workspace, nullptr); });
+  add(rows, Kind::kPlain, SWD_ERR_SIZE, "stats_size",
+      [](Scene& s) { return fetch(s, s.out<swd_stats>(), 0, nullptr); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "stats",
+      [](Scene& s) { return fetch(s, nullptr, sizeof(swd_stats), nullptr); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "stats",
+      [](Scene& s) { return swd_stats_pointer(s.runner.plan(), s.buffers.workspace, nullptr); });
   for (uint64_t by = 1; by < 8; ++by) {
-    add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "stats", [by](Scene& s) { return fetch(s, s.out<swd_stats>(by), sizeof(swd_stats), nullptr); });
-    add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "lambda_eff", [by](Scene& s) {
-      return fetch(s, s.out<swd_stats>(), sizeof(swd_stats), s.out<double>(512 + by));
-    });
+    add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "stats",
+        [by](Scene& s) { return fetch(s, s.out<swd_stats>(by), sizeof(swd_stats), nullptr); });
+    add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "lambda_eff",
+        [by](Scene& s) { return fetch(s, s.out<swd_stats>(), sizeof(swd_stats), s.out<double>(512 + by)); });
     add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "stats", [by](Scene& s) {
       return swd_stats_pointer(s.runner.plan(), s.buffers.workspace, s.out<const swd_stats*>(by));
     });
   }
   for (int64_t at : {-8, 0, 64}) {
     add(rows, Kind::kPlain, SWD_ERR_OVERLAP, "stats", [at](Scene& s) {
-      return fetch(s, reinterpret_cast<swd_stats*>(moved(static_cast<char*>(s.buffers.workspace), at)), sizeof(swd_stats), nullptr);
+      return fetch(s, reinterpret_cast<swd_stats*>(moved(static_cast<char*>(s.buffers.workspace), at)),
+                   sizeof(swd_stats), nullptr);
     });
     add(rows, Kind::kPlain, SWD_ERR_OVERLAP, "lambda_eff", [at](Scene& s) {
       return fetch(s, s.out<swd_stats>(), sizeof(swd_stats),
@@ -142,9 +151,8 @@ void add_stats_rows(Rows& rows) {
     });
   }
   for (uint64_t at : {uint64_t{0}, sizeof(swd_stats) - 8}) {
-    add(rows, Kind::kPlain, SWD_ERR_OVERLAP, "lambda_eff", [at](Scene& s) {
-      return fetch(s, s.out<swd_stats>(), sizeof(swd_stats), s.out<double>(at));
-    });
+    add(rows, Kind::kPlain, SWD_ERR_OVERLAP, "lambda_eff",
+        [at](Scene& s) { return fetch(s, s.out<swd_stats>(), sizeof(swd_stats), s.out<double>(at)); });
   }
 }
 

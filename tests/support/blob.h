@@ -54,7 +54,8 @@ inline Blob blob_of(const std::vector<Record>& records, uint64_t applied = 9, ui
 // A plan of segments (index, count), and its image between canaries.
 class StatePlan {
  public:
-  explicit StatePlan(const std::vector<std::pair<int64_t, int64_t>>& cuts) : image_(SWD_BACKEND_CPU, 16 + 16 * cuts.size()) {
+  explicit StatePlan(const std::vector<std::pair<int64_t, int64_t>>& cuts)
+      : image_(SWD_BACKEND_CPU, 16 + 16 * cuts.size()) {
     std::vector<swd_segment> segments;
     for (auto [index, count] : cuts) segments.push_back({0, count, index, 0, 0});
     const swd_decay decay = SWD_DECAY_SCHEDULED;
@@ -103,7 +104,8 @@ class StatePlan {
   void expect_refused(const std::vector<Blob>& blobs, swd_status status, const std::string& what,
                       const std::string& named = "blobs") {
     std::vector<uint8_t> before = image_.read_all();
-    EXPECT_EQ(swd_status_name(import(blobs)), std::string(swd_status_name(status))) << what << ": " << swd_error_detail();
+    EXPECT_EQ(swd_status_name(import(blobs)), std::string(swd_status_name(status)))
+        << what << ": " << swd_error_detail();
     EXPECT_NE(std::string(swd_error_detail()).find(named), std::string::npos) << what << ": " << swd_error_detail();
     EXPECT_TRUE(image_.read_all() == before && image_.canaries_intact()) << what;
   }

@@ -27,8 +27,8 @@ inline long double bias(double beta, int64_t t) {
   return -std::expm1(static_cast<long double>(t) * std::log1p(static_cast<long double>(beta) - 1.0L));
 }
 
-// How far each number of `after` is from the exact step, in units in the last place of the largest number that takes part
-// in it. Each part starts from the fp32 results of the part before, so that their errors do not add up.
+// How far each number of `after` is from the exact step, in units in the last place of the largest number that takes
+// part in it. Each part starts from the fp32 results of the part before, so that their errors do not add up.
 struct Distance {
   double m, v, p;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts the host allocations of a program, and makes those of the library fail on demand. A program that is linked with
-// this has its own malloc and operator new; under a sanitizer, which needs malloc for itself, only the latter.
+// Counts the host allocations of a program, and makes those of the library fail on demand. A program that is linked
+// with this has its own malloc and operator new; under a sanitizer, which needs malloc for itself, only the latter.
 #pragma once
 #include <cstdint>
 
