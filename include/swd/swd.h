@@ -35,6 +35,7 @@
  *                 and sign of a NaN are outside this promise.
  *   Sizes         Counts and offsets are in elements, 64-bit. `_bytes` says bytes.
  *   Alignment     Every tensor needs the alignment of its element, not more. Workspace and state: 16 bytes.
+ *                 Whatever else a typed pointer points to: the alignment of that type.
  *   Aliasing      All buffers of a step must be disjoint.
  *   Struct growth The first member of a struct that you pass is its size, as your compiler saw it. An older,
  *                 shorter struct reads as zeros past its end; a longer one must hold zeros there, or the call
@@ -143,7 +144,7 @@ enum {
   SWD_STEP_SKIPPED_NONFINITE = 2,   /**< a gradient is NaN or infinite, or found_inf was set */
   SWD_STEP_SKIPPED_OVERFLOW = 3,    /**< the scaled gradients could make exp_avg_sq infinite: |s|^2 * sum g^2 > 2^126 */
   SWD_STEP_SKIPPED_UNDERFLOW = 4,   /**< clip_coef / loss_scale is below FLT_MIN */
-  SWD_STEP_SKIPPED_INVALID = 5,     /**< a hyper-parameter or pointer read from device memory is out of range */
+  SWD_STEP_SKIPPED_INVALID = 5,     /**< a number or pointer read from where the backend computes is out of range */
   SWD_STEP_SKIPPED_SUM_UNKNOWN = 6, /**< scheduled decay needs a running sum that is unknown: swd_state_rebuild */
   SWD_STEP_NOT_ARMED = 7            /**< swd_update without a swd_finalize before it; not counted as skipped */
 };
@@ -214,7 +215,7 @@ typedef struct swd_plan_args {
 typedef struct swd_plan swd_plan;
 
 /** Writes what SWD_PLAN_ARGS_INIT holds, for callers that cannot use a macro. struct_size: sizeof as you know the
- * struct. Errors: NULL, STRUCT_SIZE. */
+ * struct. Errors: NULL, ALIGNMENT, STRUCT_SIZE. */
 SWD_API swd_status swd_plan_args_init(swd_plan_args* args, uint64_t struct_size);
 
 /** Checks the description and builds the immutable plan. Host only: touches no device, so a CUDA plan can be
@@ -235,7 +236,7 @@ SWD_API swd_status swd_backend_available(swd_backend backend);
  */
 SWD_API swd_status swd_workspace_size(const swd_plan* plan, uint64_t* bytes);
 
-/** Bytes of a state image of this plan, a multiple of 16: 16, and 16 more a segment. Errors: NULL. */
+/** Bytes of a state image of this plan, a multiple of 16: 16, and 16 more a segment. Errors: NULL, ALIGNMENT. */
 SWD_API swd_status swd_state_size(const swd_plan* plan, uint64_t* bytes);
 
 /** Writes the plan's tables into `workspace` (16-byte aligned, at least swd_workspace_size bytes, where the backend
@@ -275,7 +276,7 @@ typedef struct swd_buffers {
 #define SWD_BUFFERS_INIT \
   { sizeof(swd_buffers), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0 }
 
-/** Writes what SWD_BUFFERS_INIT holds. Errors: NULL, STRUCT_SIZE. */
+/** Writes what SWD_BUFFERS_INIT holds. Errors: NULL, ALIGNMENT, STRUCT_SIZE. */
 SWD_API swd_status swd_buffers_init(swd_buffers* buffers, uint64_t struct_size);
 
 /* ---- Hyper-parameters --------------------------------------------------------------------------- */
@@ -326,7 +327,7 @@ typedef struct swd_step_args {
 #define SWD_STEP_ARGS_INIT \
   { sizeof(swd_step_args), 0, NULL, NULL, 0, sizeof(swd_group), 0.0, NULL, NULL, NULL, 0.0, 0.0 }
 
-/** Writes what SWD_STEP_ARGS_INIT holds. Errors: NULL, STRUCT_SIZE. */
+/** Writes what SWD_STEP_ARGS_INIT holds. Errors: NULL, ALIGNMENT, STRUCT_SIZE. */
 SWD_API swd_status swd_step_args_init(swd_step_args* args, uint64_t struct_size);
 
 /* ---- The step ----------------------------------------------------------------------------------- */
@@ -350,7 +351,7 @@ SWD_API swd_status swd_step(const swd_plan* plan, const swd_buffers* buffers, co
  * between these. CUDA: one launch a piece. */
 
 /** What ranks must agree on between the passes: eight sums. `record` arguments lie where the backend computes, 8-byte
- * aligned, or are NULL for the workspace's own. */
+ * aligned and apart from all buffers, or are NULL for the workspace's own. */
 typedef struct swd_norm_record {
   double sum_sq;    /**< sum of squares of the raw gradients, norm members */
   double bad;       /**< non-finite gradients, plus 1 if found_inf was set */
@@ -359,7 +360,7 @@ typedef struct swd_norm_record {
   double count;     /**< elements of vbar members */
   double total_sq;  /**< sum of squares over all segments with a gradient */
   double unknown;   /**< vbar members whose running sum is unknown */
-  double invalid;   /**< hyper-parameters and pointers out of range */
+  double invalid;   /**< hyper-parameters, pointers and step counters out of range */
 } swd_norm_record;
 
 /** Pass 1 over segments first_segment .. first_segment + segment_count - 1. Reducing a segment twice is harmless: the
@@ -405,7 +406,7 @@ typedef struct swd_stats {
 /** Copies the statistics to `stats` (host; stats_size bytes, at most sizeof(swd_stats) are written) and, unless
  * lambda_eff is NULL, group_count doubles: the decay of each group in AdamW's units (weight_decay / sqrt(vbar) for
  * scheduled groups, weight_decay for others). CUDA: asynchronous copies in the stream; synchronise before reading.
- * Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, WORKSPACE, CUDA. */
+ * Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, OVERLAP, WORKSPACE, CUDA. */
 SWD_API swd_status swd_stats_fetch(const swd_plan* plan, const void* workspace, swd_stats* stats, uint64_t stats_size,
                                    double* lambda_eff, void* stream);
 
@@ -443,7 +444,7 @@ SWD_API swd_status swd_state_get(const swd_plan* plan, const void* image, uint64
 SWD_API swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t image_bytes, int64_t segment,
                                  const swd_segment_state* in);
 
-/** Bytes of the blob of this plan: 48, and 32 more a segment. Errors: NULL. */
+/** Bytes of the blob of this plan: 48, and 32 more a segment. Errors: NULL, ALIGNMENT. */
 SWD_API swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes);
 
 /** Image in host memory to a versioned, checksummed, little-endian blob (swd_state_blob_size bytes, any alignment) with

@@ -37,9 +37,7 @@ swd_status adopt_bytes(const void* user, uint64_t bytes, uint32_t first_bytes, u
   return SWD_OK;
 }
 
-swd_status init_bytes(void* user, uint64_t bytes, uint32_t first_bytes, uint32_t known_bytes, const char* name,
-                      const void* initial) {
-  if (!user) return set_error(SWD_ERR_NULL, "%s is NULL", name);
+swd_status init_bytes(void* user, uint64_t bytes, uint32_t first_bytes, uint32_t known_bytes, const void* initial) {
   if (swd_status status = check_struct_bytes(bytes, first_bytes, "struct_size", "")) return status;
   uint32_t struct_size = static_cast<uint32_t>(bytes);
   memset(user, 0, bytes);

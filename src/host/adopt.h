@@ -25,22 +25,19 @@ template <>
 inline constexpr uint32_t kFirstBytes<swd_group> = offsetof(swd_group, lr_pointer) + sizeof(float*);
 
 // `bytes` is what the caller says its struct has, `name` the parameter. Copies what is known to both sides over `copy`,
-// which holds zeros.
+// which holds zeros. check_struct (check.h) is what entry points call.
 swd_status adopt_bytes(const void* user, uint64_t bytes, uint32_t first_bytes, uint32_t known_bytes, const char* name,
                        void* copy);
 
 template <class T>
 swd_status adopt(const T* user, const char* name, T& copy) {
-  copy = T{};
-  if (!user) return set_error(SWD_ERR_NULL, "%s is NULL", name);
   uint32_t bytes;
   memcpy(&bytes, user, sizeof bytes);
   return adopt_bytes(user, bytes, kFirstBytes<T>, sizeof(T), name, &copy);
 }
 
 // The counterpart for the init functions: writes `initial` in as far as the caller knows it, zeros behind it.
-swd_status init_bytes(void* user, uint64_t bytes, uint32_t first_bytes, uint32_t known_bytes, const char* name,
-                      const void* initial);
+swd_status init_bytes(void* user, uint64_t bytes, uint32_t first_bytes, uint32_t known_bytes, const void* initial);
 
 // A stride is 0, for our own size, or at least the first version's.
 swd_status check_stride(uint32_t stride, uint32_t first_bytes, const char* name);

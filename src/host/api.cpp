@@ -5,6 +5,7 @@
 #include "backend.h"
 #include "check.h"
 #include "check_step.h"
+#include "kernels/cpu/float_environment.h"
 #include "kernels/scalars.h"
 
 #define SWD_TEXT_OF(x) #x
@@ -18,11 +19,28 @@ const swd_plan_args kPlanArgs = SWD_PLAN_ARGS_INIT;
 const swd_buffers kBuffers = SWD_BUFFERS_INIT;
 const swd_step_args kStepArgs = SWD_STEP_ARGS_INIT;
 
+template <class T>
+swd_status init(T* user, const char* name, uint64_t struct_size, const T& initial) {
+  swd_status status = check_object(user, name);
+  return status == SWD_OK ? init_bytes(user, struct_size, kFirstBytes<T>, sizeof(T), &initial) : status;
+}
+
 swd_status size_of(const swd_plan* plan, uint64_t Plan::*size, uint64_t* bytes) {
   swd_status status = check_pointer(plan, "plan");
-  if (status == SWD_OK) status = check_pointer(bytes, "bytes");
+  if (status == SWD_OK) status = check_object(bytes, "bytes");
   if (status == SWD_OK) *bytes = plan->*size;
   return status;
+}
+
+// f(x, y) in the environment of equal bits. Volatile, because registers know no barrier (float_environment.h).
+template <class F>
+double inside(double x, double y, const F& f) {
+  volatile double given[2] = {x, y}, result;
+  {
+    cpu::FloatEnvironment environment;
+    result = f(given[0], given[1]);
+  }
+  return result;
 }
 
 double inverse_root(double vbar) {
@@ -64,25 +82,28 @@ uint64_t swd_sizeof(const char* struct_name) {
   return 0;
 }
 
-double swd_weight_decay_from_adamw(double weight_decay, double vbar) { return weight_decay * root(vbar); }
+double swd_weight_decay_from_adamw(double weight_decay, double vbar) {
+  return inside(weight_decay, vbar, [](double decay, double mean) { return decay * root(mean); });
+}
 
 // As lambda_eff of the statistics has it, with its rule for a vbar of 0.
 double swd_weight_decay_to_adamw(double weight_decay, double vbar) {
-  return weight_decay == 0.0 ? 0.0 : weight_decay * inverse_root(vbar);
+  return inside(weight_decay, vbar,
+                [](double decay, double mean) { return decay == 0.0 ? 0.0 : decay * inverse_root(mean); });
 }
 
 // ---- Plan ----
 
 swd_status swd_plan_args_init(swd_plan_args* args, uint64_t struct_size) {
-  return init_bytes(args, struct_size, kFirstBytes<swd_plan_args>, sizeof kPlanArgs, "args", &kPlanArgs);
+  return init(args, "args", struct_size, kPlanArgs);
 }
 
 swd_status swd_buffers_init(swd_buffers* buffers, uint64_t struct_size) {
-  return init_bytes(buffers, struct_size, kFirstBytes<swd_buffers>, sizeof kBuffers, "buffers", &kBuffers);
+  return init(buffers, "buffers", struct_size, kBuffers);
 }
 
 swd_status swd_step_args_init(swd_step_args* args, uint64_t struct_size) {
-  return init_bytes(args, struct_size, kFirstBytes<swd_step_args>, sizeof kStepArgs, "args", &kStepArgs);
+  return init(args, "args", struct_size, kStepArgs);
 }
 
 swd_status swd_backend_available(swd_backend backend) {
@@ -93,8 +114,8 @@ swd_status swd_backend_available(swd_backend backend) {
 
 swd_status swd_plan_create(const swd_plan_args* args, swd_plan** plan) {
   swd_plan_args known;
-  swd_status status = adopt(args, "args", known);
-  if (status == SWD_OK) status = check_pointer(plan, "plan");
+  swd_status status = check_struct(args, "args", known);
+  if (status == SWD_OK) status = check_object(plan, "plan");
   if (status == SWD_OK) status = check_plan(known);
   if (status != SWD_OK) return status;
   try {
@@ -132,8 +153,8 @@ swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_buffer bu
                             const void* const* pointers, void* stream) {
   swd_status status = check_pointers(plan, workspace, buffer, first, count, pointers, stream);
   if (status != SWD_OK || count == 0) return status;
-  void** table = workspace_at(*plan, workspace).pointers + buffer * plan->facts.segment_count;
-  return backend_of(*plan).set_pointers(*plan, table + first, pointers, count, stream);
+  int64_t at = buffer * plan->facts.segment_count + first;
+  return backend_of(*plan).set_pointers(*plan, workspace_at(*plan, workspace), at, pointers, count, stream);
 }
 
 swd_status swd_discard(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream) {
@@ -149,17 +170,25 @@ swd_status swd_stats_fetch(const swd_plan* plan, const void* workspace, swd_stat
                            double* lambda_eff, void* stream) {
   swd_status status = check_workspace(plan, workspace, stream);
   if (status == SWD_OK) status = check_bytes(stats_size, 1, "stats_size");
-  if (status == SWD_OK) status = check_pointer(stats, "stats");
-  if (status == SWD_OK) status = check_initialised(*plan, workspace);
+  if (status == SWD_OK) status = check_object(stats, "stats");
+  if (status == SWD_OK) status = check_alignment(lambda_eff, alignof(double), "lambda_eff");
   if (status != SWD_OK) return status;
   uint64_t bytes = stats_size < sizeof(swd_stats) ? stats_size : sizeof(swd_stats);
+  uint64_t lambda_bytes = lambda_eff ? plan->facts.group_count * sizeof(double) : 0;
+  status = check_disjoint(stats, bytes, "stats", workspace, plan->workspace_bytes, "workspace");
+  if (status == SWD_OK) {
+    status = check_disjoint(lambda_eff, lambda_bytes, "lambda_eff", workspace, plan->workspace_bytes, "workspace");
+  }
+  if (status == SWD_OK) status = check_disjoint(lambda_eff, lambda_bytes, "lambda_eff", stats, bytes, "stats");
+  if (status == SWD_OK) status = check_initialised(*plan, workspace);
+  if (status != SWD_OK) return status;
   Workspace ws = workspace_at(*plan, const_cast<void*>(workspace));
   return backend_of(*plan).fetch(*plan, ws, stats, bytes, lambda_eff, stream);
 }
 
 swd_status swd_stats_pointer(const swd_plan* plan, const void* workspace, const swd_stats** stats) {
   swd_status status = check_workspace(plan, workspace, nullptr);
-  if (status == SWD_OK) status = check_pointer(stats, "stats");
+  if (status == SWD_OK) status = check_object(stats, "stats");
   if (status == SWD_OK) *stats = &workspace_at(*plan, const_cast<void*>(workspace)).header->stats;
   return status;
 }

@@ -9,6 +9,8 @@ using namespace swd;
 
 namespace {
 
+constexpr int64_t kMostBlobs = INT32_MAX;  // so that an array of that many pointers fits any address space
+
 const swd_segment_state* segments_of(const void* image) {
   return reinterpret_cast<const swd_segment_state*>(static_cast<const swd_state_header*>(image) + 1);
 }
@@ -44,11 +46,12 @@ swd_status check_states(const Plan& plan, const void* image) {
 }
 
 swd_status check_blobs(const Plan& plan, const Blobs& blobs, const void* image) {
-  if (blobs.count < 1) {
-    return set_error(SWD_ERR_SIZE, "blob_count is %lld, expected at least 1", static_cast<long long>(blobs.count));
+  if (blobs.count < 1 || blobs.count > kMostBlobs) {
+    return set_error(SWD_ERR_SIZE, "blob_count is %lld, expected 1 to %lld", static_cast<long long>(blobs.count),
+                     static_cast<long long>(kMostBlobs));
   }
-  swd_status status = check_pointer(blobs.data, "blobs");
-  if (status == SWD_OK) status = check_pointer(blobs.bytes, "blob_bytes");
+  swd_status status = check_object(blobs.data, "blobs");
+  if (status == SWD_OK) status = check_object(blobs.bytes, "blob_bytes");
   for (int64_t b = 0; status == SWD_OK && b < blobs.count; ++b) {
     if (!blobs.data[b]) return set_error(SWD_ERR_NULL, "blobs[%lld] is NULL", static_cast<long long>(b));
     status = check_disjoint(blobs.data[b], blobs.bytes[b], "blobs", image, plan.state_bytes, "image");
@@ -65,16 +68,17 @@ swd_status swd_state_get(const swd_plan* plan, const void* image, uint64_t image
                          swd_segment_state* out) {
   swd_status status = check_image(plan, image, image_bytes);
   if (status == SWD_OK) status = check_segment(*plan, segment);
-  if (status == SWD_OK) status = check_pointer(out, "out");
+  if (status == SWD_OK) status = check_object(out, "out");
   if (status == SWD_OK) *out = segments_of(image)[segment];
   return status;
 }
 
 swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t image_bytes, int64_t segment,
                          const swd_segment_state* in) {
+  cpu::FloatEnvironment environment;  // a sum is looked at: no trap for NaN, no denormal taken for zero
   swd_status status = check_image(plan, image, image_bytes);
   if (status == SWD_OK) status = check_segment(*plan, segment);
-  if (status == SWD_OK) status = check_pointer(in, "in");
+  if (status == SWD_OK) status = check_object(in, "in");
   if (status == SWD_OK) status = check_state(*in, "in", segment);
   if (status == SWD_OK) const_cast<swd_segment_state*>(segments_of(image))[segment] = *in;
   return status;
@@ -82,13 +86,14 @@ swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t image_bytes
 
 swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes) {
   swd_status status = check_pointer(plan, "plan");
-  if (status == SWD_OK) status = check_pointer(bytes, "bytes");
+  if (status == SWD_OK) status = check_object(bytes, "bytes");
   if (status == SWD_OK) *bytes = blob_bytes_of(*plan);
   return status;
 }
 
 swd_status swd_state_export(const swd_plan* plan, const void* image, uint64_t image_bytes, void* blob,
                             uint64_t blob_bytes) {
+  cpu::FloatEnvironment environment;
   swd_status status = check_image(plan, image, image_bytes);
   if (status == SWD_OK) status = check_bytes(blob_bytes, blob_bytes_of(*plan), "blob_bytes");
   if (status == SWD_OK) status = check_pointer(blob, "blob");

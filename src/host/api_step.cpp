@@ -28,7 +28,7 @@ swd_status swd_fold(const swd_plan* plan, const swd_buffers* buffers, const swd_
   Pass pass;
   swd_status status = check_step(plan, buffers, args, stream, pass);
   if (status == SWD_OK) status = check_phase(phase, pass);
-  if (status == SWD_OK) status = check_alignment(record, alignof(swd_norm_record), "record");
+  if (status == SWD_OK) status = check_record(*plan, record, pass);
   return status == SWD_OK ? backend_of(*plan).fold(*plan, pass, record, stream) : status;
 }
 
@@ -37,7 +37,7 @@ swd_status swd_finalize(const swd_plan* plan, const swd_buffers* buffers, const 
   Pass pass;
   swd_status status = check_step(plan, buffers, args, stream, pass);
   if (status == SWD_OK) status = check_phase(phase, pass);
-  if (status == SWD_OK) status = check_alignment(record, alignof(swd_norm_record), "record");
+  if (status == SWD_OK) status = check_record(*plan, record, pass);
   return status == SWD_OK ? backend_of(*plan).finalize(*plan, pass, record, stream) : status;
 }
 

@@ -11,8 +11,9 @@ struct Backend {
   swd_status (*available)();
   // Zeroes the workspace, then writes header, segments, chunk_segment and group_decay. May block.
   swd_status (*init_workspace)(const Plan& plan, void* workspace, void* stream);
-  // Copies host pointers into a table of the workspace, ordered in the stream.
-  swd_status (*set_pointers)(const Plan& plan, void** table, const void* const* pointers, int64_t count, void* stream);
+  // Copies host pointers into the pointer tables, from entry `at` on, ordered in the stream.
+  swd_status (*set_pointers)(const Plan& plan, const Workspace& ws, int64_t at, const void* const* pointers,
+                             int64_t count, void* stream);
   // All of the below fused into as few launches as the plan allows.
   swd_status (*step)(const Plan& plan, const Pass& pass, void* stream);
   // Pass 1 over pass.first_chunk .. end_chunk, for pass.phase; ends with each segment's scratch.

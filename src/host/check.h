@@ -20,6 +20,22 @@ uint32_t element_bytes(const Plan& plan, int buffer);
 
 swd_status check_pointer(const void* pointer, const char* name);  // not NULL
 swd_status check_alignment(const void* pointer, uint64_t bytes, const char* name);
+
+// Of what the host reads or writes as a T: not NULL, and aligned for it.
+template <class T>
+swd_status check_object(const T* pointer, const char* name) {
+  swd_status status = check_pointer(pointer, name);
+  return status == SWD_OK ? check_alignment(pointer, alignof(T), name) : status;
+}
+
+// The same of a struct that begins with its size, which then becomes `copy`.
+template <class T>
+swd_status check_struct(const T* user, const char* name, T& copy) {
+  copy = T{};
+  swd_status status = check_object(user, name);
+  return status == SWD_OK ? adopt(user, name, copy) : status;
+}
+
 swd_status check_backend(swd_backend backend, const char* name);
 
 // check_plan.cpp: before a plan is built, and what is easier to see once its segments are sorted.

@@ -88,6 +88,7 @@ swd_status check_step_args(const Plan& plan, const swd_step_args& args) {
   swd_status status = check_strides(args);
   if (status == SWD_OK) status = check_flags(plan, args);
   if (status == SWD_OK) status = check_group_arrays(plan, args);
+  if (status == SWD_OK) status = check_alignment(args.groups, alignof(swd_group), "args.groups");
   if (status == SWD_OK) status = check_alignment(args.groups_device, alignof(swd_group), "args.groups_device");
   if (status == SWD_OK) status = check_alignment(args.loss_scale_pointer, alignof(float), "args.loss_scale_pointer");
   if (status == SWD_OK) status = check_alignment(args.found_inf, alignof(float), "args.found_inf");

@@ -148,8 +148,8 @@ swd_status check_plan(const swd_plan_args& args) {
   if (status == SWD_OK) status = check_backend(args.backend, "args.backend");
   if (status == SWD_OK) status = check_dtypes(args);
   if (status == SWD_OK) status = check_counts(args);
-  if (status == SWD_OK && args.segment_count > 0) status = check_pointer(args.segments, "args.segments");
-  if (status == SWD_OK) status = check_pointer(args.decay_modes, "args.decay_modes");
+  if (status == SWD_OK && args.segment_count > 0) status = check_object(args.segments, "args.segments");
+  if (status == SWD_OK) status = check_object(args.decay_modes, "args.decay_modes");
   if (status == SWD_OK) status = check_decay_modes(args);
   return status == SWD_OK ? check_segments(args) : status;
 }

@@ -72,8 +72,8 @@ swd_status check_step(const swd_plan* plan, const swd_buffers* buffers, const sw
   swd_buffers memory;
   swd_step_args numbers;
   swd_status status = check_pointer(plan, "plan");
-  if (status == SWD_OK) status = adopt(buffers, "buffers", memory);
-  if (status == SWD_OK) status = adopt(args, "args", numbers);
+  if (status == SWD_OK) status = check_struct(buffers, "buffers", memory);
+  if (status == SWD_OK) status = check_struct(args, "args", numbers);
   if (status == SWD_OK) status = check_buffers(*plan, memory, kAllBuffers);
   if (status == SWD_OK) status = check_step_args(*plan, numbers);
   if (status == SWD_OK) status = check_stream(*plan, stream);
@@ -104,11 +104,25 @@ swd_status check_segment_range(const Plan& plan, int64_t first_segment, int64_t 
   return SWD_OK;
 }
 
+swd_status check_record(const Plan& plan, const swd_norm_record* record, const Pass& pass) {
+  swd_status status = check_alignment(record, alignof(swd_norm_record), "record");
+  auto check_apart = [&](const void* base, uint64_t bytes, const char* name) {
+    if (status == SWD_OK && base) status = check_disjoint(record, sizeof *record, "record", base, bytes, name);
+  };
+  if (!record) return SWD_OK;
+  for (int b = 0; b < kBufferCount; ++b) {
+    check_apart(pass.bases[b], static_cast<uint64_t>(plan.extent) * element_bytes(plan, b), kBufferNames[b]);
+  }
+  check_apart(pass.state, plan.state_bytes, "state");
+  check_apart(pass.ws.header, plan.workspace_bytes, "workspace");
+  return status;
+}
+
 swd_status check_rebuild(const swd_plan* plan, const swd_buffers* buffers, const void* stream, Pass& pass) {
   constexpr uint32_t kUsed = 1u << SWD_BUFFER_EXP_AVG_SQ;
   swd_buffers memory;
   swd_status status = check_pointer(plan, "plan");
-  if (status == SWD_OK) status = adopt(buffers, "buffers", memory);
+  if (status == SWD_OK) status = check_struct(buffers, "buffers", memory);
   if (status == SWD_OK) status = check_buffers(*plan, memory, kUsed);
   if (status == SWD_OK) status = check_stream(*plan, stream);
   if (status != SWD_OK) return status;
@@ -129,7 +143,7 @@ swd_status check_pointers(const swd_plan* plan, const void* workspace, swd_buffe
     return set_error(SWD_ERR_UNEXPECTED, "buffer is %d (%s), but the plan %s", buffer, kBufferNames[buffer], why);
   }
   status = check_segments_within(*plan, first, count, "first", "count");
-  if (status == SWD_OK && count > 0) status = check_pointer(pointers, "pointers");
+  if (status == SWD_OK && count > 0) status = check_object(pointers, "pointers");
   for (int64_t i = 0; status == SWD_OK && i < count; ++i) {
     if (reinterpret_cast<uintptr_t>(pointers[i]) % element == 0) continue;
     status = set_error(SWD_ERR_ALIGNMENT, "pointers[%lld] is %p, expected a multiple of %u (%s)", static_cast<Long>(i),

@@ -14,6 +14,9 @@ swd_status check_step(const swd_plan* plan, const swd_buffers* buffers, const sw
 swd_status check_phase(swd_phase phase, Pass& pass);
 swd_status check_segment_range(const Plan& plan, int64_t first_segment, int64_t segment_count, Pass& pass);
 
+// NULL is the workspace's own; any other record lies apart from the buffers of the pass.
+swd_status check_record(const Plan& plan, const swd_norm_record* record, const Pass& pass);
+
 // Of swd_state_rebuild.
 swd_status check_rebuild(const swd_plan* plan, const swd_buffers* buffers, const void* stream, Pass& pass);
 

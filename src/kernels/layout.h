@@ -36,7 +36,7 @@ struct SegmentScratch {
   double bias1;        // 1 - beta1^t
   double bias2;        // 1 - beta2^t
   double max_sum;      // amsgrad: sum of the maxed second moment
-  double invalid;      // pointers of this segment that are NULL
+  double invalid;      // pointers of this segment that are NULL, and a step counter that cannot count on
 };
 
 // What finalize decides for one group.

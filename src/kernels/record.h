@@ -47,7 +47,8 @@ SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const P
   SegmentScratch out;
   out.epoch = pass.ws.header->epoch;
   out.max_epoch = 0;
-  out.step = state.step + 1;
+  bool counts_on = state.step >= 0 && state.step < INT64_MAX;
+  out.step = counts_on ? state.step + 1 : 1;
   out.q = total.sum;
   out.bad = total.bad;
   out.sum_kept = sum_kept ? g.beta2 * state.exp_avg_sq_sum : -1.0;
@@ -55,7 +56,7 @@ SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const P
   out.bias1 = 1.0 - power(g.beta1, out.step);
   out.bias2 = 1.0 - power(g.beta2, out.step);
   out.max_sum = 0.0;
-  out.invalid = missing_pointers(pass, segment, has_copy);
+  out.invalid = missing_pointers(pass, segment, has_copy) + (counts_on ? 0.0 : 1.0);
   return out;
 }
 

@@ -30,7 +30,10 @@ SWD_FN swd_group read_group(const void* groups, uint64_t stride, uint32_t i) {
   swd_group g;
   const char* at = static_cast<const char*>(groups) + stride * i;
   memcpy(&g, at, sizeof g);
-  if (g.lr_pointer) g.lr = static_cast<double>(*g.lr_pointer);
+  if (g.lr_pointer) {
+    bool aligned = reinterpret_cast<uintptr_t>(g.lr_pointer) % alignof(float) == 0;
+    g.lr = aligned ? static_cast<double>(*g.lr_pointer) : -1.0;  // which is out of range
+  }
   return g;
 }
 
@@ -45,6 +48,9 @@ SWD_FN void set_vbar(Decision& d, double sum, double count) {
 
 // Whether vbar is taken from the maxed second moment, in a round of its own.
 SWD_FN bool needs_max(const PlanFacts& plan) { return (plan.flags & SWD_PLAN_AMSGRAD) && plan.has_scheduled; }
+
+// Of a record that may have been through other hands: a sum of squares, or a count.
+SWD_FN bool is_sum(double x) { return x >= 0.0 && x <= DBL_MAX; }
 
 // Decides the step from the record. `invalid`: groups out of range seen here. Clamps are written so that NaN survives.
 SWD_FN Decision decide(const Pass& pass, const swd_norm_record& r, double invalid) {
@@ -66,8 +72,9 @@ SWD_FN Decision decide(const Pass& pass, const swd_norm_record& r, double invali
   bool bad = !(r.bad == 0.0);
   if (bad) d.flags |= SWD_STATS_NONFINITE;
   bool propagate = (pass.step_flags & SWD_STEP_PROPAGATE) != 0;
+  bool sums = bad || (is_sum(r.sum_sq) && is_sum(r.total_sq) && is_sum(r.count) && is_sum(r.unknown));
   bool needs_sum = pass.plan.has_scheduled && !needs_max(pass.plan);
-  if (invalid > 0.0 || r.invalid > 0.0 || !(loss_scale > 0.0 && loss_scale <= DBL_MAX)) {
+  if (invalid > 0.0 || !(r.invalid == 0.0) || !sums || !(loss_scale > 0.0 && loss_scale <= DBL_MAX)) {
     d.status = SWD_STEP_SKIPPED_INVALID;
   } else if (bad && !propagate) {
     d.status = SWD_STEP_SKIPPED_NONFINITE;
@@ -86,7 +93,7 @@ SWD_FN Decision decide(const Pass& pass, const swd_norm_record& r, double invali
 // The second round of amsgrad with scheduled decay: vbar is the mean of the maxed v-hat. The rest stands.
 SWD_FN void decide_max(Decision& d, const swd_norm_record& r, double invalid) {
   set_vbar(d, r.vbar_base + d.s_squared * r.vbar_grad, r.count);
-  if (d.status == SWD_STEP_APPLIED && (invalid > 0.0 || r.invalid > 0.0)) d.status = SWD_STEP_SKIPPED_INVALID;
+  if (d.status == SWD_STEP_APPLIED && (invalid > 0.0 || !(r.invalid == 0.0) || !is_sum(r.count))) d.status = SWD_STEP_SKIPPED_INVALID;
 }
 
 // The larger decay factor; NaN survives.

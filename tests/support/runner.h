@@ -101,6 +101,8 @@ class Runner {
   void set_codes(int buffer, size_t k, const std::vector<uint16_t>& codes) {
     arrays_[buffer]->write(position(buffer, k), codes.data(), 2 * codes.size());
   }
+  // The bytes of a whole array, as they are.
+  void set_bytes(int buffer, const std::vector<uint8_t>& bytes) { arrays_[buffer]->write(0, bytes.data(), bytes.size()); }
   std::vector<float> get(int buffer, size_t k) {
     std::vector<float> x(static_cast<size_t>(s_.counts[k]));
     if (!x.empty()) arrays_[buffer]->read(position(buffer, k), x.data(), 4 * x.size());

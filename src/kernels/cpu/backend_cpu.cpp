@@ -54,8 +54,9 @@ swd_status init_workspace(const Plan& plan, void* workspace, void*) {
   return SWD_OK;
 }
 
-swd_status set_pointers(const Plan&, void** table, const void* const* pointers, int64_t count, void*) {
-  for (int64_t i = 0; i < count; ++i) table[i] = const_cast<void*>(pointers[i]);
+swd_status set_pointers(const Plan&, const Workspace& ws, int64_t at, const void* const* pointers, int64_t count,
+                        void*) {
+  for (int64_t i = 0; i < count; ++i) ws.pointers[at + i] = const_cast<void*>(pointers[i]);
   return SWD_OK;
 }
 

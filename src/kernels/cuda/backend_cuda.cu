@@ -39,8 +39,9 @@ swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
   return status;
 }
 
-swd_status set_pointers(const Plan&, void** table, const void* const* pointers, int64_t count, void* stream) {
-  return launch_carry(pointers, static_cast<uint64_t>(count) * sizeof(void*), table, stream);
+swd_status set_pointers(const Plan& plan, const Workspace& ws, int64_t at, const void* const* pointers, int64_t count,
+                        void* stream) {
+  return launch_carry(plan.facts, ws, pointers, static_cast<uint64_t>(count) * sizeof(void*), ws.pointers + at, stream);
 }
 
 // The argument block of a launch. Host groups go along with it; more than fit are carried into the workspace first.
@@ -61,7 +62,8 @@ swd_status prepare(const Plan& plan, const Pass& pass, swd_norm_record* record, 
     if (!carried) {
       memcpy(out.inline_groups, batch, count * sizeof(swd_group));
     } else {
-      swd_status status = launch_carry(batch, count * sizeof(swd_group), pass.ws.carried_groups + first, stream);
+      swd_status status = launch_carry(plan.facts, pass.ws, batch, count * sizeof(swd_group), pass.ws.carried_groups + first,
+                                       stream);
       if (status != SWD_OK) return status;
     }
   }

@@ -13,8 +13,9 @@ swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, vo
 swd_status launch_chunk_table(const PlanFacts& plan, const Workspace& ws, void* stream);
 swd_status launch_discard(const PlanFacts& plan, const Workspace& ws, void* stream);
 
-// Writes host bytes (a multiple of 8) to device memory as kernel arguments: ordered in the stream, capturable, and the
+// Writes host bytes (a multiple of 8) into a workspace, if it is one of this plan, as kernel arguments: ordered in the stream, capturable, and the
 // host bytes may be reused on return.
-swd_status launch_carry(const void* bytes, uint64_t count, void* to, void* stream);
+swd_status launch_carry(const PlanFacts& plan, const Workspace& ws, const void* bytes, uint64_t count, void* to,
+                        void* stream);
 
 }  // namespace swd::cuda

@@ -28,7 +28,9 @@ struct Carried {
   uint64_t words[kCarriedBytes / 8];
 };
 
-__global__ void __launch_bounds__(kThreads) carry_kernel(const __grid_constant__ Carried carried, uint32_t words, uint64_t* to) {
+__global__ void __launch_bounds__(kThreads) carry_kernel(const __grid_constant__ Carried carried, uint32_t words, uint64_t fingerprint,
+                                                        const Header* header, uint64_t* to) {
+  if (header->fingerprint != fingerprint) return;
   for (uint32_t i = threadIdx.x; i < words; i += kThreads) to[i] = carried.words[i];
 }
 
@@ -50,7 +52,8 @@ swd_status launch_chunk_table(const PlanFacts& plan, const Workspace& ws, void* 
                 const_cast<uint32_t*>(ws.chunk_segment));
 }
 
-swd_status launch_carry(const void* bytes, uint64_t count, void* to, void* stream) {
+swd_status launch_carry(const PlanFacts& plan, const Workspace& ws, const void* bytes, uint64_t count, void* to,
+                        void* stream) {
   const char* from = static_cast<const char*>(bytes);
   char* target = static_cast<char*>(to);
   while (count > 0) {
@@ -58,7 +61,8 @@ swd_status launch_carry(const void* bytes, uint64_t count, void* to, void* strea
     uint64_t part = count < kCarriedBytes ? count : kCarriedBytes;
     memcpy(carried.words, from, part);
     swd_status status = launch("launch of the carry kernel", carry_kernel, 1, kThreads, stream, false, carried,
-                               static_cast<uint32_t>(part / 8), reinterpret_cast<uint64_t*>(target));
+                               static_cast<uint32_t>(part / 8), plan.fingerprint, static_cast<const Header*>(ws.header),
+                               reinterpret_cast<uint64_t*>(target));
     if (status != SWD_OK) return status;
     from += part;
     target += part;

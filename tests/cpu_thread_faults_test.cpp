@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// The thread library misbehaves: each thread fails to start once, waits end without cause, locks are taken, the cores
+// cannot be counted, signals cannot be masked. A step has the same bits every time, and no thread is left behind.
+#include <dlfcn.h>
+#include <errno.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <atomic>
+#include <filesystem>
+
+#include "cpu_model.h"
+
+namespace {
+std::atomic<int> starts{0};         // calls of pthread_create so far
+std::atomic<int> failing_start{0};  // the call with this number fails
+std::atomic<bool> spurious{false};  // waits return at once
+std::atomic<bool> busy{false};      // try-locks fail
+std::atomic<bool> no_affinity{false}, no_mask{false};
+std::atomic<int> waits{0}, tries{0}, affinities{0}, masks{0};
+
+template <class F>
+F real(const char* name) {
+  return reinterpret_cast<F>(dlsym(RTLD_NEXT, name));
+}
+}  // namespace
+
+// These stand in for the C library's in this program and in the library under test.
+extern "C" {
+using CreateThread = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+int __interceptor_pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*) __attribute__((weak));
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*entry)(void*),
+                   void* argument) noexcept {
+  static CreateThread next =
+      __interceptor_pthread_create ? __interceptor_pthread_create : real<CreateThread>("pthread_create");
+  if (starts.fetch_add(1) + 1 == failing_start) return EAGAIN;
+  return next(thread, attributes, entry, argument);
+}
+
+int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
+  static auto next = real<int (*)(pthread_cond_t*, pthread_mutex_t*)>("pthread_cond_wait");
+  waits.fetch_add(1);
+  if (!spurious) return next(condition, mutex);
+  pthread_mutex_unlock(mutex);
+  sched_yield();
+  return pthread_mutex_lock(mutex);
+}
+
+int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
+  static auto next = real<int (*)(pthread_mutex_t*)>("pthread_mutex_trylock");
+  tries.fetch_add(1);
+  return busy ? EBUSY : next(mutex);
+}
+
+int sched_getaffinity(pid_t process, size_t bytes, cpu_set_t* set) noexcept {
+  static auto next = real<int (*)(pid_t, size_t, cpu_set_t*)>("sched_getaffinity");
+  affinities.fetch_add(1);
+  if (!no_affinity) return next(process, bytes, set);
+  errno = EPERM;
+  return -1;
+}
+
+int pthread_sigmask(int how, const sigset_t* set, sigset_t* old) noexcept {
+  static auto next = real<int (*)(int, const sigset_t*, sigset_t*)>("pthread_sigmask");
+  masks.fetch_add(1);
+  return no_mask ? EINVAL : next(how, set, old);
+}
+}
+
+namespace swd::test {
+namespace {
+
+ModelCase model_case(int32_t threads) {
+  ModelCase c;
+  c.counts = awkward_counts();
+  c.plan_flags = SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS;
+  c.threads = threads;
+  return c;
+}
+
+uint64_t trained(int32_t threads) {
+  Model model(model_case(threads));
+  return model.train() ? model.hash() : 0;
+}
+
+int64_t threads_of_this_process() {
+  std::filesystem::directory_iterator tasks("/proc/self/task");
+  return std::distance(begin(tasks), end(tasks));
+}
+
+TEST(CpuThreadFaults, EachThreadFailsToStartOnce) {
+  uint64_t wanted = trained(1);
+  ASSERT_NE(wanted, 0u);
+  int64_t threads = threads_of_this_process();
+  constexpr int kWorkers = 7;
+  for (int k = 1; k <= kWorkers; ++k) {
+    int before = starts;
+    failing_start = before + k;
+    EXPECT_EQ(trained(kWorkers + 1), wanted) << k;
+    failing_start = 0;
+    EXPECT_EQ(starts - before, k) << "after a thread that does not start no further one is tried";
+    EXPECT_EQ(threads_of_this_process(), threads) << k;
+  }
+  int before = starts;
+  EXPECT_EQ(trained(kWorkers + 1), wanted);
+  EXPECT_EQ(starts - before, kWorkers);
+  EXPECT_EQ(threads_of_this_process(), threads);
+}
+
+TEST(CpuThreadFaults, AFailedStartIsNoErrorOfTheStepAndTheNextStepWorksToo) {
+  Model alone(model_case(1)), together(model_case(4));
+  failing_start = starts + 2;
+  for (int t = 0; t < 5; ++t) ASSERT_TRUE(alone.step(1.0) && together.step(1.0));
+  failing_start = 0;
+  EXPECT_EQ(together.hash(), alone.hash());
+}
+
+TEST(CpuThreadFaults, WaitsMayEndWithoutCause) {
+  uint64_t wanted = trained(1);
+  int before = waits;
+  spurious = true;
+  for (int32_t threads : {2, 3, 8}) EXPECT_EQ(trained(threads), wanted) << threads;
+  spurious = false;
+  EXPECT_GT(waits, before);
+}
+
+TEST(CpuThreadFaults, ABusyPoolIsDoneWithout) {
+  uint64_t wanted = trained(1);
+  int tries_before = tries, starts_before = starts;
+  busy = true;
+  EXPECT_EQ(trained(4), wanted);
+  busy = false;
+  EXPECT_GT(tries, tries_before);
+  EXPECT_EQ(starts, starts_before);
+}
+
+TEST(CpuThreadFaults, CoresThatCannotBeCounted) {
+  uint64_t wanted = trained(1);
+  int before = affinities;
+  no_affinity = true;
+  EXPECT_EQ(trained(0), wanted);
+  no_affinity = false;
+  EXPECT_GT(affinities, before);
+}
+
+TEST(CpuThreadFaults, SignalsThatCannotBeMasked) {
+  uint64_t wanted = trained(1);
+  sigset_t before, after;
+  sigemptyset(&before);
+  sigaddset(&before, SIGUSR2);
+  ASSERT_EQ(sigprocmask(SIG_SETMASK, &before, nullptr), 0);
+  int calls = masks;
+  no_mask = true;
+  EXPECT_EQ(trained(4), wanted);
+  no_mask = false;
+  EXPECT_GT(masks, calls);
+  ASSERT_EQ(sigprocmask(SIG_SETMASK, nullptr, &after), 0);
+  for (int signal = 1; signal < 32; ++signal) EXPECT_EQ(sigismember(&after, signal), signal == SIGUSR2) << signal;
+  sigemptyset(&before);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
+}  // namespace
+}  // namespace swd::test

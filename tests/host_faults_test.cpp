@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Host memory that runs out, on both backends: each allocation of swd_plan_create fails once, and no other function
+// allocates at all. Nothing leaks, and the bits are those of a run without faults.
+#include "support/interpose/host_faults.h"
+
+#include "support/runner.h"
+
+namespace swd::test {
+namespace {
+
+RunSetup setup(uint32_t flags) {
+  RunSetup s;
+  s.backend = backend_under_test();
+  s.flags = flags;
+  s.copy = SWD_DTYPE_BF16;
+  s.counts = {5000, 0, 33};
+  s.groups[0].weight_decay = 1e-2;
+  return s;
+}
+
+void start(Runner& r) {
+  for (size_t k = 0; k < r.setup().counts.size(); ++k) {
+    r.set(SWD_BUFFER_PARAM, k, uniform(1, k, r.setup().counts[k]));
+    r.set(SWD_BUFFER_GRAD, k, uniform(2, k, r.setup().counts[k]));
+  }
+}
+
+// What one test does after a plan is there: every function of the ABI that takes it.
+std::vector<uint8_t> everything(Runner& r) {
+  start(r);
+  r.step();
+  r.ok(swd_discard(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream()));
+  bool max_round = (r.setup().flags & SWD_PLAN_AMSGRAD) != 0;
+  for (swd_phase phase = SWD_PHASE_GRAD; phase <= (max_round ? SWD_PHASE_MAX : SWD_PHASE_GRAD); ++phase) {
+    r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), phase, 0, 3, r.stream()));
+    r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), phase, nullptr, r.stream()));
+    r.ok(swd_finalize(r.plan(), &r.buffers, &r.args(), phase, nullptr, r.stream()));
+  }
+  r.ok(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()));
+  std::vector<double> lambda_eff;
+  r.stats(&lambda_eff);
+  const swd_stats* stats = nullptr;
+  r.ok(swd_stats_pointer(r.plan(), r.buffers.workspace, &stats));
+  std::vector<uint8_t> image = r.image();
+  swd_segment_state state;
+  r.ok(swd_state_get(r.plan(), image.data(), image.size(), 2, &state));
+  r.ok(swd_state_set(r.plan(), image.data(), image.size(), 2, &state));
+  uint64_t bytes = 0;
+  r.ok(swd_state_blob_size(r.plan(), &bytes));
+  std::vector<uint8_t> blob(bytes);
+  r.ok(swd_state_export(r.plan(), image.data(), image.size(), blob.data(), bytes));
+  const void* blobs[] = {blob.data()};
+  r.ok(swd_state_import(r.plan(), blobs, &bytes, 1, image.data(), image.size()));
+  EXPECT_EQ(swd_state_import(r.plan(), blobs, &bytes, 2, nullptr, image.size()), SWD_ERR_NULL);  // an error, too
+  r.set_image(image);
+  r.ok(swd_state_rebuild(r.plan(), &r.buffers, r.stream()));
+  r.step();
+  return r.bytes();
+}
+
+TEST(HostFaults, EachAllocationOfAPlanFailsOnce) {
+  for (uint32_t flags : {0u, uint32_t{SWD_PLAN_LIST} | SWD_PLAN_AMSGRAD}) {
+    swd_segment segments[] = {{0, 5000, 0, 0, 0}, {flags ? 0 : 5000, 33, 0, 0, 0}};
+    swd_decay decay = SWD_DECAY_SCHEDULED;
+    swd_plan_args args = SWD_PLAN_ARGS_INIT;
+    args.flags = flags;
+    args.backend = backend_under_test();
+    args.segments = segments;
+    args.segment_count = 2;
+    args.decay_modes = &decay;
+    args.group_count = 1;
+    int faults = 0;
+    for (;; ++faults) {
+      ASSERT_LT(faults, 100);
+      Allocations before = allocations();
+      swd_plan* plan = nullptr;
+      fail_library_allocation(faults + 1);
+      swd_status status = swd_plan_create(&args, &plan);
+      fail_library_allocation(0);
+      if (status == SWD_OK) {
+        EXPECT_EQ(allocations().library - before.library, faults) << "a fault was swallowed";
+        EXPECT_EQ(swd_plan_destroy(plan), SWD_OK);
+        EXPECT_EQ(allocations().live, before.live);
+        break;
+      }
+      EXPECT_EQ(status, SWD_ERR_MEMORY);
+      EXPECT_NE(std::string(swd_error_detail()).find("args.segment_count"), std::string::npos) << swd_error_detail();
+      EXPECT_EQ(plan, nullptr);
+      EXPECT_EQ(allocations().live, before.live) << "fault " << faults + 1 << " leaks";
+    }
+    EXPECT_GE(faults, backend_under_test() == SWD_BACKEND_CPU ? 6 : 5);
+    printf("%d allocations of a plan failed\n", faults);
+  }
+}
+
+TEST(HostFaults, NothingElseAllocates) {
+  for (uint32_t flags : {0u, uint32_t{SWD_PLAN_LIST} | SWD_PLAN_AMSGRAD}) {
+    Runner plain(setup(flags)), starved(setup(flags));
+    std::vector<uint8_t> wanted = everything(plain);
+    int64_t before = allocations().library;
+    fail_all_library_allocations(true);
+    std::vector<uint8_t> seen = everything(starved);
+    fail_all_library_allocations(false);
+    EXPECT_EQ(allocations().library, before);
+    EXPECT_TRUE(seen == wanted);
+  }
+}
+
+// Also of what the library calls: nobody in the process allocates while a step runs. On CUDA the runtime does as it
+// likes.
+TEST(HostFaults, AStepOnTheCpuAllocatesNothingAnywhere) {
+  RunSetup s = setup(SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS);
+  s.backend = SWD_BACKEND_CPU;
+  s.counts = {600000, 33, 5000};  // enough for several threads
+  Runner r(s);
+  start(r);
+  r.step();  // starts the threads
+  swd_step_args& args = r.args();
+  int64_t before = allocations().all;
+  swd_status status = swd_step(r.plan(), &r.buffers, &args, nullptr);
+  int64_t after = allocations().all;
+  EXPECT_EQ(status, SWD_OK);
+  EXPECT_EQ(after - before, 0);
+}
+
+TEST(HostFaults, ManyPlansLeakNothing) {
+  Allocations before = allocations();
+  for (int i = 0; i < scaled(200, 20); ++i) {
+    Runner r(setup(i % 2 ? SWD_PLAN_LIST : 0u));
+    start(r);
+    r.step();
+  }
+  EXPECT_EQ(allocations().live, before.live);
+  EXPECT_GT(allocations().library, before.library);
+}
+
+}  // namespace
+}  // namespace swd::test

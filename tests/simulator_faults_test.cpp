@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each call that the library makes into the CUDA runtime fails once, in every public function that makes any: a
+// specific error, no CUDA error left behind, nothing changed, and the same call again gives the bits of a run without
+// faults. Needs a simulated runtime that fails on demand (CUDASIM_FAIL) and counts its calls.
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+
+#include <functional>
+
+#include "support/interpose/host_faults.h"
+#include "support/runner.h"
+
+// The simulated runtime has no failure for this one, so it gets one here.
+static cudaError_t device_count_error = cudaSuccess;
+extern "C" cudaError_t cudaGetDeviceCount(int* count) {
+  if (device_count_error != cudaSuccess) return device_count_error;
+  return reinterpret_cast<decltype(&cudaGetDeviceCount)>(dlsym(RTLD_NEXT, "cudaGetDeviceCount"))(count);
+}
+
+namespace swd::test {
+namespace {
+
+uint64_t calls(const char* name) {
+  using Count = unsigned long long (*)(const char*);
+  static Count count = reinterpret_cast<Count>(dlsym(RTLD_DEFAULT, "cudasimCallCount"));
+  if (!count) throw std::runtime_error("this runtime is not a simulated one");
+  return count(name);
+}
+
+RunSetup setup(uint32_t flags) {
+  RunSetup s;
+  s.backend = SWD_BACKEND_CUDA;
+  s.flags = flags;
+  s.copy = SWD_DTYPE_F16;
+  for (int64_t k = 0; k < 500; ++k) s.counts.push_back(k == 7 ? 5000 : k % 50 ? 0 : 90);  // two launches
+  s.decay.assign(90, SWD_DECAY_SCHEDULED);  // their groups are carried in two more
+  s.groups.assign(90, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr});
+  for (uint32_t k = 0; k < 500; ++k) s.group_of.push_back(k % 90);
+  return s;
+}
+
+struct Operation {
+  const char* name;
+  bool writes;  // parameters, moments or state, when it succeeds
+  std::function<swd_status(Runner&)> call;
+};
+
+swd_status set_all(Runner& r, int buffer) {
+  std::vector<const void*> pointers;
+  for (size_t k = 0; k < 500; ++k) pointers.push_back(r.at(buffer, k));
+  return swd_set_pointers(r.plan(), r.buffers.workspace, buffer, 0, 500, pointers.data(), r.stream());
+}
+
+std::vector<Operation> operations(uint32_t flags) {
+  std::vector<Operation> out;
+  out.push_back({"swd_workspace_init", false, [](Runner& r) {
+                   return swd_workspace_init(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream());
+                 }});
+  for (int b = 0; b < 6 && (flags & SWD_PLAN_LIST); ++b) {
+    if (b == SWD_BUFFER_MAX_EXP_AVG_SQ && !(flags & SWD_PLAN_AMSGRAD)) continue;
+    out.push_back({"swd_set_pointers", false, [b](Runner& r) { return set_all(r, b); }});
+  }
+  auto step = [](Runner& r) { return swd_step(r.plan(), &r.buffers, &r.args(), r.stream()); };
+  out.push_back({"swd_step", true, step});
+  for (swd_phase p = 0; p <= (flags & SWD_PLAN_AMSGRAD ? 1 : 0); ++p) {
+    out.push_back({"swd_reduce", false,
+                   [p](Runner& r) { return swd_reduce(r.plan(), &r.buffers, &r.args(), p, 3, 497, r.stream()); }});
+    out.push_back({"swd_reduce", false,
+                   [p](Runner& r) { return swd_reduce(r.plan(), &r.buffers, &r.args(), p, 0, 3, r.stream()); }});
+    out.push_back({"swd_fold", false,
+                   [p](Runner& r) { return swd_fold(r.plan(), &r.buffers, &r.args(), p, nullptr, r.stream()); }});
+    out.push_back({"swd_finalize", false,
+                   [p](Runner& r) { return swd_finalize(r.plan(), &r.buffers, &r.args(), p, nullptr, r.stream()); }});
+  }
+  out.push_back(
+      {"swd_update", true, [](Runner& r) { return swd_update(r.plan(), &r.buffers, &r.args(), r.stream()); }});
+  out.push_back({"swd_discard", false, [](Runner& r) {
+                   return swd_discard(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream());
+                 }});
+  out.push_back({"swd_stats_fetch", false, [](Runner& r) {
+                   static swd_stats stats;
+                   static double lambda_eff[90];
+                   return swd_stats_fetch(r.plan(), r.buffers.workspace, &stats, sizeof stats, lambda_eff, r.stream());
+                 }});
+  out.push_back(
+      {"swd_state_rebuild", true, [](Runner& r) { return swd_state_rebuild(r.plan(), &r.buffers, r.stream()); }});
+  out.push_back({"swd_step", true, step});
+  return out;
+}
+
+void start(Runner& r) {
+  for (size_t k = 0; k < r.setup().counts.size(); ++k) {
+    r.set(SWD_BUFFER_PARAM, k, uniform(1, k, r.setup().counts[k]));
+    r.set(SWD_BUFFER_GRAD, k, uniform(2, k, r.setup().counts[k]));
+  }
+}
+
+// Makes the k-th call of the operation fail for k = 1, 2, ... until none does. Returns how many did.
+int fail_each_call(Runner& r, const Operation& operation) {
+  for (int k = 1;; ++k) {
+    std::string what = std::string(operation.name) + ", call " + std::to_string(k);
+    std::vector<uint8_t> before = r.bytes();
+    r.args();
+    setenv("CUDASIM_FAIL", ("any:" + std::to_string(k)).c_str(), 1);
+    swd_status status = operation.call(r);
+    unsetenv("CUDASIM_FAIL");
+    EXPECT_EQ(cudaGetLastError(), cudaSuccess) << what;
+    if (status == SWD_OK) return k - 1;
+    EXPECT_EQ(status, SWD_ERR_CUDA) << what;
+    std::string detail = swd_error_detail();
+    EXPECT_NE(detail.find(" failed: cudaError"), std::string::npos) << what << ": " << detail;
+    EXPECT_TRUE(detail.find("cuda") == 0 || detail.find("launch of the ") == 0) << what << ": " << detail;
+    EXPECT_TRUE(r.bytes() == before) << what;
+    EXPECT_TRUE(r.canaries_intact()) << what;
+    if (k > 200) throw std::runtime_error(what + ": no end of failures");
+  }
+}
+
+class SimulatorFaults : public ::testing::TestWithParam<uint32_t> {};
+
+TEST_P(SimulatorFaults, EveryRuntimeCallFailsOnce) {
+  uint32_t flags = GetParam();
+  Runner healthy(setup(flags)), suffering(setup(flags));
+  start(healthy);
+  start(suffering);
+  int sites = 0;
+  for (const Operation& operation : operations(flags)) {
+    std::vector<uint8_t> before = healthy.bytes();
+    healthy.args();
+    uint64_t calls_before = calls("any");
+    ASSERT_EQ(operation.call(healthy), SWD_OK) << operation.name << ": " << swd_error_detail();
+    uint64_t made = calls("any") - calls_before;
+    EXPECT_EQ(healthy.bytes() != before, operation.writes) << operation.name;
+    int64_t live = allocations().live;
+    int failed = fail_each_call(suffering, operation);
+    EXPECT_EQ(allocations().live, live) << operation.name << " leaks";
+    EXPECT_GT(failed, 0) << operation.name;
+    EXPECT_EQ(static_cast<uint64_t>(failed), made) << operation.name << ": a failure went unnoticed";
+    EXPECT_TRUE(suffering.bytes() == healthy.bytes()) << operation.name;
+    sites += failed;
+  }
+  printf("%d runtime calls failed\n", sites);
+  EXPECT_EQ(suffering.stats().steps_applied, 3u);
+  EXPECT_EQ(suffering.stats().steps_skipped, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Plans, SimulatorFaults,
+                         ::testing::Values(0u, uint32_t{SWD_PLAN_LIST} | SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS));
+
+TEST(SimulatorFaultsOfTheDevice, ADeviceThatIsGoneHasItsOwnStatus) {
+  const std::pair<cudaError_t, swd_status> rows[] = {{cudaErrorNoDevice, SWD_ERR_NO_DEVICE},
+                                                     {cudaErrorInsufficientDriver, SWD_ERR_NO_DEVICE},
+                                                     {cudaErrorMemoryAllocation, SWD_ERR_CUDA},
+                                                     {cudaErrorUnknown, SWD_ERR_CUDA}};
+  for (auto [error, status] : rows) {
+    device_count_error = error;
+    EXPECT_EQ(swd_backend_available(SWD_BACKEND_CUDA), status) << error;
+    EXPECT_EQ(std::string(swd_error_detail()).find("cudaGetDeviceCount failed: cudaError"), 0u) << swd_error_detail();
+    device_count_error = cudaSuccess;
+    EXPECT_EQ(swd_backend_available(SWD_BACKEND_CUDA), SWD_OK);
+  }
+}
+
+}  // namespace
+}  // namespace swd::test
