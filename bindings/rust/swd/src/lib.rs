@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One complete optimizer step of Adam with Scheduled Weight Decay (SWD, "AdamS"): unscale, finite check, global norm,
+//! clip, Adam, and decay whose strength follows the gradient norm. Two passes over memory, on the CPU and with CUDA, with
+//! the same bits on both.
+//!
+//! Source: Xie et al., "On the Overlooked Pitfalls of Weight Decay and How to Mitigate Them: A Gradient-Norm
+//! Perspective", NeurIPS 2023, arXiv 2011.11152. These are safe bindings of libswd's C ABI; how the library is found or
+//! built stands in [`sys`].
+#![doc = include_str!("../../README.md")]
+//! # First use
+//!
+//! [`Plan`] describes backend, dtypes, segments and groups once. [`State`] holds what a checkpoint needs beside the
+//! moments: step counters and running sums. [`Workspace`] holds what is needed within a step. [`Workspace::step`] runs
+//! once per training step, on raw gradients. [`Workspace::stats`] tells the gradient norm, the decay, and what was skipped.
+//!
+//! # Rules that hold for every call
+//!
+//! - **Errors.** Every call that can fail returns [`Result`]; an error names the argument and means that nothing was
+//!   changed. A step that a NaN or an overflow made impossible is no error: it leaves every parameter, moment, counter and
+//!   running sum as it was, to the bit, and [`Stats::status`] says so.
+//! - **Aliasing.** All buffers of a step are disjoint. Slices make that the compiler's business; with raw pointers it is
+//!   yours.
+//! - **Alignment.** A tensor needs the alignment of its element. Workspace and state need 16 bytes; [`Workspace`] and
+//!   [`State`] see to that.
+//! - **Sizes** are in elements; `_bytes` says bytes.
+//! - **16-bit values** are their codes, as `u16`: bfloat16 or IEEE half. The crate `half` views its types as such.
+//! - **Threads.** All calls are thread safe. A plan is shared by cloning it or by reference. A workspace serves one call
+//!   at a time, so it is [`Send`] but not [`Sync`].
+//! - **Determinism.** A result is a function of the data alone: not of the machine, the backend, the thread count, the
+//!   instruction set, the alignment, or how reductions were split into calls. Payload and sign of a NaN are outside this.
+//! - **Units.** Under scheduled decay `weight_decay` has the unit of a gradient: it acts like AdamW's divided by
+//!   `sqrt(vbar)`. [`weight_decay_from_adamw`] converts, [`Workspace::lambda_eff`] tells what is in force.
+//!
+//! # CUDA
+//!
+//! Device memory belongs to the program, so its calls are the `unsafe` ones whose names end in `_raw`, on [`Plan`]: they
+//! take the structs of [`sys`], device pointers and a stream. They serve the CPU backend as well.
+#![warn(missing_docs)]
+
+/// The raw bindings that this crate stands on.
+pub use swd_sys as sys;
+pub use swd_sys::swd_norm_record as NormRecord;
+pub use swd_sys::swd_segment_state as SegmentState;
+
+mod args;
+mod bind;
+mod buffers;
+mod error;
+mod library;
+mod memory;
+mod plan;
+mod raw;
+mod segment;
+mod state;
+mod stats;
+mod workspace;
+
+pub use args::{Group, Phase, StepArgs};
+pub use buffers::{Buffers, Flat, Grad, ParamCopy, Tensor};
+pub use error::{Error, Result, Status};
+pub use library::{
+    backend_available, version, version_string, weight_decay_from_adamw, weight_decay_to_adamw, Backend, Decay, Dtype,
+};
+pub use plan::{Layout, Plan, PlanArgs};
+pub use segment::Segment;
+pub use state::State;
+pub use stats::{Stats, StepStatus};
+pub use workspace::Workspace;

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A model of random tensors with its optimizer, flat or as a list, as the tests drive it.
+#![allow(dead_code)] // each test program uses its part
+use swd::{
+    Buffers, Decay, Dtype, Flat, Grad, Group, Layout, ParamCopy, Phase, Plan, PlanArgs, Segment, State, Stats, StepArgs,
+    Tensor, Workspace,
+};
+
+fn mix(x: u64) -> u64 {
+    let mut x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+/// Numbers in [-1, 1), exact in fp32, by the rule of tests/golden/README.md.
+pub fn uniform(seed: u64, stream: u64, n: usize) -> Vec<f32> {
+    let base = mix(mix(seed) ^ stream);
+    let number = |i| ((mix(base.wrapping_add(i)) >> 40) as f64 / 8388608.0 - 1.0) as f32;
+    (0..n as u64).map(number).collect()
+}
+
+/// The code of the nearest 16-bit value towards zero; what is too small for a half is 0.
+pub fn code_of(dtype: Dtype, x: f32) -> u16 {
+    let bits = x.to_bits();
+    match dtype {
+        Dtype::Bf16 => (bits >> 16) as u16,
+        _ if x.abs() < 2f32.powi(-14) => 0,
+        _ => ((bits >> 16) & 0x8000) as u16 | (((bits & 0x7FFF_FFFF) - (112 << 23)) >> 13) as u16,
+    }
+}
+
+pub fn value_of(dtype: Dtype, code: u16) -> f32 {
+    let magnitude = u32::from(code & 0x7FFF);
+    match dtype {
+        Dtype::Bf16 => f32::from_bits(u32::from(code) << 16),
+        _ if magnitude == 0 => 0.0,
+        _ => f32::from_bits(u32::from(code & 0x8000) << 16 | ((magnitude << 13) + (112 << 23))),
+    }
+}
+
+/// What a run consists of; the rest is made by `Run::new`.
+#[derive(Clone)]
+pub struct Setup {
+    pub args: PlanArgs<'static>,
+    pub counts: Vec<usize>,
+    pub group_of: Vec<u32>,
+    pub decay_modes: Vec<Decay>,
+    pub groups: Vec<Group<'static>>,
+}
+
+impl Setup {
+    pub fn new(counts: &[usize]) -> Setup {
+        Setup {
+            args: PlanArgs::default(),
+            counts: counts.to_vec(),
+            group_of: vec![0; counts.len()],
+            decay_modes: vec![Decay::Scheduled],
+            groups: vec![Group { weight_decay: 1e-3, ..Group::default() }],
+        }
+    }
+
+    pub fn with(mut self, change: impl FnOnce(&mut PlanArgs<'static>)) -> Setup {
+        change(&mut self.args);
+        self
+    }
+
+    pub fn plan(&self) -> Plan {
+        let list = self.args.layout == Layout::List;
+        let mut segments = Segment::consecutive(self.counts.iter().copied());
+        for (segment, group) in segments.iter_mut().zip(&self.group_of) {
+            segment.group = *group;
+            segment.offset = if list { 0 } else { segment.offset };
+        }
+        Plan::new(&PlanArgs { segments: &segments, decay_modes: &self.decay_modes, ..self.args }).unwrap()
+    }
+}
+
+/// Tensors lie one after the other in flat vectors, whatever the layout of the plan.
+pub struct Run {
+    pub setup: Setup,
+    pub workspace: Workspace,
+    pub state: State,
+    pub param: Vec<f32>,
+    pub grad: Vec<f32>,
+    pub codes: Vec<u16>,
+    pub exp_avg: Vec<f32>,
+    pub exp_avg_sq: Vec<f32>,
+    pub max_exp_avg_sq: Vec<f32>,
+    pub param_copy: Vec<u16>,
+    pub has_grad: Vec<bool>,
+    pub max_grad_norm: f64,
+}
+
+impl Run {
+    pub fn new(setup: &Setup) -> Run {
+        let plan = setup.plan();
+        let n = setup.counts.iter().sum();
+        let optional = |wanted: bool| if wanted { n } else { 0 };
+        Run {
+            workspace: Workspace::new(&plan).unwrap(),
+            state: State::new(&plan).unwrap(),
+            param: uniform(1, 0, n),
+            grad: vec![0.0; n],
+            codes: vec![0; n],
+            exp_avg: vec![0.0; n],
+            exp_avg_sq: vec![0.0; n],
+            max_exp_avg_sq: vec![0.0; optional(setup.args.amsgrad)],
+            param_copy: vec![0; optional(setup.args.copy_dtype.is_some())],
+            has_grad: vec![true; setup.counts.len()],
+            max_grad_norm: 1.0,
+            setup: setup.clone(),
+        }
+    }
+
+    /// Gradients of step t, in the plan's type.
+    pub fn draw(&mut self, t: u64) {
+        self.grad = uniform(2, t, self.grad.len());
+        let dtype = self.setup.args.grad_dtype;
+        if dtype != Dtype::F32 {
+            self.codes = self.grad.iter().map(|x| code_of(dtype, *x)).collect();
+        }
+    }
+
+    /// Calls `f` with everything that a call on the workspace takes.
+    pub fn call<R>(&mut self, f: impl FnOnce(&mut Workspace, &mut State, &mut dyn Buffers, &StepArgs<'_>) -> R) -> R {
+        let plan = self.setup.args;
+        let list = plan.layout == Layout::List;
+        let has_grad = if list { None } else { Some(&self.has_grad[..]) };
+        let args = StepArgs { groups: &self.setup.groups, has_grad, max_grad_norm: self.max_grad_norm, ..Default::default() };
+        let grad = match plan.grad_dtype {
+            Dtype::F32 => Grad::F32(&self.grad),
+            Dtype::Bf16 => Grad::Bf16(&self.codes),
+            Dtype::F16 => Grad::F16(&self.codes),
+        };
+        let mut flat = Flat {
+            param: &mut self.param,
+            grad,
+            exp_avg: &mut self.exp_avg,
+            exp_avg_sq: &mut self.exp_avg_sq,
+            max_exp_avg_sq: plan.amsgrad.then_some(&mut self.max_exp_avg_sq[..]),
+            param_copy: plan.copy_dtype.map(|dtype| copy_of(dtype, &mut self.param_copy)),
+        };
+        if !list {
+            return f(&mut self.workspace, &mut self.state, &mut flat, &args);
+        }
+        let mut tensors = split(flat, &self.setup.counts, &self.has_grad);
+        f(&mut self.workspace, &mut self.state, &mut tensors, &args)
+    }
+
+    pub fn step(&mut self) {
+        self.call(|workspace, state, buffers, args| workspace.step(state, buffers, args)).unwrap();
+    }
+
+    /// The same step in pieces: the segments from the last to the first, one by one.
+    pub fn step_in_pieces(&mut self, phases: &[Phase]) {
+        let segments = self.setup.counts.len();
+        self.call(|workspace, state, buffers, args| {
+            for phase in phases {
+                for k in (0..segments).rev() {
+                    workspace.reduce(state, buffers, args, *phase, k..k + 1)?;
+                }
+                let record = workspace.fold(state, buffers, args, *phase)?;
+                workspace.finalize(state, buffers, args, *phase, &record)?;
+            }
+            workspace.update(state, buffers, args)
+        })
+        .unwrap();
+    }
+
+    pub fn steps(&mut self, range: std::ops::Range<u64>) {
+        for t in range {
+            self.draw(t);
+            self.step();
+        }
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.workspace.stats().unwrap()
+    }
+
+    /// Every bit that a step may change.
+    pub fn bits(&self) -> Vec<u32> {
+        let tensors = [&self.param, &self.exp_avg, &self.exp_avg_sq, &self.max_exp_avg_sq];
+        let mut out: Vec<u32> = tensors.into_iter().flatten().map(|x| x.to_bits()).collect();
+        out.extend(self.param_copy.iter().map(|code| u32::from(*code)));
+        out.extend(self.state.export().unwrap().into_iter().map(u32::from));
+        out
+    }
+}
+
+fn copy_of(dtype: Dtype, codes: &mut [u16]) -> ParamCopy<'_> {
+    match dtype {
+        Dtype::Bf16 => ParamCopy::Bf16(codes),
+        _ => ParamCopy::F16(codes),
+    }
+}
+
+/// Takes the first n elements off a slice.
+fn take<'a, T>(rest: &mut &'a mut [T], n: usize) -> &'a mut [T] {
+    let (head, tail) = std::mem::take(rest).split_at_mut(n);
+    *rest = tail;
+    head
+}
+
+fn split<'a>(flat: Flat<'a>, counts: &[usize], has_grad: &[bool]) -> Vec<Tensor<'a>> {
+    let Flat { mut param, grad, mut exp_avg, mut exp_avg_sq, mut max_exp_avg_sq, mut param_copy } = flat;
+    let mut begin = 0;
+    let mut tensors = Vec::new();
+    for (&n, &present) in counts.iter().zip(has_grad) {
+        let range = begin..begin + n;
+        begin += n;
+        tensors.push(Tensor {
+            param: take(&mut param, n),
+            grad: present.then_some(match grad {
+                Grad::F32(x) => Grad::F32(&x[range]),
+                Grad::Bf16(x) => Grad::Bf16(&x[range]),
+                Grad::F16(x) => Grad::F16(&x[range]),
+            }),
+            exp_avg: take(&mut exp_avg, n),
+            exp_avg_sq: take(&mut exp_avg_sq, n),
+            max_exp_avg_sq: max_exp_avg_sq.as_mut().map(|rest| take(rest, n)),
+            param_copy: param_copy.as_mut().map(|copy| match copy {
+                ParamCopy::Bf16(rest) => ParamCopy::Bf16(take(rest, n)),
+                ParamCopy::F16(rest) => ParamCopy::F16(take(rest, n)),
+            }),
+        });
+    }
+    tensors
+}
