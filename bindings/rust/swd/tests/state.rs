@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The state: checkpoints that resume to the bit, shards, damage, images, and sums that are rebuilt.
+use swd::{Decay, Layout, Plan, PlanArgs, Segment, SegmentState, State, Status, StepStatus, Workspace};
+
+mod support;
+use support::{Run, Setup};
+
+const COUNTS: [usize; 3] = [5000, 17, 300];
+
+#[test]
+fn a_run_resumed_from_a_blob_is_the_run_that_went_through() {
+    for layout in [Layout::Flat, Layout::List] {
+        let setup = Setup::new(&COUNTS).with(|args| args.layout = layout);
+        let mut through = Run::new(&setup);
+        through.steps(0..3);
+        let blob = through.state.export().unwrap();
+        let mut resumed = Run::new(&setup);
+        resumed.param.clone_from(&through.param);
+        resumed.exp_avg.clone_from(&through.exp_avg);
+        resumed.exp_avg_sq.clone_from(&through.exp_avg_sq);
+        resumed.state.import(&[&blob]).unwrap();
+        through.steps(3..6);
+        resumed.steps(3..6);
+        assert_eq!(resumed.bits(), through.bits());
+        assert_eq!(resumed.stats(), through.stats());
+    }
+}
+
+#[test]
+fn damage_is_refused_and_changes_nothing() {
+    let mut run = Run::new(&Setup::new(&COUNTS));
+    run.steps(0..2);
+    let blob = run.state.export().unwrap();
+    let before = run.bits();
+    for at in 0..blob.len() {
+        let mut damaged = blob.clone();
+        damaged[at] ^= 0x10;
+        let error = run.state.import(&[&damaged]).unwrap_err();
+        let wanted = match at {
+            0..=7 => Status::BLOB_MAGIC,
+            8..=11 => Status::BLOB_VERSION,
+            12..=23 => Status::BLOB_SIZE,
+            _ => Status::BLOB_CHECKSUM,
+        };
+        assert_eq!(error.status(), wanted, "byte {at}: {error}");
+        assert!(error.detail().contains("blobs[0]"), "{error}");
+    }
+    for bytes in 0..blob.len() {
+        assert_eq!(run.state.import(&[&blob[..bytes]]).unwrap_err().status(), Status::BLOB_SIZE, "{bytes} bytes");
+    }
+    assert_eq!(run.state.import(&[&blob, &blob]).unwrap_err().status(), Status::BLOB_PLAN);
+    assert_eq!(run.state.import(&[]).unwrap_err().status(), Status::SIZE);
+    assert_eq!(run.bits(), before);
+    run.state.import(&[&blob]).unwrap();
+    assert_eq!(run.bits(), before);
+}
+
+#[test]
+fn shards_are_put_together_by_index() {
+    let shard = |index: u64, count: usize, step: i64, sum: f64| {
+        let segments = [Segment { index, ..Segment::new(0, count) }];
+        let plan = Plan::new(&PlanArgs { segments: &segments, indexed: true, ..PlanArgs::default() }).unwrap();
+        let mut state = State::new(&plan).unwrap();
+        state.set(0, SegmentState { step, exp_avg_sq_sum: sum }).unwrap();
+        state.export().unwrap()
+    };
+    let plan = Setup::new(&[100]).plan();
+    let mut whole = State::new(&plan).unwrap();
+    whole.import(&[&shard(40, 60, 7, 6.0), &shard(0, 40, 7, 0.5)]).unwrap();
+    assert_eq!(whole.get(0).unwrap(), SegmentState { step: 7, exp_avg_sq_sum: 6.5 });
+    let error = whole.import(&[&shard(0, 40, 7, 0.5), &shard(40, 60, 8, 6.0)]).unwrap_err();
+    assert_eq!(error.status(), Status::BLOB_PLAN, "{error}"); // of different steps
+    let error = whole.import(&[&shard(0, 40, 7, 0.5)]).unwrap_err();
+    assert!(error.detail().contains("index 40"), "{error}");
+}
+
+#[test]
+fn entries_are_read_and_written() {
+    let mut state = State::new(&Setup::new(&COUNTS).plan()).unwrap();
+    assert_eq!(state.get(1).unwrap(), SegmentState::default());
+    let entry = SegmentState { step: 9, exp_avg_sq_sum: 0.25 };
+    state.set(1, entry).unwrap();
+    assert_eq!(state.get(1).unwrap(), entry);
+    assert_eq!(state.get(0).unwrap(), SegmentState::default());
+    for (segment, entry, status, name) in [
+        (3, entry, Status::SIZE, "segment"),
+        (usize::MAX, entry, Status::SIZE, "segment"),
+        (1, SegmentState { step: -1, ..entry }, Status::VALUE, "step"),
+        (1, SegmentState { exp_avg_sq_sum: -0.5, ..entry }, Status::VALUE, "exp_avg_sq_sum"),
+    ] {
+        let error = state.set(segment, entry).unwrap_err();
+        assert_eq!(error.status(), status, "{error}");
+        assert!(error.detail().contains(name), "{error}");
+    }
+    assert_eq!(state.get(3).unwrap_err().status(), Status::SIZE);
+    assert_eq!(state.get(1).unwrap(), entry);
+}
+
+#[test]
+fn images_travel_as_bytes() {
+    let mut run = Run::new(&Setup::new(&COUNTS));
+    run.steps(0..2);
+    let image = run.state.as_bytes().to_vec();
+    assert_eq!(image.len() as u64, run.workspace.plan().state_bytes().unwrap());
+    let mut other = State::new(&Setup::new(&COUNTS).plan()).unwrap();
+    other.load_bytes(&image).unwrap();
+    assert_eq!(other.export().unwrap(), run.state.export().unwrap());
+    let error = other.load_bytes(&image[1..]).unwrap_err();
+    assert!(error.status() == Status::SIZE && error.detail().contains("image"), "{error}");
+    let mut wrong = image.clone();
+    wrong[16..24].copy_from_slice(&(-1i64).to_ne_bytes()); // the first counter
+    assert_eq!(other.load_bytes(&wrong).unwrap_err().status(), Status::VALUE);
+    assert_eq!(other.as_bytes(), image);
+}
+
+#[test]
+fn unknown_sums_are_rebuilt_from_the_moments() {
+    for layout in [Layout::Flat, Layout::List] {
+        let mut run = Run::new(&Setup::new(&COUNTS).with(|args| args.layout = layout));
+        run.steps(0..3);
+        let known = run.state.get(0).unwrap();
+        // As from a checkpoint of AdamW, which has counters and moments and no sums.
+        for k in 0..COUNTS.len() {
+            run.state.set(k, SegmentState { step: 3, exp_avg_sq_sum: -1.0 }).unwrap();
+        }
+        run.steps(3..4);
+        assert_eq!(run.stats().status, StepStatus::SKIPPED_SUM_UNKNOWN);
+        assert!(run.stats().vbar.is_nan());
+        if layout == Layout::Flat {
+            run.workspace.rebuild(&mut run.state, &run.exp_avg_sq).unwrap();
+        } else {
+            let (a, rest) = run.exp_avg_sq.split_at(COUNTS[0]);
+            let (b, c) = rest.split_at(COUNTS[1]);
+            run.workspace.rebuild_list(&mut run.state, &[a, b, c]).unwrap();
+        }
+        let rebuilt = run.state.get(0).unwrap();
+        assert_eq!(rebuilt.step, 3);
+        assert!((rebuilt.exp_avg_sq_sum / known.exp_avg_sq_sum - 1.0).abs() < 1e-6);
+        run.steps(4..5);
+        assert_eq!(run.stats().status, StepStatus::APPLIED);
+    }
+}
+
+#[test]
+fn a_state_of_other_segments_is_refused() {
+    let mut run = Run::new(&Setup::new(&COUNTS));
+    run.state = State::new(&Setup::new(&[5000, 300, 17]).plan()).unwrap();
+    let refused = run.call(|workspace, state, buffers, args| workspace.step(state, buffers, args)).unwrap_err();
+    assert!(refused.status() == Status::UNEXPECTED && refused.detail().starts_with("state"), "{refused}");
+    let mut same = Setup::new(&COUNTS);
+    same.decay_modes = vec![Decay::Decoupled];
+    run.state = State::new(&same.plan()).unwrap(); // another plan of the same segments will do
+    run.workspace = Workspace::new(&same.plan()).unwrap();
+    run.steps(0..1);
+    assert_eq!(run.stats().status, StepStatus::APPLIED);
+}
