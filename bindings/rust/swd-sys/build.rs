@@ -55,7 +55,10 @@ fn link_built() {
         "libswd was not found: set SWD_LIB_DIR to the folder of libswd.so or libswd.a, install it where pkg-config finds \
          it, or build this crate inside libswd's repository"
     );
-    assert!(env::var("HOST") == env::var("TARGET"), "cross builds need SWD_LIB_DIR: a folder with libswd for the target");
+    assert!(
+        env::var("HOST") == env::var("TARGET"),
+        "cross builds need SWD_LIB_DIR: a folder with libswd for the target"
+    );
     for part in ["CMakeLists.txt", "cmake", "include", "src"] {
         println!("cargo:rerun-if-changed={}", root.join(part).display());
     }

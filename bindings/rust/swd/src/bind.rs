@@ -165,7 +165,11 @@ pub(crate) fn bind_flat_moments(plan: &Plan, exp_avg_sq: &[f32]) -> Result<sys::
     Ok(sys::swd_buffers { exp_avg_sq: exp_avg_sq.as_ptr().cast_mut().cast(), ..sys::SWD_BUFFERS_INIT })
 }
 
-pub(crate) fn bind_list_moments(plan: &Plan, workspace: *mut c_void, exp_avg_sq: &[&[f32]]) -> Result<sys::swd_buffers> {
+pub(crate) fn bind_list_moments(
+    plan: &Plan,
+    workspace: *mut c_void,
+    exp_avg_sq: &[&[f32]],
+) -> Result<sys::swd_buffers> {
     check_layout(plan, Layout::List, "exp_avg_sq")?;
     check_count(plan, exp_avg_sq.len(), "exp_avg_sq")?;
     for (k, (tensor, count)) in exp_avg_sq.iter().zip(&plan.0.counts).enumerate() {

@@ -31,7 +31,12 @@ impl Plan {
     ///
     /// # Safety
     /// The rules above; `workspace` has `workspace_bytes` bytes.
-    pub unsafe fn workspace_init_raw(&self, workspace: *mut c_void, workspace_bytes: u64, stream: *mut c_void) -> Result<()> {
+    pub unsafe fn workspace_init_raw(
+        &self,
+        workspace: *mut c_void,
+        workspace_bytes: u64,
+        stream: *mut c_void,
+    ) -> Result<()> {
         check(sys::swd_workspace_init(self.handle(), workspace, workspace_bytes, stream))
     }
 
@@ -57,7 +62,12 @@ impl Plan {
     ///
     /// # Safety
     /// The rules above, for each pointer in `buffers` and `args`.
-    pub unsafe fn step_raw(&self, buffers: &sys::swd_buffers, args: &sys::swd_step_args, stream: *mut c_void) -> Result<()> {
+    pub unsafe fn step_raw(
+        &self,
+        buffers: &sys::swd_buffers,
+        args: &sys::swd_step_args,
+        stream: *mut c_void,
+    ) -> Result<()> {
         check(sys::swd_step(self.handle(), buffers, args, stream))
     }
 
@@ -112,7 +122,12 @@ impl Plan {
     ///
     /// # Safety
     /// As [`step_raw`](Plan::step_raw).
-    pub unsafe fn update_raw(&self, buffers: &sys::swd_buffers, args: &sys::swd_step_args, stream: *mut c_void) -> Result<()> {
+    pub unsafe fn update_raw(
+        &self,
+        buffers: &sys::swd_buffers,
+        args: &sys::swd_step_args,
+        stream: *mut c_void,
+    ) -> Result<()> {
         check(sys::swd_update(self.handle(), buffers, args, stream))
     }
 

@@ -115,7 +115,12 @@ impl Workspace {
 
     /// Applies and commits. Without a finalize before it nothing changes, and the statistics say
     /// [`NOT_ARMED`](crate::StepStatus::NOT_ARMED).
-    pub fn update<B: Buffers + ?Sized>(&mut self, state: &mut State, buffers: &mut B, args: &StepArgs<'_>) -> Result<()> {
+    pub fn update<B: Buffers + ?Sized>(
+        &mut self,
+        state: &mut State,
+        buffers: &mut B,
+        args: &StepArgs<'_>,
+    ) -> Result<()> {
         let (raw, args) = self.bind(state, buffers, args)?;
         unsafe { self.plan.update_raw(&raw, &args, null_mut()) }
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bad arguments: each has its status, an error that names the argument, and changes nothing.
 use swd::{
-    backend_available, Backend, Buffers, Decay, Dtype, Error, Flat, Grad, Group, Layout, ParamCopy, Plan, PlanArgs, Segment,
-    Status, StepArgs, Tensor, Workspace,
+    backend_available, Backend, Buffers, Decay, Dtype, Error, Flat, Grad, Group, Layout, ParamCopy, Plan, PlanArgs,
+    Segment, Status, StepArgs, Tensor, Workspace,
 };
 
 mod support;

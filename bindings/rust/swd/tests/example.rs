@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The gradient of the example's model against central differences of its loss.
+#[allow(dead_code)] // the training loop uses the rest
 #[path = "../examples/train/model.rs"]
 mod model;
 use model::{Model, Random, CONTEXT};

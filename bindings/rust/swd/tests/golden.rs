@@ -30,7 +30,8 @@ struct Golden {
 
 fn read(name: &str) -> Golden {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/golden");
-    let text = std::fs::read_to_string(folder.join(format!("{name}.txt"))).expect("the tests run inside the repository");
+    let text =
+        std::fs::read_to_string(folder.join(format!("{name}.txt"))).expect("the tests run inside the repository");
     let (mut head, mut setup) = (HashMap::new(), Setup::new(&[]));
     (setup.groups, setup.decay_modes) = (Vec::new(), Vec::new());
     let (mut lr_factor, mut grad_exp, mut snapshots) = (Vec::new(), Vec::new(), Vec::new());
@@ -69,15 +70,14 @@ impl Golden {
         for (k, &n) in self.setup.counts.iter().enumerate() {
             let exponent = &self.grad_exp[k][t as usize - 1];
             run.has_grad[k] = exponent != "x";
-            let u = uniform(seed, 7919 * t + k as u64, n);
-            for i in 0..n {
+            for (i, u) in uniform(seed, 7919 * t + k as u64, n).into_iter().map(f64::from).enumerate() {
                 run.grad[begin + i] = match exponent.parse::<i32>() {
                     Err(_) => 0.0, // "x": there is none
                     Ok(_) if closed => {
                         let p = f64::from(run.param[begin + i]);
-                        (p * 2f64.powi(-(i as i32 % 4)) + 0.125 * f64::from(u[i])) as f32
+                        (p * 2f64.powi(-(i as i32 % 4)) + 0.125 * u) as f32
                     }
-                    Ok(power) => (f64::from(u[i]) * 2f64.powi(power)) as f32,
+                    Ok(power) => (u * 2f64.powi(power)) as f32,
                 };
             }
             begin += n;
@@ -122,8 +122,9 @@ fn check(name: &str) {
                 }
                 let (stats, norm, vbar) = (run.stats(), number(&words[3]), number(&words[5]));
                 assert_eq!(stats.status, StepStatus::APPLIED, "{what}");
-                assert!((stats.grad_norm - norm).abs() <= norm_bound * norm, "{what}: {} is not {norm}", stats.grad_norm);
-                assert!((stats.vbar - vbar).abs() <= norm_bound * vbar, "{what}: {} is not {vbar}", stats.vbar);
+                for (got, want) in [(stats.grad_norm, norm), (stats.vbar, vbar)] {
+                    assert!((got - want).abs() <= norm_bound * want, "{what}: {got} is not {want}");
+                }
                 for (k, step) in words[7..].iter().enumerate() {
                     assert_eq!(run.state.get(k).unwrap().step, step.parse::<i64>().unwrap(), "{what}");
                 }

@@ -28,7 +28,8 @@ fn norm_clip_and_decay_are_reported() {
     let mut run = Run::new(&setup);
     let before = run.param.clone();
     run.steps(0..1);
-    let norm_of = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+    let norm_of =
+        |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
     let near = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-5, "{a} is not {b}");
     let stats = run.stats();
     let norm = norm_of(&mut run.grad.iter().copied());

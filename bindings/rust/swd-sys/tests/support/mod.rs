@@ -14,7 +14,8 @@ fn include_folder() -> PathBuf {
 
 /// The header without comments and preprocessor lines.
 pub fn declarations() -> String {
-    let text = std::fs::read_to_string(include_folder().join("swd/swd.h")).expect("the tests run inside the repository");
+    let text =
+        std::fs::read_to_string(include_folder().join("swd/swd.h")).expect("the tests run inside the repository");
     let mut bare = String::new();
     for (i, piece) in text.split("/*").enumerate() {
         bare += if i == 0 { piece } else { piece.split_once("*/").expect("a comment that ends").1 };
@@ -108,8 +109,10 @@ fn base_type(c: &str) -> &str {
 
 /// Sizes, offsets and values of everything in the header, as the C compiler sees them.
 pub fn facts_of_compiler(text: &str) -> Facts {
-    let mut program = String::from("#include <stddef.h>\n#include <stdio.h>\n#include \"swd/swd.h\"\nint main(void) {\n");
-    let mut print = |name: &str, value: String| program += &format!("  printf(\"{name}=%lld\\n\", (long long)({value}));\n");
+    let mut program =
+        String::from("#include <stddef.h>\n#include <stdio.h>\n#include \"swd/swd.h\"\nint main(void) {\n");
+    let mut print =
+        |name: &str, value: String| program += &format!("  printf(\"{name}=%lld\\n\", (long long)({value}));\n");
     for (name, members) in structs(text) {
         print(&format!("{name} size"), format!("sizeof({name})"));
         for member in members {

@@ -106,8 +106,8 @@ impl Model {
             self.grad[self.segments[B2].offset + k] += d;
         }
         let mut d_input = [0.0; INPUT];
-        for j in 0..HIDDEN {
-            let d = d_hidden[j] * (1.0 - self.hidden[j] * self.hidden[j]);
+        for (j, d) in d_hidden.into_iter().enumerate() {
+            let d = d * (1.0 - self.hidden[j] * self.hidden[j]);
             let row = self.row(W1, j, INPUT);
             add(&mut d_input, d, &self.param[row.clone()]);
             add(&mut self.grad[row], d, &self.input);

@@ -2,8 +2,8 @@
 //! A model of random tensors with its optimizer, flat or as a list, as the tests drive it.
 #![allow(dead_code, unused_imports)] // each test program uses its part
 use swd::{
-    Buffers, Decay, Dtype, Flat, Grad, Group, Layout, ParamCopy, Phase, Plan, PlanArgs, Segment, State, Stats, StepArgs,
-    Tensor, Workspace,
+    Buffers, Decay, Dtype, Flat, Grad, Group, Layout, ParamCopy, Phase, Plan, PlanArgs, Segment, State, Stats,
+    StepArgs, Tensor, Workspace,
 };
 
 mod numbers;
@@ -97,7 +97,8 @@ impl Run {
         let plan = self.setup.args;
         let list = plan.layout == Layout::List;
         let has_grad = if list { None } else { Some(&self.has_grad[..]) };
-        let args = StepArgs { groups: &self.setup.groups, has_grad, max_grad_norm: self.max_grad_norm, ..Default::default() };
+        let args =
+            StepArgs { groups: &self.setup.groups, has_grad, max_grad_norm: self.max_grad_norm, ..Default::default() };
         let grad = match plan.grad_dtype {
             Dtype::F32 => Grad::F32(&self.grad),
             Dtype::Bf16 => Grad::Bf16(&self.codes),
