@@ -4,7 +4,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const VARIABLES: [&str; 4] = ["SWD_LIB_DIR", "SWD_STATIC", "SWD_NO_PKG_CONFIG", "SWD_CMAKE_ARGS"];
+/// A change of one of them is a reason to look for the library anew.
+const VARIABLES: [&str; 6] =
+    ["SWD_LIB_DIR", "SWD_STATIC", "SWD_NO_PKG_CONFIG", "SWD_CMAKE_ARGS", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR"];
 const LINKED_BY_STATIC_LIBRARY: &str = "-lstdc++ -lm -pthread";
 
 fn main() {

@@ -24,7 +24,20 @@ pub enum ParamCopy<'a> {
 }
 
 /// The buffers of a plan with [`Layout::Flat`], each of at least [`Plan::extent`] elements: element i of a segment is at
-/// `offset + i`.
+/// `offset + i`. They cannot share memory:
+///
+/// ```compile_fail,E0502
+/// let (mut param, mut exp_avg, mut exp_avg_sq) = ([0.0], [0.0], [0.0]);
+/// let buffers = swd::Flat {
+///     param: &mut param,
+///     grad: swd::Grad::F32(&param), // what is written may not be read meanwhile
+///     exp_avg: &mut exp_avg,
+///     exp_avg_sq: &mut exp_avg_sq,
+///     max_exp_avg_sq: None,
+///     param_copy: None,
+/// };
+/// drop(buffers);
+/// ```
 #[derive(Debug)]
 pub struct Flat<'a> {
     /// Read and written.
@@ -41,7 +54,24 @@ pub struct Flat<'a> {
     pub param_copy: Option<ParamCopy<'a>>,
 }
 
-/// One segment of a plan with [`Layout::List`]. Each slice has the segment's count of elements.
+/// One segment of a plan with [`Layout::List`]. Each slice has the segment's count of elements. Here too memory cannot be
+/// shared, nor freed before its use:
+///
+/// ```compile_fail,E0597
+/// let (mut param, mut exp_avg) = ([0.0], [0.0]);
+/// let tensor = {
+///     let mut exp_avg_sq = [0.0];
+///     swd::Tensor {
+///         param: &mut param,
+///         grad: None,
+///         exp_avg: &mut exp_avg,
+///         exp_avg_sq: &mut exp_avg_sq, // gone at the next line
+///         max_exp_avg_sq: None,
+///         param_copy: None,
+///     }
+/// };
+/// drop(tensor);
+/// ```
 #[derive(Debug)]
 pub struct Tensor<'a> {
     /// Read and written.

@@ -20,7 +20,7 @@ use crate::NormRecord;
 
 /// The tables and scratch memory of one step at a time, of a plan for the CPU. It holds nothing that a checkpoint needs.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// fn shared<T: Sync>() {}
 /// shared::<swd::Workspace>(); // one call at a time
 /// ```
