@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds and tests the Rust crates from this clone, offline: formatting, lints and documentation without a warning, the
-# example, then the tests; ends with cargo's summary. Exit code 77: it cannot run here, and says what is missing.
+# Builds and tests the Rust crates from this clone, offline: formatting, lints and documentation without a warning, the ways
+# to find the library, the example, then the tests; ends with cargo's summary. Exit code 77: it cannot run here, and says what is missing.
 # SWD_RUST_FEATURES=cuda also tests the CUDA backend, which needs nvcc and a device, or a simulator of the CUDA runtime
 # (then with SWD_CMAKE_ARGS="-DSWD_CUDART=shared" and LD_LIBRARY_PATH). CARGO_TARGET_DIR moves cargo's output.
 set -euo pipefail
@@ -28,5 +28,6 @@ else
   echo "cargo clippy is not there: lints not checked"
 fi
 RUSTDOCFLAGS="-D warnings" cargo doc "${options[@]}" --quiet --no-deps
+./test_linking.sh
 cargo run "${options[@]}" --quiet --example train
 cargo test "${options[@]}"
