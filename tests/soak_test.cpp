@@ -16,7 +16,7 @@ namespace {
 
 int64_t steps_wanted() {
   const char* text = getenv("SWD_SOAK_STEPS");
-  return text ? static_cast<int64_t>(std::strtod(text, nullptr)) : scaled(20000, 300);
+  return text ? static_cast<int64_t>(std::strtod(text, nullptr)) : scaled(20000, 150);
 }
 
 // Gradients are windows of one array of noise, whole multiples of 2^-23: prefix sums give the exact sum of squares of
@@ -49,11 +49,12 @@ struct Soak {
 
 TEST(Soak, TheRunningSumStays) {
   const int64_t steps = steps_wanted(), count = 65536, noise_count = 8 * count;
-  auto soak_of = [](double beta2, const std::string& name) {
-    return Soak{beta2, Figure(name + ": S to exact recurrence", 1e-9), Figure(name + ": S to sum of exp_avg_sq", 7e-8),
+  // One sum of squares of this size is off by up to 1e-9, and beta2 = 0.9 averages only ten of them.
+  auto soak_of = [](double beta2, double exact, const std::string& name) {
+    return Soak{beta2, Figure(name + ": S to exact recurrence", exact), Figure(name + ": S to sum of exp_avg_sq", 7e-8),
                 Figure(name + ": the same, settled", 1.5e-8)};
   };
-  Soak soaks[] = {soak_of(0.999, "beta2 0.999"), soak_of(0.9, "beta2 0.9")};
+  Soak soaks[] = {soak_of(0.999, 1e-9, "beta2 0.999"), soak_of(0.9, 3e-9, "beta2 0.9")};
   for (Soak& soak : soaks) {
     RunSetup s;
     s.backend = backend_under_test();
@@ -70,9 +71,9 @@ TEST(Soak, TheRunningSumStays) {
       r.buffers.grad = noise.at(first);
       r.step();
       sum = static_cast<Real>(soak.beta2) * sum + (1 - static_cast<Real>(soak.beta2)) * noise.squares(first, count);
-      if (t > 10 && t % (steps / 200 + 1) != 0 && t != steps) continue;
       double running = r.segment_state(0).exp_avg_sq_sum;
       soak.exact.add(relative_error(running, static_cast<double>(sum)));
+      if (t > 10 && t % (steps / 200 + 1) != 0 && t != steps) continue;
       r.ok(swd_state_rebuild(rebuilt.plan(), &rebuilt.buffers, r.stream()));
       bool settled = static_cast<double>(t) * (1.0 - soak.beta2) > 12.0;
       (settled ? soak.settled : soak.start).add(relative_error(running, rebuilt.segment_state(0).exp_avg_sq_sum));
