@@ -79,7 +79,8 @@ TEST(ExactSum, AnyOrder) {
       for (int one : x) grad.push_back(std::ldexp(static_cast<float>(one), exponent));
       expect_sum(grad, want, "round " + std::to_string(round));
       if (round == 3) std::sort(x.begin(), x.end());
-      for (size_t i = x.size() - 1; round < 3 && i > 0; --i) std::swap(x[i], x[static_cast<size_t>(dice.below(static_cast<int64_t>(i) + 1))]);
+      for (size_t i = x.size() - 1; round < 3 && i > 0; --i)
+        std::swap(x[i], x[static_cast<size_t>(dice.below(static_cast<int64_t>(i) + 1))]);
     }
   }
 }

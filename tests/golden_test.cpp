@@ -43,7 +43,8 @@ void compare(const Golden& golden, const GoldenSnapshot& want, Runner& runner) {
   bool last = want.step == golden.snapshots.back().step;
   vbar.check(last);
   norm.check(last);
-  for (size_t k = 0; k < golden.setup.counts.size(); ++k) EXPECT_EQ(runner.segment_state(k).step, want.segment_steps[k]);
+  for (size_t k = 0; k < golden.setup.counts.size(); ++k)
+    EXPECT_EQ(runner.segment_state(k).step, want.segment_steps[k]);
   for (const Tensor& tensor : kTensors) {
     if (!want.values.count(tensor.buffer)) continue;
     double deviation = golden.closed_loop ? want.fp32_deviation.at(tensor.deviation) : 0.0;
@@ -92,10 +93,12 @@ void run(const std::string& name, uint32_t layout) {
 class GoldenTest : public ::testing::TestWithParam<std::string> {};
 TEST_P(GoldenTest, Flat) { run(GetParam(), 0); }
 TEST_P(GoldenTest, List) { run(GetParam(), SWD_PLAN_LIST); }
-INSTANTIATE_TEST_SUITE_P(Authors, GoldenTest, ::testing::ValuesIn(golden_names()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Authors, GoldenTest, ::testing::ValuesIn(golden_names()),
+                         [](const auto& info) { return info.param; });
 
 TEST(GoldenFiles, AllAreThere) {
-  EXPECT_EQ(golden_names(), (std::vector<std::string>{"amsgrad", "basic", "clip", "closed_loop", "groups", "missing", "schedule", "small"}));
+  EXPECT_EQ(golden_names(), (std::vector<std::string>{"amsgrad", "basic", "clip", "closed_loop", "groups", "missing",
+                                                      "schedule", "small"}));
 }
 
 }  // namespace

@@ -71,9 +71,10 @@ Hashes computed_under(const char* isa, int32_t threads) {
 
 TEST(Hashes, EveryVersionLeavesTheSameBits) {
   if (const char* path = getenv("SWD_WRITE_HASHES")) {
-    std::ofstream(path) << "# FNV-1a of parameters, moments, copies, state and statistics after each run of tests/support/"
-                           "pinned_runs.cpp.\n"
-                        << lines(1);
+    std::ofstream(path)
+        << "# FNV-1a of parameters, moments, copies, state and statistics after each run of tests/support/"
+           "pinned_runs.cpp.\n"
+        << lines(1);
     return;
   }
   if (backend_under_test() == SWD_BACKEND_CUDA) {

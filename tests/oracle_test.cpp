@@ -25,7 +25,8 @@ TEST(Oracle, RandomRuns) {
   }
   figures.check();
   EXPECT_GT(figures.applied, scaled(5000, 500));
-  for (int status : {SWD_STEP_SKIPPED_NONFINITE, SWD_STEP_SKIPPED_OVERFLOW, SWD_STEP_SKIPPED_UNDERFLOW, SWD_STEP_SKIPPED_INVALID}) {
+  for (int status :
+       {SWD_STEP_SKIPPED_NONFINITE, SWD_STEP_SKIPPED_OVERFLOW, SWD_STEP_SKIPPED_UNDERFLOW, SWD_STEP_SKIPPED_INVALID}) {
     EXPECT_GT(figures.skipped[status], 0) << swd_step_status_name(status);
   }
 }

@@ -30,7 +30,9 @@ double mean_difference(const std::vector<float>& without, const std::vector<floa
 // AdamW as it is usually written, in fp32.
 class Textbook {
  public:
-  Textbook(double decay, size_t count) : keep_(static_cast<float>(1.0 - decay)), p_(start()), m_(count), v_(count) { p_.resize(count); }
+  Textbook(double decay, size_t count) : keep_(static_cast<float>(1.0 - decay)), p_(start()), m_(count), v_(count) {
+    p_.resize(count);
+  }
   void step(const std::vector<float>& g, int t) {
     float bias1 = static_cast<float>(1.0 - std::pow(0.9, t)), bias2 = static_cast<float>(1.0 - std::pow(0.999, t));
     float lr = static_cast<float>(kLr);

@@ -23,7 +23,8 @@ int64_t steps_wanted() {
 // each window at once, and no step has to draw or copy anything.
 class Noise {
  public:
-  Noise(swd_backend backend, int64_t count) : device_(backend, 4 * static_cast<uint64_t>(count)), prefix_(static_cast<size_t>(count) + 1) {
+  Noise(swd_backend backend, int64_t count)
+      : device_(backend, 4 * static_cast<uint64_t>(count)), prefix_(static_cast<size_t>(count) + 1) {
     std::vector<float> x = uniform(17, 1, count);
     device_.write(0, x.data(), device_.bytes());
     for (size_t i = 0; i < x.size(); ++i) {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every element of every state buffer after every one of 1,000 steps, against the oracle's step from the same state:
 // the rounding of the formula itself, then all that a step rounds.
+#include "support/ulp.h"
+
 #include <cmath>
 #include <ostream>
 
 #include "support/runner.h"
-#include "support/ulp.h"
 
 namespace swd::test {
 namespace {
@@ -18,7 +19,8 @@ struct Case {
 };
 
 std::vector<Fp32Element> elements(Runner& r, bool amsgrad) {
-  std::vector<float> p = r.get(SWD_BUFFER_PARAM, 0), m = r.get(SWD_BUFFER_EXP_AVG, 0), v = r.get(SWD_BUFFER_EXP_AVG_SQ, 0), v_max;
+  std::vector<float> p = r.get(SWD_BUFFER_PARAM, 0), m = r.get(SWD_BUFFER_EXP_AVG, 0),
+                     v = r.get(SWD_BUFFER_EXP_AVG_SQ, 0), v_max;
   if (amsgrad) v_max = r.get(SWD_BUFFER_MAX_EXP_AVG_SQ, 0);
   std::vector<Fp32Element> out(p.size());
   for (size_t i = 0; i < p.size(); ++i) out[i] = {p[i], m[i], v[i], amsgrad ? v_max[i] : 0.0f};
@@ -78,14 +80,14 @@ TEST_P(UlpTest, AThousandSteps) {
   EXPECT_LT(whole.left_out, whole.points / 1000);
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, UlpTest,
-                         ::testing::Values(Case{"scheduled", SWD_DECAY_SCHEDULED, 0, 0.9, 0.999},
-                                           Case{"scheduled_amsgrad", SWD_DECAY_SCHEDULED, SWD_PLAN_AMSGRAD, 0.9, 0.999},
-                                           Case{"decoupled_maximize", SWD_DECAY_DECOUPLED, SWD_PLAN_MAXIMIZE, 0.95, 0.99},
-                                           Case{"l2", SWD_DECAY_L2, 0, 0.9, 0.999},
-                                           Case{"small_betas", SWD_DECAY_DECOUPLED, 0, 0.3, 0.4},
-                                           Case{"zero_betas", SWD_DECAY_NONE, 0, 0.0, 0.0}),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Modes, UlpTest,
+    ::testing::Values(Case{"scheduled", SWD_DECAY_SCHEDULED, 0, 0.9, 0.999},
+                      Case{"scheduled_amsgrad", SWD_DECAY_SCHEDULED, SWD_PLAN_AMSGRAD, 0.9, 0.999},
+                      Case{"decoupled_maximize", SWD_DECAY_DECOUPLED, SWD_PLAN_MAXIMIZE, 0.95, 0.99},
+                      Case{"l2", SWD_DECAY_L2, 0, 0.9, 0.999}, Case{"small_betas", SWD_DECAY_DECOUPLED, 0, 0.3, 0.4},
+                      Case{"zero_betas", SWD_DECAY_NONE, 0, 0.0, 0.0}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace swd::test

@@ -62,7 +62,8 @@ void read_group(Line& line, Golden& out) {
   g.eps = line.value("eps");
   g.weight_decay = line.value("weight_decay");
   if (line.next() != "segments") throw std::runtime_error("golden: expected segments");
-  for (const std::string& k : line.rest()) out.setup.group_of.at(std::stoul(k)) = static_cast<uint32_t>(out.setup.groups.size());
+  for (const std::string& k : line.rest())
+    out.setup.group_of.at(std::stoul(k)) = static_cast<uint32_t>(out.setup.groups.size());
   out.setup.groups.push_back(g);
 }
 
@@ -109,7 +110,8 @@ bool read_line(const std::string& text, Golden& out) {
     tensors.resize(out.setup.counts.size());
     size_t k = std::stoul(line.next());
     tensors.at(k) = line.numbers();
-    if (static_cast<int64_t>(tensors[k].size()) != out.setup.counts[k]) throw std::runtime_error("golden: values are missing");
+    if (static_cast<int64_t>(tensors[k].size()) != out.setup.counts[k])
+      throw std::runtime_error("golden: values are missing");
   } else if (!key.empty() && key[0] != '#' && key != "steps") {
     throw std::runtime_error("golden: unknown record " + key);
   }
@@ -150,7 +152,8 @@ std::vector<float> Golden::gradient(uint64_t t, size_t segment, const std::vecto
   if (exponent == "x") return {};
   std::vector<float> g = uniform(seed, 7919 * t + segment, setup.counts[segment]);
   for (size_t i = 0; i < g.size(); ++i) {
-    double looped = closed_loop ? std::ldexp(static_cast<double>(param[i]), -static_cast<int>(i % 4)) + 0.125 * g[i] : 0.0;
+    double looped =
+        closed_loop ? std::ldexp(static_cast<double>(param[i]), -static_cast<int>(i % 4)) + 0.125 * g[i] : 0.0;
     g[i] = closed_loop ? static_cast<float>(looped) : std::ldexp(g[i], std::stoi(exponent));
   }
   return g;

@@ -24,9 +24,9 @@ struct Golden {
   uint64_t seed = 0;
   bool amsgrad = false, closed_loop = false;
   double max_grad_norm = 0.0;
-  RunSetup setup;                                   // counts and groups
-  std::vector<double> lr_factor;                    // per step
-  std::vector<std::vector<std::string>> grad_exp;   // per segment and step: a power of two, or "x": no gradient
+  RunSetup setup;                                  // counts and groups
+  std::vector<double> lr_factor;                   // per step
+  std::vector<std::vector<std::string>> grad_exp;  // per segment and step: a power of two, or "x": no gradient
   std::vector<GoldenSnapshot> snapshots;
 
   // Empty where the segment has none in step t, which counts from 1. param: the optimizer's own, for closed loops.

@@ -65,8 +65,10 @@ void Oracle::measure(const OracleInput& in) {
       gained += (1 - beta2) * q / bias2;
     }
   }
-  record = {static_cast<double>(sum_sq_), static_cast<double>(bad_),      static_cast<double>(base), static_cast<double>(gained),
-            static_cast<double>(count),   static_cast<double>(total_sq_), static_cast<double>(unknown), 0.0};
+  record = {static_cast<double>(sum_sq_), static_cast<double>(bad_),
+            static_cast<double>(base),    static_cast<double>(gained),
+            static_cast<double>(count),   static_cast<double>(total_sq_),
+            static_cast<double>(unknown), 0.0};
 }
 
 swd_step_status Oracle::verdict(const OracleInput& in, Real s) const {

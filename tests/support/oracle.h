@@ -33,7 +33,7 @@ struct OracleSegment {
 
 // What a step is given: the arguments as the library sees them once every pointer has been followed.
 struct OracleInput {
-  uint32_t flags = 0;                    // SWD_STEP_*
+  uint32_t flags = 0;  // SWD_STEP_*
   std::vector<swd_group> groups;
   double loss_scale = 1.0, max_grad_norm = 0.0, max_decay = 1.0;
   bool found_inf = false;
@@ -68,7 +68,7 @@ class Oracle {
 
   uint32_t plan_flags_;
   std::vector<swd_decay> decay_;
-  std::vector<Real> d_;     // per group
+  std::vector<Real> d_;  // per group
   Real sum_sq_ = 0, total_sq_ = 0, bad_ = 0;
 };
 

@@ -69,11 +69,12 @@ std::vector<PinnedRun> pinned_runs() {
     const char* names[] = {"scheduled", "decoupled", "l2", "none"};
     add(std::string("mode_") + names[mode], s).loss_scale = 3.0;
   }
-  const std::pair<const char*, uint32_t> flags[] = {{"amsgrad", SWD_PLAN_AMSGRAD},
-                                                    {"maximize", SWD_PLAN_MAXIMIZE},
-                                                    {"update_norms", SWD_PLAN_UPDATE_NORMS},
-                                                    {"list", SWD_PLAN_LIST},
-                                                    {"all_flags", SWD_PLAN_AMSGRAD | SWD_PLAN_MAXIMIZE | SWD_PLAN_UPDATE_NORMS | SWD_PLAN_LIST}};
+  const std::pair<const char*, uint32_t> flags[] = {
+      {"amsgrad", SWD_PLAN_AMSGRAD},
+      {"maximize", SWD_PLAN_MAXIMIZE},
+      {"update_norms", SWD_PLAN_UPDATE_NORMS},
+      {"list", SWD_PLAN_LIST},
+      {"all_flags", SWD_PLAN_AMSGRAD | SWD_PLAN_MAXIMIZE | SWD_PLAN_UPDATE_NORMS | SWD_PLAN_LIST}};
   for (const auto& [name, bits] : flags) {
     RunSetup s = four_modes();
     s.flags = bits;
@@ -83,7 +84,10 @@ std::vector<PinnedRun> pinned_runs() {
   for (uint32_t k = 0; k < members.counts.size(); ++k) members.flags_of.push_back(k % 8);
   add("left_out_segments", members);
   RunSetup plain = four_modes();
-  for (auto [name, exponent] : {std::pair{"huge_gradients", 70}, {"large_gradients", 40}, {"small_gradients", -40}, {"tiny_gradients", -90},
+  for (auto [name, exponent] : {std::pair{"huge_gradients", 70},
+                                {"large_gradients", 40},
+                                {"small_gradients", -40},
+                                {"tiny_gradients", -90},
                                 {"smallest_gradients", -130}}) {
     add(name, plain).exponent = exponent;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The runs whose results are pinned by tests/golden/hashes.txt, and the hash of what they leave behind. Used by the hash
-// test. A run that is in the file must never be changed; new ones get new names.
+// The runs whose results are pinned by tests/golden/hashes.txt, and the hash of what they leave behind. Used by the
+// hash test. A run that is in the file must never be changed; new ones get new names.
 #pragma once
 #include "support/runner.h"
 

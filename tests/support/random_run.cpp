@@ -87,7 +87,8 @@ OracleInput draw_step(Dice& dice, const RandomRun& run, int t) {
   for (swd_decay mode : run.setup.decay) scheduled = scheduled || mode == SWD_DECAY_SCHEDULED;
   bool last = t == run.steps, pieces = run.pieces;
   if (run.propagate) in.flags |= SWD_STEP_PROPAGATE;
-  if (run.propagate && !scheduled && run.max_grad_norm == 0.0 && !pieces && dice.chance(0.3)) in.flags |= SWD_STEP_SKIP_NORM;
+  if (run.propagate && !scheduled && run.max_grad_norm == 0.0 && !pieces && dice.chance(0.3))
+    in.flags |= SWD_STEP_SKIP_NORM;
   // Under propagation what is not finite stays, so only the last step has such gradients.
   double factor = run.grad_scale;
   bool bad = run.propagate ? last : dice.chance(0.06);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plan with all its buffers, guarded, on either backend, flat or as a list. Used by the tests that compare whole runs.
+// A plan with all its buffers, guarded, on either backend, flat or as a list. Used by the tests that compare whole
+// runs.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -21,9 +22,9 @@ struct RunSetup {
   std::vector<uint32_t> flags_of;  // SWD_SEGMENT_*; empty: none
   std::vector<swd_decay> decay{SWD_DECAY_SCHEDULED};
   std::vector<swd_group> groups{SWD_GROUP_INIT};
-  uint64_t shift = 0;              // array b is misaligned by (b + 1) * shift elements
-  uint32_t gap = 0;                // elements between segments of the flat layout
-  int32_t threads = 0;             // CPU backend
+  uint64_t shift = 0;   // array b is misaligned by (b + 1) * shift elements
+  uint32_t gap = 0;     // elements between segments of the flat layout
+  int32_t threads = 0;  // CPU backend
 };
 
 class Runner {
@@ -102,7 +103,9 @@ class Runner {
     arrays_[buffer]->write(position(buffer, k), codes.data(), 2 * codes.size());
   }
   // The bytes of a whole array, as they are.
-  void set_bytes(int buffer, const std::vector<uint8_t>& bytes) { arrays_[buffer]->write(0, bytes.data(), bytes.size()); }
+  void set_bytes(int buffer, const std::vector<uint8_t>& bytes) {
+    arrays_[buffer]->write(0, bytes.data(), bytes.size());
+  }
   std::vector<float> get(int buffer, size_t k) {
     std::vector<float> x(static_cast<size_t>(s_.counts[k]));
     if (!x.empty()) arrays_[buffer]->read(position(buffer, k), x.data(), 4 * x.size());
@@ -124,7 +127,8 @@ class Runner {
   swd_stats stats(std::vector<double>* lambda_eff = nullptr) {
     swd_stats out{};
     if (lambda_eff) lambda_eff->resize(s_.decay.size());
-    ok(swd_stats_fetch(plan_, workspace_->data(), &out, sizeof out, lambda_eff ? lambda_eff->data() : nullptr, stream()));
+    ok(swd_stats_fetch(plan_, workspace_->data(), &out, sizeof out, lambda_eff ? lambda_eff->data() : nullptr,
+                       stream()));
     synchronize(s_.backend);
     return out;
   }
@@ -170,7 +174,9 @@ class Runner {
 
  private:
   uint64_t width(int buffer) const {
-    return buffer == SWD_BUFFER_GRAD ? element_bytes(s_.grad) : buffer == SWD_BUFFER_PARAM_COPY ? element_bytes(s_.copy) : 4;
+    return buffer == SWD_BUFFER_GRAD         ? element_bytes(s_.grad)
+           : buffer == SWD_BUFFER_PARAM_COPY ? element_bytes(s_.copy)
+                                             : 4;
   }
   uint64_t position(int buffer, size_t k) const { return static_cast<uint64_t>(offsets_[k]) * width(buffer); }
   void* base(int buffer) const { return arrays_[buffer] ? arrays_[buffer]->data() : nullptr; }
@@ -180,7 +186,8 @@ class Runner {
     uint64_t shift = static_cast<uint64_t>(buffer + 1) * s_.shift * width(buffer);
     arrays_[buffer] = std::make_unique<DeviceBuffer>(s_.backend, static_cast<uint64_t>(extent_) * width(buffer), shift);
     if (buffer != SWD_BUFFER_PARAM_COPY && buffer != SWD_BUFFER_GRAD) {
-      for (size_t k = 0; k < s_.counts.size(); ++k) set(buffer, k, std::vector<float>(static_cast<size_t>(s_.counts[k])));
+      for (size_t k = 0; k < s_.counts.size(); ++k)
+        set(buffer, k, std::vector<float>(static_cast<size_t>(s_.counts[k])));
     }
   }
   void point(int buffer) {
@@ -189,7 +196,8 @@ class Runner {
     for (size_t k = 0; k < s_.counts.size(); ++k) {
       pointers.push_back(buffer == SWD_BUFFER_GRAD && missing[k] ? nullptr : at(buffer, k));
     }
-    ok(swd_set_pointers(plan_, workspace_->data(), buffer, 0, static_cast<int64_t>(pointers.size()), pointers.data(), stream()));
+    ok(swd_set_pointers(plan_, workspace_->data(), buffer, 0, static_cast<int64_t>(pointers.size()), pointers.data(),
+                        stream()));
   }
 
   RunSetup s_;

@@ -13,7 +13,8 @@ namespace {
 float draw(Dice& dice, int low, int high) {
   float sign = dice.chance(0.5) ? 1.0f : -1.0f;
   if (dice.chance(0.02)) return sign * 0.0f;
-  if (dice.chance(0.02)) return sign * float_of(static_cast<uint32_t>(1 + dice.below(0x00FFFFFF)));  // denormal, or nearly
+  if (dice.chance(0.02))
+    return sign * float_of(static_cast<uint32_t>(1 + dice.below(0x00FFFFFF)));  // denormal, or nearly
   float significand = dice.chance(0.05) ? 1.0f : 1.0f + static_cast<float>(dice.below(1 << 23)) * 0x1p-23f;
   return sign * std::ldexp(significand, low + static_cast<int>(dice.below(high - low + 1)));
 }
@@ -93,7 +94,8 @@ OracleRates rates_of(Runner& r, size_t k, double scale, const std::vector<double
 }
 
 void compare(Runner& r, size_t k, const OracleRates& whole, const Points& points, SweepFigures& figures) {
-  std::vector<float> p = r.get(SWD_BUFFER_PARAM, k), m = r.get(SWD_BUFFER_EXP_AVG, k), v = r.get(SWD_BUFFER_EXP_AVG_SQ, k), v_max;
+  std::vector<float> p = r.get(SWD_BUFFER_PARAM, k), m = r.get(SWD_BUFFER_EXP_AVG, k),
+                     v = r.get(SWD_BUFFER_EXP_AVG_SQ, k), v_max;
   if (whole.amsgrad) v_max = r.get(SWD_BUFFER_MAX_EXP_AVG_SQ, k);
   OracleRates formula = as_fp32(whole);
   formula.l2 = 0;
@@ -144,7 +146,8 @@ void sweep_batch(Dice& dice, int64_t segments, int64_t elements, SweepFigures& f
   r.step();
   std::vector<double> lambda;
   ASSERT_EQ(r.stats(&lambda).status, SWD_STEP_APPLIED);
-  for (size_t k = 0; k < s.counts.size(); ++k) compare(r, k, rates_of(r, k, 1.0 / loss_scale, lambda), points[k], figures);
+  for (size_t k = 0; k < s.counts.size(); ++k)
+    compare(r, k, rates_of(r, k, 1.0 / loss_scale, lambda), points[k], figures);
 }
 
 void sweep_codes(Dice& dice, swd_dtype dtype, SweepFigures& figures) {

@@ -41,13 +41,15 @@ void UlpFigures::add(const OracleRates& rates, float raw, const Fp32Element& bef
   OracleElement want{before.p, before.m, before.v, before.v_max};
   oracle_update(rates, raw, want);
   Real own = rates.s * raw, l2 = rates.l2 * before.p, g = own + l2;
-  Real m_exact = rates.beta1 * before.m + (1 - rates.beta1) * g, v_exact = rates.beta2 * before.v + (1 - rates.beta2) * g * g;
+  Real m_exact = rates.beta1 * before.m + (1 - rates.beta1) * g,
+       v_exact = rates.beta2 * before.v + (1 - rates.beta2) * g * g;
   if (at_the_edge(own) || at_the_edge(m_exact) || at_the_edge(v_exact)) {
     left_out += 1;
     return;
   }
   points += 1;
-  Real term = std::fabs(own) + std::fabs(l2), p_old = before.p, m_old = before.m, v_old = before.v, max_old = before.v_max;
+  Real term = std::fabs(own) + std::fabs(l2), p_old = before.p, m_old = before.m, v_old = before.v,
+       max_old = before.v_max;
   Real m_unit = rates.beta1 * std::fabs(m_old) + (1 - rates.beta1) * term;
   Real v_unit = rates.beta2 * v_old + (1 - rates.beta2) * term * term;
   m.add(distance(after.m, want.m, m_unit));

@@ -23,8 +23,10 @@ OracleRates as_fp32(const OracleRates& rates);
 
 struct UlpFigures {
   UlpFigures(const std::string& what, double moments, double params)
-      : m(what + ": exp_avg, ULP", moments), v(what + ": exp_avg_sq, ULP", moments),
-        v_max(what + ": max_exp_avg_sq, ULP", moments), p(what + ": param, ULP", params) {}
+      : m(what + ": exp_avg, ULP", moments),
+        v(what + ": exp_avg_sq, ULP", moments),
+        v_max(what + ": max_exp_avg_sq, ULP", moments),
+        p(what + ": param, ULP", params) {}
 
   // raw: the gradient as stored. Elements whose flush to zero a rounding error can decide are left out.
   void add(const OracleRates& rates, float raw, const Fp32Element& before, const Fp32Element& after);
