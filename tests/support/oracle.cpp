@@ -193,9 +193,10 @@ void Oracle::step(const OracleInput& in) {
 
 void Oracle::rebuild() {
   for (OracleSegment& segment : segments) {
+    if (segment.elements.empty()) continue;  // left alone: it never has a gradient
     segment.sum = 0;
     for (const OracleElement& e : segment.elements) segment.sum += e.v;
-    if (decay_[segment.group] == SWD_DECAY_L2 && !segment.elements.empty()) segment.sum = -1;
+    if (decay_[segment.group] == SWD_DECAY_L2) segment.sum = -1;
   }
 }
 

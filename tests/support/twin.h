@@ -65,6 +65,13 @@ class Twin {
     oracle_.rebuild();
   }
 
+  // Makes the running sum of one segment unknown.
+  void forget() {
+    size_t k = static_cast<size_t>(dice_.below(static_cast<int64_t>(oracle_.segments.size())));
+    oracle_.segments[k].sum = -1;
+    library_.set_segment_state(k, {oracle_.segments[k].step, -1.0});
+  }
+
   void compare(const OracleInput& in, Figures& f);
 
   // Gives the oracle the elements of the library.
