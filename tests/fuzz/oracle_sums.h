@@ -51,7 +51,7 @@ double sum_segment(int64_t at, int64_t n, const Value& value, bool squares, doub
     double sum = sum_runs(at + begin, count, [&](int64_t i) { return squares ? square(value(i)) : value(i); });
     bool any = false;
     for (int64_t i = 0; i < count; ++i) any = any || value(at + begin + i) != 0.0f;
-    if (sum == 0.0 ? any : !(sum >= 0x1p-100 && sum <= DBL_MAX)) {
+    if (sum == 0.0 ? any : !(sum >= 0x1p-90 && sum <= DBL_MAX)) {
       Doubles lanes(256, 0.0);
       for (int64_t i = 0; i < count; ++i) {
         double x = static_cast<double>(value(at + begin + i));
