@@ -11,7 +11,7 @@ import time
 
 from mutants import ROOT
 
-FLAGS = "-O1"
+FLAGS = "-O1 -g0"
 OPTIONS = {
     # Another processor's name leaves the wide instruction sets out.
     "cpu": ["-DSWD_CUDA=OFF", "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=generic"],
