@@ -30,9 +30,11 @@ TEST_P(CopyCodes, RoundToNearestEven) {
   std::vector<float> x;
   for (uint16_t code = 0; code < infinity; code = static_cast<uint16_t>(code + scaled(1, 7))) {
     double here = code_value(GetParam(), code), next = code_value(GetParam(), static_cast<uint16_t>(code + 1));
-    if (code + 1 == infinity) next = std::ldexp(1.0, GetParam() == SWD_DTYPE_BF16 ? 127 : 16);  // bf16: fp32 holds no more
+    if (code + 1 == infinity)
+      next = std::ldexp(1.0, GetParam() == SWD_DTYPE_BF16 ? 127 : 16);  // bf16: fp32 holds no more
     float middle = static_cast<float>((here + next) / 2);
-    for (float value : {static_cast<float>(here), middle, std::nextafter(middle, 0.0f), std::nextafter(middle, INFINITY)}) {
+    for (float value :
+         {static_cast<float>(here), middle, std::nextafter(middle, 0.0f), std::nextafter(middle, INFINITY)}) {
       x.push_back(value);
       x.push_back(-value);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A step in pieces where something changes between them: gradients that are taken back, ranges, bad groups, rebuilt sums.
+// A step in pieces where something changes between them: gradients that are taken back, ranges, bad groups, rebuilt
+// sums.
 #include <cmath>
 
 #include "support/small_model.h"

@@ -72,6 +72,17 @@ TEST(ScalarEdges, ANaNDecayStaysTheLargest) {
   EXPECT_TRUE(std::isnan(r.segment_state(0).exp_avg_sq_sum));
 }
 
+TEST(ScalarEdges, SkipNormNeedsPropagate) {
+  Runner r(one_group(SWD_DECAY_DECOUPLED));
+  start(r);
+  fill(r, 1);
+  std::vector<uint8_t> before = r.bytes();
+  r.args().flags = SWD_STEP_SKIP_NORM;
+  EXPECT_EQ(swd_step(r.plan(), &r.buffers, &r.args(), r.stream()), SWD_ERR_FLAGS);
+  EXPECT_NE(std::string(swd_error_detail()).find("PROPAGATE"), std::string::npos) << swd_error_detail();
+  EXPECT_EQ(r.bytes(), before);
+}
+
 // 1 / 2^126 is the smallest normal number, and still a scale.
 TEST(ScalarEdges, TheSmallestScaleIsApplied) {
   for (double above : {0.0, 0x1p116}) {

@@ -12,8 +12,10 @@ struct field {
   size_t offset, size;
 };
 
-#define FIELD(type, member) {#type "." #member, offsetof(type, member), sizeof(((type*)0)->member)}
-#define END(type) {#type, sizeof(type), 0}
+#define FIELD(type, member) \
+  { #type "." #member, offsetof(type, member), sizeof(((type*)0)->member) }
+#define END(type) \
+  { #type, sizeof(type), 0 }
 
 /* In order of declaration; END closes a struct. A field that is missing here shows as a hole. */
 static const struct field fields[] = {
@@ -128,11 +130,12 @@ int main(int argc, char** argv) {
   for (i = 0; i < sizeof fields / sizeof fields[0]; ++i) {
     const struct field* f = &fields[i];
     int closes = f->size == 0;
-    if (f->offset != end) fail(f->name, closes ? "padding at the end, or a field is missing in layout.c" : "a hole before it");
+    if (f->offset != end)
+      fail(f->name, closes ? "padding at the end, or a field is missing in layout.c" : "a hole before it");
     if (closes && swd_sizeof(f->name) != f->offset) fail(f->name, "swd_sizeof says otherwise");
     end = closes ? 0 : f->offset + f->size;
-    snprintf(line, sizeof line, closes ? "%s size %lu\n" : "%s offset %lu size %lu\n", f->name, (unsigned long)f->offset,
-             (unsigned long)f->size);
+    snprintf(line, sizeof line, closes ? "%s size %lu\n" : "%s offset %lu size %lu\n", f->name,
+             (unsigned long)f->offset, (unsigned long)f->size);
     if (table) {
       compare_line(table, line);
     } else {

@@ -81,12 +81,17 @@ bool gather(const Part& part, const std::vector<Record>& records, swd_segment_st
     }
     if (!holder) return false;
     if (holder == latest) continue;
-    int64_t first = std::max(holder->index, part.index), end = std::min(holder->index + holder->count, part.index + part.count);
+    int64_t first = std::max(holder->index, part.index),
+            end = std::min(holder->index + holder->count, part.index + part.count);
     double sum = holder->sum;
-    if (end - first < holder->count && sum != -1.0) sum *= static_cast<double>(end - first) / static_cast<double>(holder->count);
-    if (!latest) out = {holder->step, sum};
-    else if (holder->step != out.step) return false;
-    else out.exp_avg_sq_sum = out.exp_avg_sq_sum == -1.0 || sum == -1.0 ? -1.0 : out.exp_avg_sq_sum + sum;
+    if (end - first < holder->count && sum != -1.0)
+      sum *= static_cast<double>(end - first) / static_cast<double>(holder->count);
+    if (!latest)
+      out = {holder->step, sum};
+    else if (holder->step != out.step)
+      return false;
+    else
+      out.exp_avg_sq_sum = out.exp_avg_sq_sum == -1.0 || sum == -1.0 ? -1.0 : out.exp_avg_sq_sum + sum;
     latest = holder;
   }
   return true;

@@ -54,7 +54,8 @@ Case draw_case(Input& in) {
     int64_t count = kCounts[in.below(16) != 1 ? in.below(8) : 8 + in.below(6)];
     t.segments.push_back({count, in.below(2), in.below(4) == 1 ? in.below(8) : 0});
     t.has_grad.push_back(in.below(8) != 1);
-    t.states.push_back({in.below(4) == 1 ? static_cast<int64_t>(in.bits(5)) : 0, in.below(4) == 1 ? std::fabs(in.real()) : 0.0});
+    t.states.push_back(
+        {in.below(4) == 1 ? static_cast<int64_t>(in.bits(5)) : 0, in.below(4) == 1 ? std::fabs(in.real()) : 0.0});
     if (in.below(16) == 1) t.states.back().exp_avg_sq_sum = -1.0;
     c.elements += count;
   }
@@ -64,14 +65,16 @@ Case draw_case(Input& in) {
   for (int i = 0; i < 2; ++i) {
     t.decay.push_back(static_cast<swd_decay>(in.below(4)));
     double beta1 = in.below(4) == 1 ? in.byte() / 256.0 : 0.9, beta2 = in.below(4) == 1 ? in.byte() / 256.0 : 0.999;
-    t.groups.push_back({small_real(in, 1e-3), beta1, beta2, in.below(4) == 1 ? 1.0 : 1e-8, small_real(in, 0.01), nullptr});
+    t.groups.push_back(
+        {small_real(in, 1e-3), beta1, beta2, in.below(4) == 1 ? 1.0 : 1e-8, small_real(in, 0.01), nullptr});
   }
   t.loss_scale = in.below(4) == 1 ? std::ldexp(1.0, static_cast<int>(in.byte()) - 128) : 1.0;
   t.max_grad_norm = small_real(in, 0.0);
   t.max_decay = in.below(4) == 1 ? 1e-4 : 1.0;
   t.found_inf = in.below(16) == 1 ? 1.0f : 0.0f;
   t.step_flags = in.below(4) == 1 ? SWD_STEP_PROPAGATE : 0u;
-  bool may_skip_norm = t.step_flags != 0 && t.max_grad_norm == 0.0 && t.decay[0] != SWD_DECAY_SCHEDULED && t.decay[1] != SWD_DECAY_SCHEDULED;
+  bool may_skip_norm = t.step_flags != 0 && t.max_grad_norm == 0.0 && t.decay[0] != SWD_DECAY_SCHEDULED &&
+                       t.decay[1] != SWD_DECAY_SCHEDULED;
   if (may_skip_norm && in.below(2) != 0) t.step_flags |= SWD_STEP_SKIP_NORM;
   draw_array(in, t.param, c.elements, false);
   draw_array(in, t.exp_avg, c.elements, false);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every public function on right and spoiled arguments, up to four calls in a row on one workspace.
-// What must hold: no memory error; a call whose arguments are right succeeds; a call that fails has a known status, says
-// why and changes no byte; a call that succeeds writes only what swd.h says it writes.
-#include "spoil.h"
+// What must hold: no memory error; a call whose arguments are right succeeds; a call that fails has a known status,
+// says why and changes no byte; a call that succeeds writes only what swd.h says it writes.
+#include "plan_call.h"
 
 namespace swd::fuzz {
 namespace {
@@ -20,22 +20,22 @@ struct Calls {
 // Whether pointer tables and arrays are still such that right arguments mean success.
 bool memory_right = true;
 
-struct Outcome {
-  swd_status status;
-  uint32_t writes;  // pieces that a success may write
-};
-
 Outcome call_step(Input& in, uint32_t which, Call& c) {
   make_call(in, *c.world, kStepPieces, c);
   const swd_buffers* b = c.buffers_or_null();
   const swd_step_args* a = c.args_or_null();
   c.world->snapshot();
   switch (which) {
-    case 0: return {swd_step(c.plan, b, a, c.stream), kUpdated};
-    case 1: return {swd_reduce(c.plan, b, a, c.phase, c.first, c.count, c.stream), bit(kWorkspace)};
-    case 2: return {swd_fold(c.plan, b, a, c.phase, c.record, c.stream), bit(kWorkspace) | (c.record ? bit(kRecord) : 0u)};
-    case 3: return {swd_finalize(c.plan, b, a, c.phase, c.record, c.stream), bit(kWorkspace)};
-    default: return {swd_update(c.plan, b, a, c.stream), kUpdated};
+    case 0:
+      return {swd_step(c.plan, b, a, c.stream), kUpdated};
+    case 1:
+      return {swd_reduce(c.plan, b, a, c.phase, c.first, c.count, c.stream), bit(kWorkspace)};
+    case 2:
+      return {swd_fold(c.plan, b, a, c.phase, c.record, c.stream), bit(kWorkspace) | (c.record ? bit(kRecord) : 0u)};
+    case 3:
+      return {swd_finalize(c.plan, b, a, c.phase, c.record, c.stream), bit(kWorkspace)};
+    default:
+      return {swd_update(c.plan, b, a, c.stream), kUpdated};
   }
 }
 
@@ -77,17 +77,23 @@ Outcome call_workspace(Input& in, uint32_t which, Call& c) {
   if (which == 0 && c.world->list()) memory_right = false;  // a fresh workspace has no pointers
   c.world->snapshot();
   switch (which) {
-    case 0: return {swd_workspace_init(c.plan, c.workspace, c.workspace_bytes, c.stream), bit(kWorkspace)};
-    case 1: return {swd_discard(c.plan, c.workspace, c.workspace_bytes, c.stream), bit(kWorkspace)};
+    case 0:
+      return {swd_workspace_init(c.plan, c.workspace, c.workspace_bytes, c.stream), bit(kWorkspace)};
+    case 1:
+      return {swd_discard(c.plan, c.workspace, c.workspace_bytes, c.stream), bit(kWorkspace)};
     case 2: {
       uint64_t size = static_cast<uint64_t>(maybe_spoiled_number(in, sizeof stats, c));
       swd_stats* out = has_out ? &stats : nullptr;
       return {swd_stats_fetch(c.plan, c.workspace, out, size, in.below(2) != 0 ? lambda_eff : nullptr, c.stream), 0};
     }
-    case 3: return {swd_stats_pointer(c.plan, c.workspace, has_out ? &stats_at : nullptr), 0};
-    case 4: return {swd_workspace_size(c.plan, bytes_at), 0};
-    case 5: return {swd_state_size(c.plan, bytes_at), 0};
-    default: return {swd_state_blob_size(c.plan, bytes_at), 0};
+    case 3:
+      return {swd_stats_pointer(c.plan, c.workspace, has_out ? &stats_at : nullptr), 0};
+    case 4:
+      return {swd_workspace_size(c.plan, bytes_at), 0};
+    case 5:
+      return {swd_state_size(c.plan, bytes_at), 0};
+    default:
+      return {swd_state_blob_size(c.plan, bytes_at), 0};
   }
 }
 
@@ -95,7 +101,8 @@ Outcome call_state(Input& in, uint32_t which, Call& c) {
   make_call(in, *c.world, 0, c);
   const World& w = *c.world;
   uint8_t* image = maybe_spoiled(in, w, w.at(kState), c);
-  uint64_t image_bytes = static_cast<uint64_t>(maybe_spoiled_number(in, static_cast<int64_t>(w.pieces[kState].bytes), c));
+  uint64_t image_bytes =
+      static_cast<uint64_t>(maybe_spoiled_number(in, static_cast<int64_t>(w.pieces[kState].bytes), c));
   uint8_t* blob = in.below(8) == 1 ? (c.spoiled = true, nullptr) : w.at(kBlob);
   int64_t whole = static_cast<int64_t>(w.pieces[kBlob].bytes);
   int64_t blob_bytes = maybe_spoiled_number(in, whole, c);
@@ -110,13 +117,17 @@ Outcome call_state(Input& in, uint32_t which, Call& c) {
   c.world->snapshot();
   if (which == 0) return {swd_state_get(c.plan, image, image_bytes, segment, state_at), 0};
   if (which == 1) return {swd_state_set(c.plan, image, image_bytes, segment, state_at), bit(kState)};
-  if (which == 2) return {swd_state_export(c.plan, image, image_bytes, blob, static_cast<uint64_t>(blob_bytes)), bit(kBlob)};
+  if (which == 2)
+    return {swd_state_export(c.plan, image, image_bytes, blob, static_cast<uint64_t>(blob_bytes)), bit(kBlob)};
   const void* blobs[2] = {blob, w.at(kBlob)};
-  uint64_t sizes[2] = {blob_bytes >= 0 && blob_bytes < whole ? static_cast<uint64_t>(blob_bytes) : w.pieces[kBlob].bytes,
-                       w.pieces[kBlob].bytes};
+  uint64_t sizes[2] = {
+      blob_bytes >= 0 && blob_bytes < whole ? static_cast<uint64_t>(blob_bytes) : w.pieces[kBlob].bytes,
+      w.pieces[kBlob].bytes};
   int64_t count = in.below(4) == 1 ? 2 - static_cast<int64_t>(in.below(4)) : 1;
   c.spoiled = c.spoiled || count != 1;
-  return {swd_state_import(c.plan, in.below(8) == 1 ? (c.spoiled = true, nullptr) : blobs, sizes, count, image, image_bytes), bit(kState)};
+  return {swd_state_import(c.plan, in.below(8) == 1 ? (c.spoiled = true, nullptr) : blobs, sizes, count, image,
+                           image_bytes),
+          bit(kState)};
 }
 
 // Calls that have no status, and those that only read their numbers.
@@ -132,47 +143,6 @@ Outcome call_library(Input& in, Call& c) {
   (void)swd_weight_decay_to_adamw(decay, vbar);
   c.world->snapshot();
   return {swd_backend_available(static_cast<swd_backend>(in.integer())), 0};
-}
-
-Outcome call_plan(Input& in, Call& c) {
-  swd_plan_args args = c.world->args;
-  swd_segment segments[4] = {};
-  swd_decay decay[4] = {};
-  for (size_t k = 0; k < c.world->segments.size(); ++k) segments[k] = c.world->segments[k];
-  for (size_t k = 0; k < c.world->decay.size(); ++k) decay[k] = c.world->decay[k];
-  args.segments = segments;
-  args.decay_modes = decay;
-  uint32_t spoils = in.below(4);
-  c.spoiled = spoils != 0;
-  swd_plan* plan = nullptr;
-  swd_plan** plan_at = &plan;
-  for (uint32_t i = 0; i < spoils; ++i) {
-    swd_segment& segment = segments[in.below(4)];
-    switch (in.below(17)) {
-      case 0: args.struct_size = static_cast<uint32_t>(in.integer()) % sizeof args; break;
-      case 1: args.flags = static_cast<uint32_t>(in.integer()); break;
-      case 2: args.backend = static_cast<swd_backend>(in.integer()); break;
-      case 3: args.param_dtype = static_cast<swd_dtype>(in.below(6)) - 1; break;
-      case 4: args.grad_dtype = static_cast<swd_dtype>(in.below(6)) - 1; break;
-      case 5: args.copy_dtype = static_cast<swd_dtype>(in.below(6)) - 1; break;
-      case 6: args.segments = nullptr; break;
-      case 7: args.segment_count = in.below(2) != 0 ? in.below(5) : -1 - (in.integer() & INT64_MAX); break;
-      case 8: args.decay_modes = nullptr; break;
-      case 9: args.segment_stride = static_cast<uint32_t>(in.integer()) % (sizeof(swd_segment) + 1); break;
-      case 10: args.group_count = in.below(2) != 0 ? in.below(5) : ~(static_cast<uint32_t>(in.bits(4)) & 0xFFFFFu); break;
-      case 11: args.threads = static_cast<int32_t>(in.integer()); break;
-      case 12: args.reserved = static_cast<uint32_t>(in.integer()); break;
-      case 13: (in.below(2) != 0 ? segment.offset : segment.count) = in.integer(); break;
-      case 14: segment.index = in.integer(); break;
-      case 15: (in.below(2) != 0 ? segment.group : segment.flags) = static_cast<uint32_t>(in.integer()); break;
-      default: in.below(2) != 0 ? (void)(plan_at = nullptr) : (void)(decay[in.below(4)] = static_cast<swd_decay>(in.integer()));
-    }
-  }
-  c.world->snapshot();
-  swd_status status = swd_plan_create(in.below(16) == 1 ? (c.spoiled = true, nullptr) : &args, plan_at);
-  SWD_FUZZ_EXPECT((status == SWD_OK) == (plan != nullptr));
-  SWD_FUZZ_EXPECT(swd_plan_destroy(plan) == SWD_OK);
-  return {status, 0};
 }
 
 Outcome call_one(Input& in, Call& c) {

@@ -51,13 +51,22 @@ class Machine {
     std::vector<uint64_t> image(2 + 2 * t.states.size());
     memcpy(image.data(), &t.counts, 16);
     memcpy(image.data() + 2, t.states.data(), 16 * t.states.size());
-    const void* grad = c.grad_dtype == SWD_DTYPE_F32 ? static_cast<const void*>(c.start.grad.data()) : c.grad_codes.data();
-    swd_buffers b = {sizeof b, 0, t.param.data(), grad, t.exp_avg.data(), t.exp_avg_sq.data(),
+    const void* grad =
+        c.grad_dtype == SWD_DTYPE_F32 ? static_cast<const void*>(c.start.grad.data()) : c.grad_codes.data();
+    swd_buffers b = {sizeof b,
+                     0,
+                     t.param.data(),
+                     grad,
+                     t.exp_avg.data(),
+                     t.exp_avg_sq.data(),
                      t.plan_flags & SWD_PLAN_AMSGRAD ? t.max_exp_avg_sq.data() : nullptr,
                      t.copy_dtype != SWD_DTYPE_NONE ? t.param_copy.data() : nullptr,
-                     image.data(), 8 * image.size(), workspace_.data(), 8 * workspace_.size()};
-    swd_step_args a = {sizeof a, t.step_flags, t.groups.data(), nullptr, 2, 0, t.loss_scale, nullptr, &t.found_inf,
-                       t.has_grad.data(), t.max_grad_norm, t.max_decay};
+                     image.data(),
+                     8 * image.size(),
+                     workspace_.data(),
+                     8 * workspace_.size()};
+    swd_step_args a = {sizeof a, t.step_flags, t.groups.data(),   nullptr,         2,          0, t.loss_scale,
+                       nullptr,  &t.found_inf, t.has_grad.data(), t.max_grad_norm, t.max_decay};
     must(swd_step(plan_, &b, &a, nullptr));
     memcpy(&t.counts, image.data(), 16);
     memcpy(t.states.data(), image.data() + 2, 16 * t.states.size());
@@ -89,8 +98,9 @@ void expect_same(const std::vector<T>& a, const std::vector<T>& b) {
 void expect_same(const Training& a, const Training& b) {
   SWD_FUZZ_EXPECT(a.stats.status == b.stats.status && a.stats.flags == b.stats.flags);
   SWD_FUZZ_EXPECT(a.stats.steps_applied == b.stats.steps_applied && a.stats.steps_skipped == b.stats.steps_skipped);
-  for (double swd_stats::*x : {&swd_stats::grad_norm, &swd_stats::clip_coef, &swd_stats::vbar, &swd_stats::inv_sqrt_vbar,
-                               &swd_stats::largest_decay, &swd_stats::bad, &swd_stats::param_norm, &swd_stats::update_norm}) {
+  for (double swd_stats::*x :
+       {&swd_stats::grad_norm, &swd_stats::clip_coef, &swd_stats::vbar, &swd_stats::inv_sqrt_vbar,
+        &swd_stats::largest_decay, &swd_stats::bad, &swd_stats::param_norm, &swd_stats::update_norm}) {
     if (!same(a.stats.*x, b.stats.*x)) fprintf(stderr, "%.17g, but the oracle has %.17g\n", a.stats.*x, b.stats.*x);
     SWD_FUZZ_EXPECT(same(a.stats.*x, b.stats.*x));
   }
@@ -100,7 +110,8 @@ void expect_same(const Training& a, const Training& b) {
   expect_same(a.max_exp_avg_sq, b.max_exp_avg_sq);
   expect_same(a.param_copy, b.param_copy);
   for (size_t k = 0; k < a.states.size(); ++k) {
-    SWD_FUZZ_EXPECT(a.states[k].step == b.states[k].step && same(a.states[k].exp_avg_sq_sum, b.states[k].exp_avg_sq_sum));
+    SWD_FUZZ_EXPECT(a.states[k].step == b.states[k].step &&
+                    same(a.states[k].exp_avg_sq_sum, b.states[k].exp_avg_sq_sum));
   }
   SWD_FUZZ_EXPECT(memcmp(&a.counts, &b.counts, sizeof a.counts) == 0);
 }

@@ -40,8 +40,8 @@ Model make_model(const std::vector<Part>& parts) {
 
 const Model& model(uint32_t number) {
   static const std::vector<Model>* models = new std::vector<Model>{
-      make_model({{0, 24}}),         make_model({{0, 8}, {8, 0}, {8, 16}}), make_model({{12, 12}, {0, 5}, {5, 7}}),
-      make_model({{7, 10}}),         make_model({{0, 1}, {1, 1}, {2, 22}}), make_model({}),
+      make_model({{0, 24}}),        make_model({{0, 8}, {8, 0}, {8, 16}}), make_model({{12, 12}, {0, 5}, {5, 7}}),
+      make_model({{7, 10}}),        make_model({{0, 1}, {1, 1}, {2, 22}}), make_model({}),
       make_model({{5, 0}, {3, 3}}),
   };
   return (*models)[number % models->size()];
@@ -59,16 +59,30 @@ std::vector<Bytes> make_blobs(Input& in) {
     if ((style & 3u) == 1) record.sum = in.real();
     if ((style & 12u) == 4) {
       switch (in.below(8)) {
-        case 0: record.index = in.integer(); break;
-        case 1: record.count = in.integer(); break;
-        case 2: record.step = in.integer(); break;
-        case 3: record.index += in.below(5) - 2; break;
-        case 4: record.count += in.below(5) - 2; break;
-        case 5: continue;  // left out
-        default: break;
+        case 0:
+          record.index = in.integer();
+          break;
+        case 1:
+          record.count = in.integer();
+          break;
+        case 2:
+          record.step = in.integer();
+          break;
+        case 3:
+          record.index += in.below(5) - 2;
+          break;
+        case 4:
+          record.count += in.below(5) - 2;
+          break;
+        case 5:
+          continue;  // left out
+        default:
+          break;
       }
     }
-    shards[(style & 16u) != 0 ? in.below(static_cast<uint32_t>(shards.size())) : static_cast<size_t>(at) % shards.size()].push_back(record);
+    shards[(style & 16u) != 0 ? in.below(static_cast<uint32_t>(shards.size()))
+                              : static_cast<size_t>(at) % shards.size()]
+        .push_back(record);
   }
   std::vector<Bytes> blobs;
   for (const std::vector<Record>& shard : shards) {
@@ -84,9 +98,15 @@ void edit(Input& in, Bytes& blob) {
   for (uint32_t edits = in.below(4); edits > 0; --edits) {
     switch (in.below(4)) {
       case 0:
-      case 1: if (!blob.empty()) blob[in.bits(2) % blob.size()] ^= in.byte(); break;
-      case 2: blob.resize(in.bits(2) % (blob.size() + 1)); break;
-      default: blob.resize(blob.size() + in.byte() % 65); break;
+      case 1:
+        if (!blob.empty()) blob[in.bits(2) % blob.size()] ^= in.byte();
+        break;
+      case 2:
+        blob.resize(in.bits(2) % (blob.size() + 1));
+        break;
+      default:
+        blob.resize(blob.size() + in.byte() % 65);
+        break;
     }
   }
   if (in.below(2) != 0) put_checksum(blob);
@@ -111,7 +131,8 @@ void try_import(Input& in, const Model& m) {
   alignas(16) uint8_t image[128];
   memset(image, 0xA5, sizeof image);
   uint64_t bytes = 16 + 16 * m.parts.size();
-  swd_status status = swd_state_import(m.plan, data.data(), sizes.data(), static_cast<int64_t>(blobs.size()), image, bytes);
+  swd_status status =
+      swd_state_import(m.plan, data.data(), sizes.data(), static_cast<int64_t>(blobs.size()), image, bytes);
   SWD_FUZZ_EXPECT(status == wanted.status);
   uint8_t expected[sizeof image];
   memset(expected, 0xA5, sizeof expected);
@@ -122,7 +143,8 @@ void try_import(Input& in, const Model& m) {
   for (size_t k = 0; k < wanted.states.size() && status == SWD_OK; ++k) {  // which NaN is outside the promise
     double sum;
     memcpy(&sum, image + 24 + 16 * k, 8);
-    if (sum != sum && wanted.states[k].exp_avg_sq_sum != wanted.states[k].exp_avg_sq_sum) memcpy(expected + 24 + 16 * k, &sum, 8);
+    if (sum != sum && wanted.states[k].exp_avg_sq_sum != wanted.states[k].exp_avg_sq_sum)
+      memcpy(expected + 24 + 16 * k, &sum, 8);
   }
   SWD_FUZZ_EXPECT(memcmp(image, expected, sizeof image) == 0);
 }
@@ -139,7 +161,8 @@ void try_export(Input& in, const Model& m) {
     swd_segment_state state{plain ? in.byte() : in.integer(), plain ? 0.25 * in.byte() : in.real()};
     right = right && state.step >= 0 && (!(state.exp_avg_sq_sum < 0.0) || state.exp_avg_sq_sum == -1.0);
     memcpy(image + 16 + 16 * k, &state, 16);
-    (m.parts[k].count == 0 ? empty : records).push_back({m.parts[k].index, m.parts[k].count, state.step, state.exp_avg_sq_sum});
+    (m.parts[k].count == 0 ? empty : records)
+        .push_back({m.parts[k].index, m.parts[k].count, state.step, state.exp_avg_sq_sum});
   }
   std::sort(records.begin(), records.end(), [](const Record& a, const Record& b) { return a.index < b.index; });
   records.insert(records.end(), empty.begin(), empty.end());

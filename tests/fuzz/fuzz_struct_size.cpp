@@ -9,7 +9,7 @@
 namespace swd::fuzz {
 namespace {
 
-constexpr uint32_t kMost = 4096;        // no struct or stride may claim more
+constexpr uint32_t kMost = 4096;  // no struct or stride may claim more
 constexpr uint32_t kElements = 3;
 
 // Memory for one struct, or an array of them, of which only what the caller claims may be touched.
@@ -94,7 +94,8 @@ void expect(swd_status status, bool refused) {
 
 void try_plan(Input& in, World& w) {
   swd_plan_args args = w.args;
-  Rule segments = claim_array(in, room(1), w.segments.data(), static_cast<uint32_t>(w.segments.size()), args.segment_stride);
+  Rule segments =
+      claim_array(in, room(1), w.segments.data(), static_cast<uint32_t>(w.segments.size()), args.segment_stride);
   args.segments = reinterpret_cast<const swd_segment*>(room(1).data());
   Rule whole = claim(in, room(0), args);
   swd_plan* plan = nullptr;
@@ -121,7 +122,8 @@ void try_buffers(Input& in, World& w) {
   Rule rule = claim(in, room(0), w.buffers());
   swd_step_args args = w.step_args();
   auto buffers = reinterpret_cast<const swd_buffers*>(room(0).data());
-  swd_status status = in.below(2) != 0 ? swd_state_rebuild(w.plan, buffers, nullptr) : swd_step(w.plan, buffers, &args, nullptr);
+  swd_status status =
+      in.below(2) != 0 ? swd_state_rebuild(w.plan, buffers, nullptr) : swd_step(w.plan, buffers, &args, nullptr);
   expect(status, rule.refused);
   if (rule.refused) SWD_FUZZ_EXPECT(w.unchanged_but(0));
   if (!rule.refused) w.touch(kAllPieces);

@@ -11,13 +11,13 @@
 namespace swd::fuzz {
 
 // A property of the library that does not hold. Aborts, so that libFuzzer keeps the input.
-#define SWD_FUZZ_EXPECT(condition)                                                         \
-  do {                                                                                     \
-    if (!(condition)) {                                                                    \
-      fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);       \
-      fprintf(stderr, "latest error of the library: %s\n", swd_error_detail());            \
-      abort();                                                                             \
-    }                                                                                      \
+#define SWD_FUZZ_EXPECT(condition)                                                   \
+  do {                                                                               \
+    if (!(condition)) {                                                              \
+      fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition); \
+      fprintf(stderr, "latest error of the library: %s\n", swd_error_detail());      \
+      abort();                                                                       \
+    }                                                                                \
   } while (0)
 
 // Past its end an input reads as zeros, which mean "as it should be" in every target.
@@ -37,9 +37,21 @@ class Input {
 
   // Around the ends of every integer type of the header, or any number.
   int64_t integer() {
-    static constexpr int64_t kEdges[] = {0,         1,         -1,        2,         3,
-                                         7,         8,         16,        4096,      4097,
-                                         INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, INT64_MAX / 4,
+    static constexpr int64_t kEdges[] = {0,
+                                         1,
+                                         -1,
+                                         2,
+                                         3,
+                                         7,
+                                         8,
+                                         16,
+                                         4096,
+                                         4097,
+                                         INT32_MAX,
+                                         INT32_MIN,
+                                         INT64_MAX,
+                                         INT64_MIN,
+                                         INT64_MAX / 4,
                                          int64_t{1} << 32};
     constexpr uint32_t kCount = sizeof kEdges / sizeof kEdges[0];
     uint32_t kind = below(kCount + 4);
@@ -47,8 +59,9 @@ class Input {
   }
 
   double real() {
-    static const double kEdges[] = {0.0,     -0.0,     1.0,     -1.0,    0.5,      1e-8,    NAN,  HUGE_VAL, -HUGE_VAL,
-                                    FLT_MIN, FLT_TRUE_MIN, FLT_MAX, DBL_MIN, DBL_TRUE_MIN, DBL_MAX, 1e30, 1.0 - 0x1p-53};
+    static const double kEdges[] = {0.0,     -0.0,         1.0,       -1.0,    0.5,          1e-8,
+                                    NAN,     HUGE_VAL,     -HUGE_VAL, FLT_MIN, FLT_TRUE_MIN, FLT_MAX,
+                                    DBL_MIN, DBL_TRUE_MIN, DBL_MAX,   1e30,    1.0 - 0x1p-53};
     constexpr uint32_t kCount = sizeof kEdges / sizeof kEdges[0];
     uint32_t kind = below(kCount + 3);
     if (kind < kCount) return kEdges[kind];

@@ -82,7 +82,8 @@ double norm(const Training& t, const std::vector<Pass1>& passes, const std::vect
     int64_t count = t.segments[k].count;
     for (int64_t begin = 0; begin < (count + 4095) / 4096 * 4096; begin += 1024) {
       int64_t n = passes[k].takes_part ? std::clamp<int64_t>(count - begin, 0, 1024) : 0;
-      items.push_back(n == 0 ? 0.0 : sum_runs(at + begin, n, [&](int64_t i) { return square(x[static_cast<size_t>(i)]); }));
+      items.push_back(n == 0 ? 0.0
+                             : sum_runs(at + begin, n, [&](int64_t i) { return square(x[static_cast<size_t>(i)]); }));
     }
     at += count;
   }
@@ -102,7 +103,8 @@ std::vector<Pass1> pass_one(const Training& t, swd_norm_record& r) {
     Pass1 pass{segment.count > 0 && t.has_grad[k] != 0};
     double bad = 0.0;
     if (!skip_norm && pass.takes_part) {
-      pass.q = sum_segment(at, segment.count, [&](int64_t i) { return t.grad[static_cast<size_t>(i)]; }, true, &bad);
+      pass.q = sum_segment(
+          at, segment.count, [&](int64_t i) { return t.grad[static_cast<size_t>(i)]; }, true, &bad);
     }
     double sum = t.states[k].exp_avg_sq_sum;
     bool known = !(sum < 0.0) && t.decay[segment.group] != SWD_DECAY_L2 && !skip_norm;

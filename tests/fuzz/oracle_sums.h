@@ -24,7 +24,8 @@ inline double fold_tree(Doubles level) {
   while (level.size() > 1) {
     Doubles above;
     for (size_t at = 0; at < level.size(); at += 256) {
-      above.push_back(fold(Doubles(level.begin() + static_cast<int64_t>(at), level.begin() + static_cast<int64_t>(std::min(at + 256, level.size())))));
+      above.push_back(fold(Doubles(level.begin() + static_cast<int64_t>(at),
+                                   level.begin() + static_cast<int64_t>(std::min(at + 256, level.size())))));
     }
     level = above;
   }

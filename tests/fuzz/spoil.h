@@ -31,6 +31,18 @@ void make_call(Input& in, World& world, uint32_t used, Call& call);
 
 constexpr uint32_t kStepPieces = 0xFFu;  // arrays, state, workspace
 
+template <class T>
+T* odd_address(T* pointer, uint32_t distance) {
+  return reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(pointer) + 2 * distance) | 1u);  // odd, also the second time
+}
+
+// Right, NULL or misaligned: for scalars that the library reads through.
+template <class T>
+T* spoiled_scalar(Input& in, T* right) {
+  uint32_t kind = in.below(3);
+  return kind == 0 ? right : kind == 1 ? nullptr : odd_address(right, in.below(8));
+}
+
 // NULL, misaligned, or the address of another piece that has at least `bytes`.
 void* spoiled_pointer(Input& in, const World& world, const void* now, uint64_t bytes, uint32_t used);
 

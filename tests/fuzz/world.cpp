@@ -25,10 +25,18 @@ struct Shape {
 const Shape& shape(uint32_t number) {
   static const Shape kShapes[kWorlds] = {
       {0, SWD_DTYPE_F32, SWD_DTYPE_NONE, {5, 3}, {SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED}},
-      {SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS | SWD_PLAN_MAXIMIZE, SWD_DTYPE_BF16, SWD_DTYPE_F16, {7}, {SWD_DECAY_SCHEDULED}},
+      {SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS | SWD_PLAN_MAXIMIZE,
+       SWD_DTYPE_BF16,
+       SWD_DTYPE_F16,
+       {7},
+       {SWD_DECAY_SCHEDULED}},
       {SWD_PLAN_LIST, SWD_DTYPE_F32, SWD_DTYPE_NONE, {3, 0, 4}, {SWD_DECAY_L2, SWD_DECAY_NONE}},
       {0, SWD_DTYPE_F16, SWD_DTYPE_NONE, {}, {SWD_DECAY_DECOUPLED}},
-      {SWD_PLAN_LIST | SWD_PLAN_AMSGRAD | SWD_PLAN_INDEXED, SWD_DTYPE_F16, SWD_DTYPE_BF16, {2, 2}, {SWD_DECAY_SCHEDULED}},
+      {SWD_PLAN_LIST | SWD_PLAN_AMSGRAD | SWD_PLAN_INDEXED,
+       SWD_DTYPE_F16,
+       SWD_DTYPE_BF16,
+       {2, 2},
+       {SWD_DECAY_SCHEDULED}},
   };
   return kShapes[number];
 }
@@ -48,7 +56,8 @@ void copy(std::vector<uint8_t>& to, const uint8_t* from) {
 }
 
 // As memcmp, which AddressSanitizer and libFuzzer would look into each time.
-__attribute__((no_sanitize("address", "coverage"))) bool same_bytes(const uint8_t* a, const uint8_t* b, uint64_t bytes) {
+__attribute__((no_sanitize("address", "coverage"))) bool same_bytes(const uint8_t* a, const uint8_t* b,
+                                                                    uint64_t bytes) {
   uint64_t different = 0, at = 0;
   for (; at + 8 <= bytes; at += 8) {
     uint64_t x, y;
@@ -91,10 +100,19 @@ void allocate_all(World& w, uint64_t elements) {
   must(swd_workspace_size(w.plan, &workspace_bytes));
   must(swd_state_blob_size(w.plan, &blob_bytes));
   bool amsgrad = (w.args.flags & SWD_PLAN_AMSGRAD) != 0;
-  const uint64_t bytes[kPieceCount] = {4 * elements, width(w.args.grad_dtype) * elements, 4 * elements, 4 * elements,
-                                       amsgrad ? 4 * elements : 0, width(w.args.copy_dtype) * elements, state_bytes,
-                                       workspace_bytes, w.groups.size() * sizeof(swd_group), 3 * sizeof(float),
-                                       w.segments.size(), sizeof(swd_norm_record), blob_bytes};
+  const uint64_t bytes[kPieceCount] = {4 * elements,
+                                       width(w.args.grad_dtype) * elements,
+                                       4 * elements,
+                                       4 * elements,
+                                       amsgrad ? 4 * elements : 0,
+                                       width(w.args.copy_dtype) * elements,
+                                       state_bytes,
+                                       workspace_bytes,
+                                       w.groups.size() * sizeof(swd_group),
+                                       3 * sizeof(float),
+                                       w.segments.size(),
+                                       sizeof(swd_norm_record),
+                                       blob_bytes};
   for (int i = 0; i < kPieceCount; ++i) allocate(w.pieces[i], bytes[i]);
 }
 
@@ -106,7 +124,8 @@ World make(const Shape& s) {
   int64_t elements = 0;
   for (int64_t count : s.counts) {
     uint32_t group = static_cast<uint32_t>(w.segments.size() % s.decay.size());
-    w.segments.push_back({s.flags & SWD_PLAN_LIST ? 0 : elements, count, s.flags & SWD_PLAN_INDEXED ? elements : 0, group, 0});
+    w.segments.push_back(
+        {s.flags & SWD_PLAN_LIST ? 0 : elements, count, s.flags & SWD_PLAN_INDEXED ? elements : 0, group, 0});
     elements += count;
   }
   w.args.flags = s.flags;

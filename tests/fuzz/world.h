@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A few small plans with all the memory that their calls need, made once. Used by fuzz_args.cpp and fuzz_struct_size.cpp.
+// A few small plans with all the memory that their calls need, made once. Used by fuzz_args.cpp and
+// fuzz_struct_size.cpp.
 #pragma once
 #include <vector>
 
@@ -46,9 +47,9 @@ class World {
   // Bit i of a mask stands for piece i. Only pieces that were touched are copied or compared: a target makes hundreds
   // of thousands of calls a second.
   void touch(uint32_t mask) { touched_ |= mask, changed_ |= mask; }  // they may have been written
-  void snapshot();                           // remembers what is there now
-  bool unchanged_but(uint32_t mask) const;   // since then
-  void restore();                            // every byte as it was at the start
+  void snapshot();                                                   // remembers what is there now
+  bool unchanged_but(uint32_t mask) const;                           // since then
+  void restore();                                                    // every byte as it was at the start
 
   uint8_t* at(PieceName piece) const { return pieces[piece].data; }
   float* scalar(int i) const { return reinterpret_cast<float*>(pieces[kScalars].data) + i; }
