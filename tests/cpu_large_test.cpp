@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors past 2^31 and 2^32 elements on a small machine: one page of memory is mapped again and again over a huge range of
-// addresses, and only the last page of each array is its own. Answers are exact, so a wrapped index shows.
+// Tensors past 2^31 and 2^32 elements on a small machine: one page of memory is mapped again and again over a huge
+// range of addresses, and only the last page of each array is its own. Answers are exact, so a wrapped index shows.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "support/shortened.h"
 #include "swd/swd.h"
 
 namespace swd::test {
@@ -119,15 +120,17 @@ void check_norm(int64_t count) {
 }
 
 TEST(Large, NormAround2To31) {
-  for (int64_t count : {(int64_t{1} << 31) - 1, int64_t{1} << 31, (int64_t{1} << 31) + 1}) check_norm(count);
+  for (int64_t count : {(int64_t{1} << 31) - 1, int64_t{1} << 31, (int64_t{1} << 31) + 1}) {
+    check_norm(shortened(count, 5000));
+  }
 }
 
-TEST(Large, NormPast2To32) { check_norm((int64_t{1} << 32) + 17); }
+TEST(Large, NormPast2To32) { check_norm(shortened((int64_t{1} << 32) + 17, 5000)); }
 
 // A whole step. With lr = 0, beta1 = beta2 = 0 it writes the same values wherever an element is mapped: m = g, v = g*g,
 // copy = p. The last elements have memory and values of their own.
 TEST(Large, StepPast2To31) {
-  const int64_t count = (int64_t{1} << 31) + 17, tail = count - 1;
+  const int64_t count = shortened((int64_t{1} << 31) + 17, 5000), tail = count - 1;
   const uint64_t bytes = static_cast<uint64_t>(count) * 4;
   Repeated param(bytes), grad(bytes / 2), exp_avg(bytes), exp_avg_sq(bytes), copy(bytes / 2);
   Huge h({{0, count, 0, 0, 0}}, SWD_DTYPE_BF16, SWD_DTYPE_BF16);
@@ -147,7 +150,7 @@ TEST(Large, StepPast2To31) {
   EXPECT_EQ(copy.as<uint16_t>()[tail], 0xC020);
   EXPECT_EQ(exp_avg.as<float>()[tail + 1], 0.0f) << "one past the end is untouched";
   EXPECT_EQ(exp_avg.as<float>()[0], 0.5f);
-  EXPECT_EQ(exp_avg_sq.as<float>()[int64_t{1} << 30], 0.25f);
+  EXPECT_EQ(exp_avg_sq.as<float>()[count / 2], 0.25f);
   EXPECT_EQ(copy.as<uint16_t>()[0], 0x3FC0);
 }
 

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The list of mutants: one-line changes to the library that the tests must notice. Read by run.py.
+
+Each [[mutant]] of the .toml files beside this one has
+    file  the file that is changed          old   text that occurs in it exactly once
+    new   what takes its place              why   what would be wrong
+    kill  the test programs that should fail, tried first
+    wide  true: needs the builds for wide instruction sets, which the others leave out to save time
+    env   environment of the tests, for example a checker that has to be on
+Mutants of src/kernels/cuda are for the CUDA backend, all others for the CPU backend."""
+import dataclasses
+import pathlib
+import tomllib
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    file: str
+    old: str
+    new: str
+    why: str
+    kill: tuple
+    wide: bool = False
+    env: tuple = ()
+
+    @property
+    def kind(self):
+        """The build it needs: cpu, wide or cuda."""
+        if self.file.startswith("src/kernels/cuda/"):
+            return "cuda"
+        return "wide" if self.wide else "cpu"
+
+    @property
+    def backend(self):
+        return "cuda" if self.kind == "cuda" else "cpu"
+
+    def apply(self, text):
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file}: occurs {text.count(self.old)} times, not once: {self.old!r}")
+        return text.replace(self.old, self.new)
+
+
+def load():
+    out = []
+    for path in sorted(HERE.glob("*.toml")):
+        for row in tomllib.loads(path.read_text(encoding="ascii"))["mutant"]:
+            row["kill"] = tuple(row["kill"])
+            row["env"] = tuple(sorted(row.get("env", {}).items()))
+            out.append(Mutant(**row))
+    return out
+
+
+def problems(mutants):
+    """What makes the list itself wrong: edits that no longer apply, tests that are not there, doubles."""
+    out, seen = [], set()
+    for mutant in mutants:
+        try:
+            mutant.apply((ROOT / mutant.file).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            out.append(str(error))
+        for test in mutant.kill:
+            if not (ROOT / "tests" / f"{test}.cpp").exists():
+                out.append(f"{mutant.file}: no test {test} ({mutant.why})")
+        if (mutant.file, mutant.old, mutant.new) in seen:
+            out.append(f"{mutant.file}: listed twice: {mutant.old!r}")
+        seen.add((mutant.file, mutant.old, mutant.new))
+    return out
+
+
+def sample(mutants, count):
+    """The same ones each time, spread over the whole list."""
+    count = min(count, len(mutants))
+    return [mutants[i * len(mutants) // count] for i in range(count)]

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A copy of the tree in which one file at a time is changed, with its builds. Used by run.py.
+
+The tests are built once: they link the shared library, so a mutant costs only the objects that it touches. Optimisation
+is low, because building takes longer than testing."""
+import os
+import pathlib
+import re
+import subprocess
+import time
+
+from mutants import ROOT
+
+FLAGS = "-O1 -g0"
+OPTIONS = {
+    # Another processor's name leaves the wide instruction sets out.
+    "cpu": ["-DSWD_CUDA=OFF", "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=generic"],
+    "wide": ["-DSWD_CUDA=OFF"],
+    "cuda": ["-DSWD_CUDA=ON", "-DSWD_CUDART=shared", "-DSWD_CUDA_ARCHITECTURES=90-virtual",
+             "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=generic"],
+}
+
+
+class DoesNotBuild(Exception):
+    pass
+
+
+class Scratch:
+    def __init__(self, folder, jobs, cudasim):
+        self.source = folder / "src"
+        self.folder = folder
+        self.jobs = jobs
+        self.cudasim = cudasim
+        self.seconds = {}  # of each test that passed on the library as it is, by (kind, test, env)
+        self.configured = set()
+        self.copy_tree()
+
+    def copy_tree(self):
+        """Brings the copy up to date; files that are the same keep their time, so that nothing is built anew."""
+        listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True)
+        for name in listed.stdout.splitlines():
+            if (ROOT / name).is_file():
+                self.write(name, (ROOT / name).read_bytes())
+                os.chmod(self.source / name, os.stat(ROOT / name).st_mode)
+
+    def write(self, name, content):
+        target = self.source / name
+        if target.exists() and target.read_bytes() == content:
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+    def restore(self, name):
+        self.write(name, (ROOT / name).read_bytes())
+
+    def build(self, kind, targets):
+        folder = self.folder / kind
+        if kind not in self.configured:
+            self.quietly(["cmake", "-S", self.source, "-B", folder, "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_CXX_FLAGS={FLAGS}",
+                          f"-DCMAKE_C_FLAGS={FLAGS}", "-DSWD_BUILD_EXAMPLES=OFF", "-DSWD_BUILD_BENCH=OFF", *OPTIONS[kind]])
+            self.configured.add(kind)
+        self.quietly(["cmake", "--build", folder, "-j", str(self.jobs), "--target", *targets])
+
+    @staticmethod
+    def quietly(command):
+        done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode != 0:
+            raise DoesNotBuild(done.stdout[-3000:])
+
+    def tests(self, mutant):
+        """All test programs of the mutant's backend, its own first."""
+        other = "cpu_" if mutant.backend == "cuda" else "cuda_"
+        names = {path.stem for path in pathlib.Path(ROOT, "tests").glob("*_test.cpp")}
+        rest = sorted(name for name in names - set(mutant.kill) if not name.startswith(other))
+        return [*mutant.kill, *rest]
+
+    def passes(self, mutant, test, limit):
+        """Whether a test program passes; one that takes longer than `limit` seconds does not."""
+        env = dict(os.environ, SWD_TEST_BACKEND=mutant.backend, **dict(mutant.env))
+        if mutant.backend == "cuda" and self.cudasim:
+            env["LD_LIBRARY_PATH"] = str(self.cudasim)
+        program = self.folder / mutant.kind / "tests" / test
+        try:
+            done = subprocess.run([program, "--gtest_fail_fast"], env=env, cwd=program.parent, timeout=limit, check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        except subprocess.TimeoutExpired:
+            return False
+        # What a checker finds without failing the call it prints.
+        return done.returncode == 0 and not re.search(r"cudasim: (?!.*no leaks)", done.stdout)
+
+    def prepare(self, mutant, test):
+        """Builds a test and sees it pass on the library as it is: one that fails anyway would kill everything."""
+        key = (mutant.kind, test, mutant.env)
+        if key in self.seconds:
+            return
+        self.build(mutant.kind, ["swd", test])
+        start = time.monotonic()
+        if not self.passes(mutant, test, 1800):
+            raise SystemExit(f"{test} ({mutant.kind}) fails on the library without any mutant")
+        self.seconds[key] = time.monotonic() - start
+
+    def killer(self, mutant, everything):
+        """The test that notices the mutant, or None. Tests beyond the mutant's own only if `everything`."""
+        for test in self.tests(mutant) if everything else mutant.kill:
+            self.prepare(mutant, test)
+            original = (ROOT / mutant.file).read_text(encoding="utf-8")
+            self.write(mutant.file, mutant.apply(original).encode("utf-8"))
+            try:
+                self.build(mutant.kind, ["swd"])
+                if not self.passes(mutant, test, 60 + 10 * self.seconds[(mutant.kind, test, mutant.env)]):
+                    return test
+            finally:
+                self.restore(mutant.file)
+        return None
