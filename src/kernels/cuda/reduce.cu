@@ -89,11 +89,7 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
   if (args.then == kNothing) return;
   __shared__ bool last;
   __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence();
-    last = atomicInc(&header.reduce_ticket, gridDim.x - 1) == gridDim.x - 1;
-    __threadfence();
-  }
+  if (threadIdx.x == 0) last = arrives_last(&header.reduce_ticket, gridDim.x);
   __syncthreads();
   if (last) decide_block(args);
 }

@@ -14,7 +14,7 @@ constexpr int kReduceBlocksPerSm = 3;
 // in flight; 3 * 256 would leave 80 and spill. CUB's own figure for full bandwidth is 48 KiB on H200.
 constexpr int kUpdateThreads = 128;
 constexpr int kUpdateWarps = kUpdateThreads / 32;
-constexpr int update_blocks_per_sm(bool amsgrad, bool norms) { return amsgrad || norms ? 4 : 5; }
+constexpr int update_blocks_per_sm(bool amsgrad, bool norms) { return amsgrad && norms ? 3 : amsgrad || norms ? 4 : 5; }
 
 // Payload of one table-writing launch; with the rest it stays below the 4 KiB that every driver takes.
 constexpr int kCarriedBytes = 3840;

@@ -47,6 +47,21 @@ __device__ __forceinline__ void store_vector(T* to, const float* from) {
   __stcs(reinterpret_cast<Word*>(to), word);
 }
 
+// One element, with the hint where the architecture's intrinsics have the type.
+template <Hint kHint, class T>
+__device__ __forceinline__ float load_element(const T* from) {
+  if constexpr (sizeof(T) == 4) return kHint == Hint::kStream ? __ldcs(from) : *from;
+  else {
+    auto* bits = reinterpret_cast<const unsigned short*>(from);
+    return to_float(T{kHint == Hint::kStream ? __ldcs(bits) : *bits});
+  }
+}
+
+template <class T>
+__device__ __forceinline__ void store_element(T* to, float value) {
+  __stcs(reinterpret_cast<unsigned short*>(to), round_to(value, T{}).bits);
+}
+
 // Position of a pointer within a vector of kCount elements.
 template <int kCount, class T>
 __device__ __forceinline__ int vector_shift(const T* pointer) {
