@@ -4,11 +4,12 @@
 
 namespace swd::cuda {
 
-// Pass 1: 80 registers a thread; with 128 bytes of loads before their first use, 3 * 256 * 128 = 96 KiB in flight on a
-// multiprocessor. Its blocks also decide the step (decide.cuh), which wants 256 threads.
+// Pass 1: at most 80 registers a thread; with 8 loads of 16 bytes before their first use, 3 * 256 * 128 = 96 KiB in
+// flight on a multiprocessor. Its blocks also decide the step (decide.cuh), which wants 256 threads.
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 constexpr int kReduceBlocksPerSm = 3;
+constexpr int kReduceLoads = 8;
 
 // Pass 2: small blocks, so that the register budget can be cut finely: 5 * 128 threads leave 96 registers each and 80 KiB
 // in flight; 3 * 256 would leave 80 and spill. CUB's own figure for full bandwidth is 48 KiB on H200.
