@@ -102,8 +102,8 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
     int64_t left = count - local * kChunk;
     Partial total = sum_chunk(source.from(local * kChunk), left < kChunk ? static_cast<int>(left) : kChunk);
     const SegmentInfo& info = pass.ws.segments[segment];  // not kept: registers are for loads in flight
-    bool complete = fold_tree(pass.ws.values + info.first_value, pass.ws.tickets + info.first_ticket, local, info.chunks,
-                              total);
+    bool complete = fold_tree(pass.ws.values + info.first_value, pass.ws.tickets + info.first_ticket, local,
+                              divide_up(count, kChunk), total);
     if (complete && threadIdx.x % 32 == 0) Sum::keep(args, segment, total);
   }
   if (args.then == kNothing) return;

@@ -6,6 +6,8 @@
 namespace swd::cuda {
 namespace {
 
+constexpr int kGrid = 32;  // parameters in a 128-byte line
+
 // A segment as pass 2 walks it: on a grid that starts `shift` elements before the first one, on a 128-byte line of the
 // parameters, so that items of a misaligned segment are whole lines all the same. The update norms sum runs of kItem
 // from the first element on (sum_order.h), so there the grid starts with it.
@@ -26,7 +28,7 @@ __device__ __forceinline__ Walk<Grad, Copy> walk_of(const Pass& pass, int64_t se
   walk.first_chunk = info.first_chunk;
   walk.last_item = info.chunks * kItemsPerChunk - 1;
   walk.at = arrays_of<Grad, Copy, kAmsgrad>(pass, info.offset, segment);
-  walk.shift = kNorms ? 0 : vector_shift<32>(walk.at.p);
+  walk.shift = kNorms ? 0 : vector_shift<kGrid>(walk.at.p);
   walk.end = walk.shift + info.count;
   walk.at = moved<kAmsgrad>(walk.at, -walk.shift);
   walk.aligned = all_aligned<Grad, Copy, kAmsgrad>(walk.at);
@@ -44,6 +46,11 @@ __device__ __forceinline__ Item item_of(const Walk<Grad, Copy>& walk, int64_t nu
   int64_t left = walk.end - item * kItem;
   return Item{item, item == 0 ? walk.shift : 0,
               left <= kItem || item == walk.last_item ? static_cast<int>(left < 0 ? 0 : left) : kItem};
+}
+
+// Whether the item is surely empty: of a small segment's chunk most are, and need not look at the rest of its tables.
+__device__ __forceinline__ bool is_beyond(const SegmentInfo& info, int64_t number) {
+  return (number - info.first_chunk * kItemsPerChunk) * kItem >= info.count + kGrid;
 }
 
 // While pass 1 drains, brings the first item's parameter and moments into L2: pass 1 writes neither.
@@ -85,7 +92,8 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
   for (; applies && warp < items; warp += warps) {
     int64_t number = items - 1 - warp;
     int64_t in = pass.ws.chunk_segment[number / kItemsPerChunk];
-    if (in != segment) {
+    bool beyond = in != segment && is_beyond(pass.ws.segments[in], number);
+    if (in != segment && !beyond) {
       segment = in;
       const SegmentInfo& info = pass.ws.segments[segment];
       const SegmentScratch& scratch = pass.ws.scratch[segment];
@@ -96,7 +104,7 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
       }
     }
     Partial norms{0.0, 0.0};
-    if (has_gradient) {
+    if (has_gradient && !beyond) {
       Item item = item_of(walk, number);
       if (item.number == 0 && threadIdx.x % 32 == 0) {
         const SegmentScratch& scratch = pass.ws.scratch[segment];
@@ -116,16 +124,13 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
   }
 }
 
-// Whether the kernels that run on this device were compiled for it or a relative with dependent launch: a device takes
-// the newest architecture in the binary that is not newer than itself.
-bool waits_for_predecessor(int capability) {
-#ifdef __CUDA_ARCH_LIST__
-  constexpr int kArchitectures[] = {__CUDA_ARCH_LIST__};
-  for (int architecture : kArchitectures) {
-    if (architecture >= 900 && architecture <= 10 * capability) return true;
-  }
-#endif
-  return false;
+// Whether the kernel, in the version that this device runs, waits for its predecessor. Asked of the runtime: which version
+// a device takes depends on what of the binary is machine code and what is PTX, so a list of architectures cannot tell.
+swd_status waits_for_predecessor(void (*kernel)(Launch), bool& waits) {
+  cudaFuncAttributes attributes{};
+  swd_status status = check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
+  waits = attributes.ptxVersion >= 90;
+  return status;
 }
 
 }  // namespace
@@ -134,9 +139,6 @@ swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, vo
   Device device{};
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
-  Launch with_overlap = args;
-  overlaps = overlaps && waits_for_predecessor(device.capability);
-  with_overlap.then = overlaps ? kFinalize : kNothing;
   bool amsgrad = (plan.facts.flags & SWD_PLAN_AMSGRAD) != 0, norms = (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) != 0;
   unsigned int blocks = grid_size(device, plan.facts.chunk_count * kItemsPerChunk, kUpdateWarps,
                                   update_blocks_per_sm(amsgrad, norms));
@@ -145,7 +147,12 @@ swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, vo
     using Copy = typename decltype(types)::copy;
     void (*kernel)(Launch) = amsgrad ? (norms ? update_kernel<Grad, Copy, true, true> : update_kernel<Grad, Copy, true, false>)
                                      : (norms ? update_kernel<Grad, Copy, false, true> : update_kernel<Grad, Copy, false, false>);
-    status = launch("launch of the update kernel", kernel, blocks, kUpdateThreads, stream, overlaps, with_overlap);
+    bool waits = false;
+    if (overlaps) status = waits_for_predecessor(kernel, waits);
+    if (status != SWD_OK) return;
+    Launch with_overlap = args;
+    with_overlap.then = waits ? kFinalize : kNothing;
+    status = launch("launch of the update kernel", kernel, blocks, kUpdateThreads, stream, waits, with_overlap);
   });
   return status;
 }
