@@ -151,10 +151,15 @@ __device__ __forceinline__ Partial sum_chunk(const Source& source, int count) {
   } else {
 #pragma unroll 1
     for (int row = 0; row < count; row += kLanes) {
+      float values[8];
+#pragma unroll
+      for (int slot = 0; slot < 8; ++slot) {  // behind the end the last one again: without a branch all loads go first
+        int i = row + 32 * slot + thread;
+        values[slot] = source.value(i < count ? i : count - 1);
+      }
 #pragma unroll
       for (int slot = 0; slot < 8; ++slot) {
-        int i = row + 32 * slot + thread;
-        if (i < count) lanes[slot] += Source::run_term(source.value(i));
+        lanes[slot] += row + 32 * slot + thread < count ? Source::run_term(values[slot]) : 0.0f;
       }
     }
 #pragma unroll
