@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles the CUDA kernels to machine code for several architectures and reports registers, stack, spills, resident warps and
-bytes of loads in flight on a multiprocessor. Fails on any stack or spill, and where the kernels of a step have fewer than 48 KiB
-in flight on sm_90. Takes the compiler's options from a configured build; results are kept there until a source changes."""
+"""Compiles the CUDA kernels to machine code for several architectures and reports registers, stack, spills, resident
+warps and bytes of loads in flight on a multiprocessor. Fails on any stack or spill, and where a kernel of a step has
+fewer than 48 KiB in flight on sm_90. Takes the compiler's options from a configured build, where results are kept until
+a source changes. Called by ctest; --markdown prints the table of docs/performance_cuda.md."""
 import argparse
 import concurrent.futures
 import hashlib
@@ -16,11 +17,12 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = ("reduce.cu", "update.cu", "tables.cu")
 REGISTERS = 65536            # of a multiprocessor, handed out in units of 8 a thread
-WARPS = {75: 32, 80: 64, 86: 48, 87: 48, 89: 48, 90: 64, 100: 64, 103: 64, 110: 48, 120: 48, 121: 48}  # most resident
+WARPS = {75: 32, 80: 64, 86: 48, 87: 48, 89: 48, 90: 64, 100: 64, 103: 64, 110: 48, 120: 48, 121: 48}  # resident
 LEAST_IN_FLIGHT = 48 * 1024  # CUB's own figure for full bandwidth on sm_90
 GRAD_BYTES = {"float": 4, "Bf16": 2, "F16": 2}
 KERNEL = re.compile(r"Compiling entry function '(\S+)' for 'sm_(\d+)'.*?"
-                    r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers", re.S)
+                    r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
+                    r"Used (\d+) registers", re.S)
 
 
 def compile_options(build, source):
@@ -68,7 +70,7 @@ def ptxas(build, source, arch):
 def constants():
     text = (ROOT / "src/kernels/cuda/tuning.h").read_text(encoding="utf-8")
     found = {name: int(value) for name, value in re.findall(r"constexpr int (\w+) = (\d+);", text)}
-    blocks = re.search(r"update_blocks_per_sm\(.*?\{ return amsgrad && norms \? (\d) : amsgrad \|\| norms \? (\d) : (\d); \}", text)
+    blocks = re.search(r"return amsgrad && norms \? (\d) : amsgrad \|\| norms \? (\d) : (\d);", text)
     found["update_blocks"] = [int(value) for value in blocks.groups()]
     return found
 
@@ -79,8 +81,8 @@ def shape(name, tuning):
     update = re.match(r"update_kernel<(\w+), \w+, (\w+), (\w+)>", name)
     if update:
         amsgrad, norms = update[2] == "true", update[3] == "true"
-        bytes_in_row = 2 * (3 * 16 + 4 * GRAD_BYTES[update[1]] + (16 if amsgrad else 0))  # load_row: two vectors of each array
-        return tuning["kUpdateThreads"], tuning["update_blocks"][0 if amsgrad and norms else 1 if amsgrad or norms else 2], bytes_in_row
+        row = 2 * (3 * 16 + 4 * GRAD_BYTES[update[1]] + (16 if amsgrad else 0))  # load_row: two vectors of each array
+        return tuning["kUpdateThreads"], tuning["update_blocks"][2 - amsgrad - norms], row
     maxed = re.match(r"reduce_kernel<SumMaxed<(\w+) ?>", name)
     if maxed:
         return tuning["kThreads"], tuning["kReduceBlocksPerSm"], 8 * (8 + GRAD_BYTES[maxed[1]])
@@ -110,7 +112,8 @@ def report(arch, kernels, tuning):
         allocated = 32 * ((registers + 7) // 8 * 8)
         resident = min(REGISTERS // allocated // warps_of_block, WARPS[arch] // warps_of_block, blocks) * warps_of_block
         flight = resident * 32 * loaded
-        rows.append((f"sm_{arch}", name, registers, stack, spilled, f"{resident} of {WARPS[arch]}", f"{flight / 1024:.0f} KiB"))
+        rows.append((f"sm_{arch}", name, registers, stack, spilled, f"{resident} of {WARPS[arch]}",
+                     f"{flight / 1024:.0f} KiB"))
         if arch == 90 and flight < LEAST_IN_FLIGHT:
             wrong.append(f"sm_{arch} {name}: {flight} bytes in flight, fewer than {LEAST_IN_FLIGHT}")
     return rows, wrong
@@ -124,7 +127,8 @@ def main():
     options = parser.parse_args()
     build, archs = pathlib.Path(options.build).resolve(), [int(a) for a in options.arch.split(",")]
     tuning = constants()
-    rows, wrong = [("arch", "kernel", "registers", "stack", "spilled", "resident warps", "loads in flight")], []
+    rows = [("arch", "kernel", "registers", "stack", "spilled", "resident warps", "loads in flight")]
+    wrong = []
     with concurrent.futures.ThreadPoolExecutor() as pool:
         jobs = {arch: [pool.submit(ptxas, build, source, arch) for source in SOURCES] for arch in archs}
         for arch in archs:
@@ -137,8 +141,9 @@ def main():
     if options.markdown:
         rows.insert(1, ("---",) * len(rows[0]))
     for cells in rows:
-        print("| " + " | ".join(map(str, cells)) + " |" if options.markdown else
-              f"{cells[0]:7}{cells[1]:44}{cells[2]!s:>10}{cells[3]!s:>7}{cells[4]!s:>9}{cells[5]!s:>16}{cells[6]!s:>17}")
+        widths = (7, -44, 10, 7, 9, 16, 17)
+        plain = "".join(str(c).ljust(-w) if w < 0 else str(c).rjust(w) for c, w in zip(cells, widths))
+        print("| " + " | ".join(map(str, cells)) + " |" if options.markdown else plain)
     print("\n".join(wrong), file=sys.stderr)
     sys.exit(1 if wrong else 0)
 

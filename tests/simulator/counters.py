@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs cuda_counters for a table of configurations and compares what the simulator of the CUDA runtime counted with
 exact limits. Counters are deterministic, so the limits are tight. Called by ctest; --markdown prints the table of
-docs/performance.md."""
+docs/performance_cuda.md."""
 import argparse
 import json
 import os
@@ -151,13 +151,14 @@ def violations(case, result):
 
 
 def row(case, r):
-    return [case.name, f"{r.reduce_read:.3f}", f"{r.update_read:.3f} + {r.update_written:.3f}", f"{r.reduce_sectors:.3f}",
+    return [case.name, f"{r.reduce_read:.3f}", f"{r.update_read:.3f} + {r.update_written:.3f}",
+            f"{r.reduce_sectors:.3f}",
             f"{r.update_load_sectors:.3f} / {r.update_store_sectors:.3f}", f"{r.reduce_ptx:.1f}", f"{r.update_ptx:.1f}",
             f"{r.launches:.0f}"]
 
 
-HEADINGS = ["configuration", "pass 1: B", "pass 2: B read + written", "pass 1: sectors", "pass 2: sectors read / written",
-            "pass 1: PTX", "pass 2: PTX", "launches"]
+HEADINGS = ["configuration", "pass 1: B", "pass 2: B read + written", "pass 1: sectors",
+            "pass 2: sectors read / written", "pass 1: PTX", "pass 2: PTX", "launches"]
 
 
 def main():
