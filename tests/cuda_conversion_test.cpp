@@ -64,7 +64,8 @@ TEST_P(ConversionTest, EveryTurningPointOfACopy) {
   }
   for (size_t i = 0; i < values.size(); ++i) {
     ASSERT_EQ(result[0][i], result[1][i]) << "parameter " << values[i] << ", bits " << std::hex << bits_of(values[i]);
-    if (!std::isnan(values[i])) ASSERT_EQ(result[1][i], nearest_code(GetParam(), values[i])) << "parameter " << values[i];
+    if (!std::isnan(values[i]))
+      ASSERT_EQ(result[1][i], nearest_code(GetParam(), values[i])) << "parameter " << values[i];
   }
 }
 

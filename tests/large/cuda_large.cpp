@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps over more elements than 32 bits can count, against a small run: gradients and parameters repeat with a period, so
-// every element of the large run has to equal the one of the small run at its place in the period. Two segments, so that
-// the second one starts past 2^32. A program of its own, since it needs most of a large device's memory: cuda_large
-// [elements] [grad dtype: 1 fp32, 2 bf16] [corrupt]. Called by scripts/gpu.sh and, small, by ctest under the simulator.
+// Steps over more elements than 32 bits can count, against a small run: gradients and parameters repeat with a period,
+// so every element of the large run has to equal the one of the small run at its place in the period. Two segments, so
+// that the second one starts past 2^32. A program of its own, since it needs most of a large device's memory:
+// cuda_large [elements] [grad dtype: 1 fp32, 2 bf16] [corrupt]. Called by scripts/gpu.sh and, small, by ctest under the
+// simulator.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -17,10 +18,9 @@
 namespace swd::test {
 namespace {
 
-constexpr int64_t kPeriod = 1000003;        // a prime: an index that lost its high bits lands on another value
-constexpr int64_t kWindow = 16 * kPeriod;   // elements compared at a time
+constexpr int64_t kPeriod = 1000003;       // a prime: an index that lost its high bits lands on another value
+constexpr int64_t kWindow = 16 * kPeriod;  // elements compared at a time
 constexpr int kSteps = 2;
-constexpr double kClip = 0.5;
 
 void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
@@ -55,12 +55,8 @@ double sum_of_squares(const std::vector<float>& g, int64_t elements) {
 std::vector<uint8_t> encoded(const std::vector<float>& x, swd_dtype dtype) {
   std::vector<uint8_t> bytes(x.size() * element_bytes(dtype));
   for (size_t i = 0; i < x.size(); ++i) {
-    uint16_t code = dtype == SWD_DTYPE_F32 ? uint16_t{0} : nearest_code(dtype, x[i]);
-    if (dtype == SWD_DTYPE_F32) {
-      memcpy(bytes.data() + 4 * i, &x[i], 4);
-    } else {
-      memcpy(bytes.data() + 2 * i, &code, 2);
-    }
+    uint32_t bits = dtype == SWD_DTYPE_F32 ? bits_of(x[i]) : nearest_code(dtype, x[i]);  // little-endian
+    memcpy(bytes.data() + element_bytes(dtype) * i, &bits, element_bytes(dtype));
   }
   return bytes;
 }
@@ -72,7 +68,8 @@ void fill(DeviceBuffer& buffer, const std::vector<uint8_t>& period) {
   while (filled < buffer.bytes()) {
     uint64_t more = std::min(filled, buffer.bytes() - filled);
     check(cudaMemcpyAsync(buffer.data() + filled, buffer.data(), more, cudaMemcpyDeviceToDevice,
-                          static_cast<cudaStream_t>(test_stream(SWD_BACKEND_CUDA))), "cudaMemcpyAsync");
+                          static_cast<cudaStream_t>(test_stream(SWD_BACKEND_CUDA))),
+          "cudaMemcpyAsync");
     filled += more;
   }
 }
@@ -120,7 +117,7 @@ struct Model {
     swd_step_args args = SWD_STEP_ARGS_INIT;
     args.groups = group;
     args.group_count = 1;
-    args.max_grad_norm = kClip;
+    args.max_grad_norm = 0.5;
     return args;
   }
   swd_stats stats() const {
@@ -175,12 +172,14 @@ void run(int64_t elements, swd_dtype dtype, bool corrupt) {
     ok(swd_reduce(large.plan, &large.buffers, &args, SWD_PHASE_GRAD, 0, 2, stream));
     ok(swd_fold(large.plan, &large.buffers, &args, SWD_PHASE_GRAD, record.pointer(), stream));
     swd_norm_record seen = record.get();
-    require(seen.sum_sq == sum_of_squares(g, elements), "sum of squares: " + std::to_string(seen.sum_sq) + ", expected " +
-                                                            std::to_string(sum_of_squares(g, elements)));
+    require(
+        seen.sum_sq == sum_of_squares(g, elements),
+        "sum of squares: " + std::to_string(seen.sum_sq) + ", expected " + std::to_string(sum_of_squares(g, elements)));
     require(seen.count == static_cast<double>(elements) && seen.bad == 0.0, "the record miscounts");
     ok(swd_step(large.plan, &large.buffers, &args, stream));  // reduces again: the same bits
     swd_stats stats = large.stats();
-    require(stats.status == SWD_STEP_APPLIED && stats.clip_coef < 1.0 && stats.largest_decay > 0.0, "no clip, no decay");
+    require(stats.status == SWD_STEP_APPLIED && stats.clip_coef < 1.0 && stats.largest_decay > 0.0,
+            "no clip, no decay");
     // The small run is a shard of the large one: it steps by the large run's record.
     ok(swd_reduce(small.plan, &small.buffers, &args, SWD_PHASE_GRAD, 0, 2, nullptr));
     ok(swd_finalize(small.plan, &small.buffers, &args, SWD_PHASE_GRAD, &seen, nullptr));

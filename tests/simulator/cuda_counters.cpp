@@ -67,7 +67,8 @@ void run(const Options& options) {
   setup.grad = options.dtype("grad", SWD_DTYPE_F32);
   setup.copy = options.dtype("copy", SWD_DTYPE_NONE);
   setup.flags = static_cast<uint32_t>(options.number("flags", 0));
-  setup.counts = counts_of(options.number("elements", 4096), options.number("segments", 1), options.number("uneven", 0) != 0);
+  setup.counts =
+      counts_of(options.number("elements", 4096), options.number("segments", 1), options.number("uneven", 0) != 0);
   setup.shift = static_cast<uint64_t>(options.number("shift", 0));
   setup.gap = static_cast<uint32_t>(options.number("gap", 0));
   setup.groups[0].weight_decay = 1e-2;

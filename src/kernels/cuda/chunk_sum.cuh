@@ -2,8 +2,8 @@
 // The sum of one chunk by one warp, in the order of sum_order.h. Called by the reduce kernels.
 //
 // A Source says what is summed. It has: kArray, whether it is one array `x` that can be loaded in vectors;
-// from(i), the source from element i on; value(i), the fp32 value of element i; run_term(value), what the fp32 run adds;
-// term(value), the exact fp64 term.
+// from(i), the source from element i on; value(i), the fp32 value of element i; run_term(value), what the fp32 run
+// adds; term(value), the exact fp64 term.
 #pragma once
 #include <cub/warp/warp_reduce.cuh>
 
@@ -102,7 +102,7 @@ template <int kVector, int kRows, class Source, class T>
 __device__ __forceinline__ void add_rows(const T* grid, int row, float (&lanes)[8]) {
   int thread = static_cast<int>(threadIdx.x % 32);
   constexpr int kLoads = kRows * 8 / kVector;
-  using Word = typename Words<kVector * static_cast<int>(sizeof(T))>::type;
+  using Word = typename Words<kVector* static_cast<int>(sizeof(T))>::type;
   Word words[kLoads];
 #pragma unroll
   for (int load = 0; load < kLoads; ++load) {
@@ -147,7 +147,7 @@ __device__ __forceinline__ Partial sum_chunk(const Source& source, int count) {
     add_vectors<Source, kVector>(source, count, lanes);
 #pragma unroll
     for (int slot = 0; slot < 8; ++slot) wide[slot] = static_cast<double>(lanes[slot]);
-    sum = fold_lanes<kVector == 4 ? 1 : 0>(wide);
+    sum = fold_lanes < kVector == 4 ? 1 : 0 > (wide);
   } else {
 #pragma unroll 1
     for (int row = 0; row < count; row += kLanes) {

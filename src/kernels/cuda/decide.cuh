@@ -43,8 +43,8 @@ __device__ inline double count_invalid(const Launch& args, DecideShared& shared)
   return shared.invalid;
 }
 
-// The record: lane j adds segments j, j + 256, ... in order, then the halving fold. Thread (warp w, thread t) holds lane
-// 8t + w, so a warp folds the strides 128 to 8 and one thread a field the strides 4 to 1.
+// The record: lane j adds segments j, j + 256, ... in order, then the halving fold. Thread (warp w, thread t) holds
+// lane 8t + w, so a warp folds the strides 128 to 8 and one thread a field the strides 4 to 1.
 __device__ inline void fold_record(const Launch& args, double invalid, DecideShared& shared, swd_norm_record* out) {
   int warp = static_cast<int>(threadIdx.x / 32), thread = static_cast<int>(threadIdx.x % 32);
   swd_norm_record mine{};
@@ -91,8 +91,8 @@ __device__ inline void finalize(const Launch& args, double invalid, DecideShared
     double d;
     uint32_t raised;
     swd_group group = group_at(args, i);
-    pass.ws.groups[i] = group_scalars(pass, shared.decision, group, pass.ws.group_decay[i], &pass.ws.lambda_eff[i],
-                                      &d, &raised);
+    pass.ws.groups[i] =
+        group_scalars(pass, shared.decision, group, pass.ws.group_decay[i], &pass.ws.lambda_eff[i], &d, &raised);
     largest_d = larger_decay(largest_d, d);
     flags |= raised;
   }

@@ -43,7 +43,8 @@ struct SumMaxed {
   __device__ static Source source(const Launch& args, int64_t segment) {
     const Pass& pass = args.pass;
     const SegmentInfo& info = pass.ws.segments[segment];
-    return {array_of<const T>(pass, SWD_BUFFER_GRAD, segment), array_of<const float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment),
+    return {array_of<const T>(pass, SWD_BUFFER_GRAD, segment),
+            array_of<const float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment),
             array_of<const float>(pass, SWD_BUFFER_MAX_EXP_AVG_SQ, segment),
             coefficients(pass.ws.header->decision, info, pass.ws.scratch[segment], pass.ws.groups[info.group])};
   }
@@ -67,8 +68,8 @@ struct SumMoments {
   }
 };
 
-// A warp sums chunk after chunk; who completes a segment keeps its total; the last block decides. The segment's number is
-// fetched a chunk ahead, and the rest of what a warp needs of a segment only when another one comes.
+// A warp sums chunk after chunk; who completes a segment keeps its total; the last block decides. The segment's number
+// is fetched a chunk ahead, and the rest of what a warp needs of a segment only when another one comes.
 template <class Sum>
 __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(const __grid_constant__ Launch args) {
 #if __CUDA_ARCH__ >= 900
@@ -125,8 +126,8 @@ swd_status launch_sum(const Launch& args, void* stream) {
   Device device{};
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
-  return launch("launch of the reduce kernel", reduce_kernel<Sum>, grid_size(device, chunks, kWarps, kReduceBlocksPerSm), kThreads,
-                stream, false, args);
+  return launch("launch of the reduce kernel", reduce_kernel<Sum>,
+                grid_size(device, chunks, kWarps, kReduceBlocksPerSm), kThreads, stream, false, args);
 }
 
 }  // namespace

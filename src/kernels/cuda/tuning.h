@@ -11,8 +11,8 @@ constexpr int kWarps = kThreads / 32;
 constexpr int kReduceBlocksPerSm = 3;
 constexpr int kReduceLoads = 8;
 
-// Pass 2: small blocks, so that the register budget can be cut finely: 5 * 128 threads leave 96 registers each and 80 KiB
-// in flight; 3 * 256 would leave 80 and spill. CUB's own figure for full bandwidth is 48 KiB on H200.
+// Pass 2: small blocks, so that the register budget can be cut finely: 5 * 128 threads leave 96 registers each and 80
+// KiB in flight; 3 * 256 would leave 80 and spill. CUB's own figure for full bandwidth is 48 KiB on H200.
 constexpr int kUpdateThreads = 128;
 constexpr int kUpdateWarps = kUpdateThreads / 32;
 constexpr int update_blocks_per_sm(bool amsgrad, bool norms) { return amsgrad && norms ? 3 : amsgrad || norms ? 4 : 5; }

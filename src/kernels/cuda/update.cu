@@ -17,7 +17,7 @@ struct Walk {
   int64_t last_item;  // takes what the shift pushed behind the last whole item
   int64_t end;        // position behind the last element
   int shift;
-  bool aligned;       // all arrays are, at position 0
+  bool aligned;  // all arrays are, at position 0
   Arrays<Grad, Copy> at;
 };
 
@@ -66,8 +66,8 @@ __device__ __forceinline__ void prefetch(const Pass& pass, int64_t number) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(at.v));
 }
 
-// A warp takes item after item, the last ones first: what pass 1 read last is still in L2. What it needs of a segment it
-// keeps until another one comes: three dependent loads and 300 instructions of fp64, a tenth of an item's work.
+// A warp takes item after item, the last ones first: what pass 1 read last is still in L2. What it needs of a segment
+// it keeps until another one comes: three dependent loads and 300 instructions of fp64, a tenth of an item's work.
 template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
 __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad, kNorms))
     update_kernel(const __grid_constant__ Launch args) {
@@ -77,7 +77,8 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
   int64_t warps = static_cast<int64_t>(gridDim.x) * kUpdateWarps;
   int64_t warp = static_cast<int64_t>(blockIdx.x) * kUpdateWarps + threadIdx.x / 32;
 #if __CUDA_ARCH__ >= 900
-  if (warp < items && header.fingerprint == pass.plan.fingerprint && args.then == kFinalize) {
+  // Before the wait only what pass 1 does not write, and the header, which it does, not through the L1 cache.
+  if (warp < items && args.then == kFinalize && __ldcg(&header.fingerprint) == pass.plan.fingerprint) {
     prefetch<Grad, Copy, kAmsgrad, kNorms>(pass, items - 1 - warp);
   }
   cudaGridDependencySynchronize();  // every block, also an idle one: else a later kernel could overtake pass 1
@@ -124,8 +125,9 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
   }
 }
 
-// Whether the kernel, in the version that this device runs, waits for its predecessor. Asked of the runtime: which version
-// a device takes depends on what of the binary is machine code and what is PTX, so a list of architectures cannot tell.
+// Whether the kernel, in the version that this device runs, waits for its predecessor. Asked of the runtime: which
+// version a device takes depends on what of the binary is machine code and what is PTX, so a list of architectures
+// cannot tell.
 swd_status waits_for_predecessor(void (*kernel)(Launch), bool& waits) {
   cudaFuncAttributes attributes{};
   swd_status status = check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
@@ -140,13 +142,14 @@ swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, vo
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
   bool amsgrad = (plan.facts.flags & SWD_PLAN_AMSGRAD) != 0, norms = (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) != 0;
-  unsigned int blocks = grid_size(device, plan.facts.chunk_count * kItemsPerChunk, kUpdateWarps,
-                                  update_blocks_per_sm(amsgrad, norms));
+  unsigned int blocks =
+      grid_size(device, plan.facts.chunk_count * kItemsPerChunk, kUpdateWarps, update_blocks_per_sm(amsgrad, norms));
   visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
     using Grad = typename decltype(types)::grad;
     using Copy = typename decltype(types)::copy;
-    void (*kernel)(Launch) = amsgrad ? (norms ? update_kernel<Grad, Copy, true, true> : update_kernel<Grad, Copy, true, false>)
-                                     : (norms ? update_kernel<Grad, Copy, false, true> : update_kernel<Grad, Copy, false, false>);
+    void (*kernel)(Launch) =
+        amsgrad ? (norms ? update_kernel<Grad, Copy, true, true> : update_kernel<Grad, Copy, true, false>)
+                : (norms ? update_kernel<Grad, Copy, false, true> : update_kernel<Grad, Copy, false, false>);
     bool waits = false;
     if (overlaps) status = waits_for_predecessor(kernel, waits);
     if (status != SWD_OK) return;

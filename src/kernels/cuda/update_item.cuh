@@ -66,8 +66,8 @@ __device__ __forceinline__ Partial fold_norms(const NormLanes& norms) {
   return Partial{fold_lanes<kHighSlotBits>(param), fold_lanes<kHighSlotBits>(lost)};
 }
 
-// How a thread's 8 slots of a row of 256 lie: two 16-byte vectors of each array, or 8 single elements that the warp takes
-// side by side. Only where all slots are in use, and all arrays aligned, are they vectors.
+// How a thread's 8 slots of a row of 256 lie: two 16-byte vectors of each array, or 8 single elements that the warp
+// takes side by side. Only where all slots are in use, and all arrays aligned, are they vectors.
 enum class Slots { kVectors, kElements };
 
 // The values of one row. All loads of a row come before its first use, so that they are in flight together, and

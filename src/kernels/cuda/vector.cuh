@@ -37,13 +37,13 @@ __device__ __forceinline__ void unpack(const Word& word, float* to) {
 
 template <Hint kHint, int kCount, class T>
 __device__ __forceinline__ void load_vector(const T* from, float* to) {
-  using Word = typename Words<kCount * static_cast<int>(sizeof(T))>::type;
+  using Word = typename Words<kCount* static_cast<int>(sizeof(T))>::type;
   unpack<kCount, T>(load_word<kHint>(reinterpret_cast<const Word*>(from)), to);
 }
 
 template <int kCount, class T>
 __device__ __forceinline__ void store_vector(T* to, const float* from) {
-  using Word = typename Words<kCount * static_cast<int>(sizeof(T))>::type;
+  using Word = typename Words<kCount* static_cast<int>(sizeof(T))>::type;
   T elements[kCount];
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
