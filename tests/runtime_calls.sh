@@ -3,7 +3,7 @@
 # The functions of the CUDA runtime that the library calls are exactly those that the tests make fail or watch
 # (tests/simulator_faults_test.cpp, tests/simulator_counts_test.cpp). usage: runtime_calls.sh LIBRARY
 set -euo pipefail
-known="cudaDeviceGetAttribute cudaGetDevice cudaGetDeviceCount cudaGetErrorName cudaGetErrorString cudaGetLastError
+known="cudaDeviceGetAttribute cudaFuncGetAttributes cudaGetDevice cudaGetDeviceCount cudaGetErrorName cudaGetErrorString cudaGetLastError
 cudaLaunchKernelExC cudaMemcpyAsync cudaMemsetAsync cudaStreamSynchronize"
 # Names with two underscores are the compiler's: they register kernels when the library is loaded.
 used=$(nm -D --undefined-only "$1" | sed -n 's/^ *U \(cuda[A-Za-z]*\).*/\1/p' | sort -u)

@@ -50,7 +50,7 @@ uint64_t calls(const char* name) {
 
 struct Counts {
   uint64_t launches = calls("cudaLaunchKernel");
-  uint64_t queries = calls("cudaGetDevice") + calls("cudaDeviceGetAttribute");
+  uint64_t queries = calls("cudaGetDevice") + calls("cudaDeviceGetAttribute") + calls("cudaFuncGetAttributes");
   uint64_t all = calls("any");
 };
 

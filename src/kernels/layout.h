@@ -7,20 +7,20 @@
 
 namespace swd {
 
-constexpr int kBufferCount = 6;     // SWD_BUFFER_*
-constexpr int kInlineGroups = 24;   // host groups that travel as kernel arguments
+constexpr int kBufferCount = 6;    // SWD_BUFFER_*
+constexpr int kInlineGroups = 24;  // host groups that travel as kernel arguments
 
-// Written by swd_workspace_init, never again.
-struct SegmentInfo {
+// Written by swd_workspace_init, never again. Aligned, so that a GPU fetches pairs of members in one access.
+struct alignas(16) SegmentInfo {
   int64_t offset;
   int64_t count;
-  int64_t first_chunk;   // chunks are numbered through the plan
+  int64_t first_chunk;  // chunks are numbered through the plan
   int64_t chunks;
-  int64_t first_value;   // its tree in Workspace::values and ::tickets
+  int64_t first_value;  // its tree in Workspace::values and ::tickets
   int64_t first_ticket;
   uint32_t group;
-  uint32_t flags;        // SWD_SEGMENT_*
-  swd_decay decay;       // its group's mode
+  uint32_t flags;   // SWD_SEGMENT_*
+  swd_decay decay;  // its group's mode
   uint32_t reserved;
 };
 
@@ -53,10 +53,10 @@ enum Armed : uint32_t { kDisarmed = 0, kWaitsForMax = 1, kArmed = 2 };
 // What finalize decides for the step.
 struct Decision {
   swd_step_status status;
-  uint32_t flags;      // SWD_STATS_*
-  float s;             // signed
+  uint32_t flags;  // SWD_STATS_*
+  float s;         // signed
   uint32_t reserved;
-  double s_squared;    // of the fp32 value
+  double s_squared;  // of the fp32 value
   double grad_norm, clip_coef, vbar, inv_sqrt_vbar, bad;
 };
 
@@ -66,10 +66,10 @@ struct Header {
   uint32_t armed;          // Armed
   uint32_t reduce_ticket;  // blocks of pass 1, of pass 2
   uint32_t update_ticket;
-  uint32_t norm_ready;     // update norms were folded by this step
+  uint32_t norm_ready;  // update norms were folded by this step
   Decision decision;
   swd_norm_record record;
-  Partial update_norms;    // sum: of param^2; bad: of update^2
+  Partial update_norms;  // sum: of param^2; bad: of update^2
   swd_stats stats;
 };
 
@@ -77,16 +77,16 @@ struct Header {
 struct Workspace {
   Header* header;
   const SegmentInfo* segments;
-  const uint32_t* chunk_segment;    // segment of each chunk
+  const uint32_t* chunk_segment;  // segment of each chunk
   const swd_decay* group_decay;
-  void** pointers;                  // tensor lists: [buffer][segment]
+  void** pointers;  // tensor lists: [buffer][segment]
   SegmentScratch* scratch;
-  Partial* values;                  // trees of pass 1
+  Partial* values;  // trees of pass 1
   uint32_t* tickets;
   GroupScalars* groups;
   double* lambda_eff;
-  swd_group* carried_groups;        // host groups beyond kInlineGroups
-  Partial* norm_values;             // tree of the update norms: sum of param^2, sum of update^2
+  swd_group* carried_groups;  // host groups beyond kInlineGroups
+  Partial* norm_values;       // tree of the update norms: sum of param^2, sum of update^2
   uint32_t* norm_tickets;
 };
 
@@ -96,8 +96,8 @@ struct PlanFacts {
   int64_t segment_count;
   int64_t chunk_count;
   uint32_t group_count;
-  uint32_t flags;            // SWD_PLAN_*
-  uint32_t has_scheduled;    // some group has SWD_DECAY_SCHEDULED
+  uint32_t flags;          // SWD_PLAN_*
+  uint32_t has_scheduled;  // some group has SWD_DECAY_SCHEDULED
   uint32_t grad_bytes;
 };
 
@@ -105,13 +105,13 @@ struct PlanFacts {
 struct Pass {
   PlanFacts plan;
   Workspace ws;
-  void* bases[kBufferCount];         // flat layout, by SWD_BUFFER_*
+  void* bases[kBufferCount];  // flat layout, by SWD_BUFFER_*
   swd_state_header* state;
   swd_segment_state* segment_states;
-  const void* groups;                // group_count groups, every group_stride bytes
+  const void* groups;  // group_count groups, every group_stride bytes
   uint64_t group_stride;
-  uint32_t groups_on_host;           // else where the backend computes; the CUDA backend carries host groups over
-  uint32_t step_flags;               // SWD_STEP_*
+  uint32_t groups_on_host;  // else where the backend computes; the CUDA backend carries host groups over
+  uint32_t step_flags;      // SWD_STEP_*
   swd_phase phase;
   double loss_scale, max_grad_norm, max_decay;
   const float* loss_scale_pointer;

@@ -86,7 +86,7 @@ void synchronize(swd_backend backend) {
 #endif
 }
 
-DeviceBuffer::DeviceBuffer(swd_backend backend, uint64_t bytes, uint64_t shift_bytes)
+DeviceBuffer::DeviceBuffer(swd_backend backend, uint64_t bytes, uint64_t shift_bytes, Poison poison)
     : backend_(backend), bytes_(bytes), allocation_(nullptr) {
   uint64_t total = 2 * kGuardBytes + (bytes + shift_bytes + 255) / 256 * 256;
   if (backend == SWD_BACKEND_CPU) {
@@ -102,8 +102,11 @@ DeviceBuffer::DeviceBuffer(swd_backend backend, uint64_t bytes, uint64_t shift_b
 #endif
   }
   data_ = allocation_ + kGuardBytes + shift_bytes;
-  std::vector<uint8_t> pattern = poisoned(2 * kGuardBytes + bytes, 0);
+  std::vector<uint8_t> pattern = poisoned(poison == Poison::kAll ? 2 * kGuardBytes + bytes : kGuardBytes, 0);
   copy(backend_, data_ - kGuardBytes, pattern.data(), pattern.size());
+  if (poison == Poison::kAll) return;
+  pattern = poisoned(kGuardBytes, bytes);
+  copy(backend_, data_ + bytes, pattern.data(), pattern.size());
 }
 
 DeviceBuffer::~DeviceBuffer() {

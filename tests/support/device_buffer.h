@@ -24,13 +24,16 @@ void* test_stream(swd_backend backend);
 // Waits for test_stream and reports a failure where the device has met an error.
 void synchronize(swd_backend backend);
 
+// What a new buffer is filled with. The canary zones alone: for sizes that the host should not hold.
+enum class Poison { kAll, kCanaries };
+
 // Memory where the backend computes, filled with a poison that is NaN in every dtype, between two canary zones.
 class DeviceBuffer {
  public:
   static constexpr uint64_t kGuardBytes = 256;
 
   // data() is 256-byte aligned plus `shift_bytes`.
-  DeviceBuffer(swd_backend backend, uint64_t bytes, uint64_t shift_bytes = 0);
+  DeviceBuffer(swd_backend backend, uint64_t bytes, uint64_t shift_bytes = 0, Poison poison = Poison::kAll);
   ~DeviceBuffer();
   DeviceBuffer(const DeviceBuffer&) = delete;
   DeviceBuffer& operator=(const DeviceBuffer&) = delete;

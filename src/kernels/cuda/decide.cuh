@@ -25,15 +25,17 @@ struct DecideShared {
   Decision decision;
 };
 
-__device__ __forceinline__ const void* groups_of(const Launch& args) {
-  return args.pass.groups_on_host ? static_cast<const void*>(args.inline_groups) : args.pass.groups;
+// Groups arrive aligned and packed, wherever they are; unsaid, a group would be fetched in 48 single bytes.
+__device__ __forceinline__ swd_group group_at(const Launch& args, uint32_t i) {
+  const void* groups = args.pass.groups_on_host ? static_cast<const void*>(args.inline_groups) : args.pass.groups;
+  return read_group(__builtin_assume_aligned(groups, alignof(swd_group)), sizeof(swd_group), i);
 }
 
 // Groups out of range; valid in every thread.
 __device__ inline double count_invalid(const Launch& args, DecideShared& shared) {
   double mine = 0.0;
   for (uint32_t i = threadIdx.x; i < args.pass.plan.group_count; i += kThreads) {
-    if (invalid_member(read_group(groups_of(args), args.pass.group_stride, i))) mine += 1.0;
+    if (invalid_member(group_at(args, i))) mine += 1.0;
   }
   double sum = BlockReduce(shared.reduce).Sum(mine);
   if (threadIdx.x == 0) shared.invalid = sum;
@@ -41,8 +43,8 @@ __device__ inline double count_invalid(const Launch& args, DecideShared& shared)
   return shared.invalid;
 }
 
-// The record: lane j adds segments j, j + 256, ... in order, then the halving fold. Thread (warp w, thread t) holds lane
-// 8t + w, so a warp folds the strides 128 to 8 and one thread a field the strides 4 to 1.
+// The record: lane j adds segments j, j + 256, ... in order, then the halving fold. Thread (warp w, thread t) holds
+// lane 8t + w, so a warp folds the strides 128 to 8 and one thread a field the strides 4 to 1.
 __device__ inline void fold_record(const Launch& args, double invalid, DecideShared& shared, swd_norm_record* out) {
   int warp = static_cast<int>(threadIdx.x / 32), thread = static_cast<int>(threadIdx.x % 32);
   swd_norm_record mine{};
@@ -88,9 +90,9 @@ __device__ inline void finalize(const Launch& args, double invalid, DecideShared
   for (uint32_t i = threadIdx.x; i < pass.plan.group_count; i += kThreads) {
     double d;
     uint32_t raised;
-    swd_group group = read_group(groups_of(args), pass.group_stride, i);
-    pass.ws.groups[i] = group_scalars(pass, shared.decision, group, pass.ws.group_decay[i], &pass.ws.lambda_eff[i],
-                                      &d, &raised);
+    swd_group group = group_at(args, i);
+    pass.ws.groups[i] =
+        group_scalars(pass, shared.decision, group, pass.ws.group_decay[i], &pass.ws.lambda_eff[i], &d, &raised);
     largest_d = larger_decay(largest_d, d);
     flags |= raised;
   }
@@ -111,7 +113,7 @@ __device__ inline void prepare_segments(const Launch& args) {
   for (int64_t k = threadIdx.x; k < pass.plan.segment_count; k += kThreads) {
     pass.ws.scratch[k].epoch = 0;
     if (!has_gradient(pass, k)) continue;
-    swd_group group = read_group(groups_of(args), pass.group_stride, pass.ws.segments[k].group);
+    swd_group group = group_at(args, pass.ws.segments[k].group);
     pass.ws.scratch[k] = segment_scratch(pass, k, Partial{0.0, 0.0}, group, args.has_copy != 0);
   }
   __syncthreads();

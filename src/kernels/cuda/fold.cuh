@@ -10,7 +10,8 @@ constexpr unsigned int kFullWarp = 0xFFFFFFFFu;
 
 // Folds 256 lanes, 8 a thread, by strides 128 ... 1; every thread gets the result. The 8 bits of a lane number are
 // kHighSlotBits bits of the slot, then the 5 bits of the thread, then the other bits of the slot:
-//   3: lane = 32 * slot + thread        1: lane = 128 * (slot / 4) + 4 * thread + slot % 4        0: lane = 8 * thread + slot
+//   3: lane = 32 * slot + thread        1: lane = 128 * (slot / 4) + 4 * thread + slot % 4        0: lane = 8 * thread
+//   + slot
 // While a thread holds several values it hands half of them to its partner, so the slot's low bits end up in the
 // thread's high bits: 8 to 12 exchanges of fp64 instead of 20 to 40.
 template <int kHighSlotBits>
@@ -40,9 +41,20 @@ __device__ __forceinline__ double fold_lanes(double (&x)[8]) {
   return x[0];
 }
 
+// One arrival at a ticket: publishes what this thread wrote, and what it saw written before a barrier. True for the
+// last of `arrivals`, which then sees what all of them published. The ticket wraps to zero by itself. Release and
+// acquire instead of two __threadfence(), which order more than is needed and empty the L1 cache at every arrival.
+__device__ __forceinline__ bool arrives_last(uint32_t* ticket, uint32_t arrivals) {
+  uint32_t before;
+  asm volatile("atom.release.gpu.inc.u32 %0, [%1], %2;" : "=r"(before) : "l"(ticket), "r"(arrivals - 1) : "memory");
+  if (before != arrivals - 1) return false;
+  asm volatile("fence.acq_rel.gpu;" ::: "memory");
+  return true;
+}
+
 // Hands a leaf to its tree (layout: tree_values, tree_tickets). The warp that arrives last at a node folds it and goes
-// on with the node's sum. True for the one warp that ends with the sum of all leaves in `value`. Tickets wrap to zero by
-// themselves, so a replayed graph finds them as they were.
+// on with the node's sum. True for the one warp that ends with the sum of all leaves in `value`. Tickets end at zero,
+// so a replayed graph finds them as they were.
 __device__ __forceinline__ bool fold_tree(Partial* values, uint32_t* tickets, int64_t leaf, int64_t leaves,
                                           Partial& value) {
   int thread = static_cast<int>(threadIdx.x % 32);
@@ -50,15 +62,13 @@ __device__ __forceinline__ bool fold_tree(Partial* values, uint32_t* tickets, in
     int64_t node = leaf / kLanes;
     int64_t left = leaves - node * kLanes;
     uint32_t children = left < kLanes ? static_cast<uint32_t>(left) : kLanes;
-    uint32_t arrived = 0;
+    int last = 0;
     if (thread == 0) {
       values[leaf] = value;
-      __threadfence();
-      arrived = atomicInc(&tickets[node], children - 1);
+      last = arrives_last(&tickets[node], children);
     }
-    arrived = __shfl_sync(kFullWarp, arrived, 0);
-    if (arrived != children - 1) return false;
-    __threadfence();
+    if (!__shfl_sync(kFullWarp, last, 0)) return false;
+    __syncwarp();  // what thread 0 acquired, all see
     double sum[8], bad[8];
 #pragma unroll
     for (int slot = 0; slot < 8; ++slot) {

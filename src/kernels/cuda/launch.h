@@ -31,22 +31,14 @@ inline swd_status check_cuda(cudaError_t error, const char* what) {
 
 struct Device {
   int multiprocessors;
-  int capability;  // 90 for compute capability 9.0
 };
 
 inline swd_status query_device(Device& out) {
-  int device = 0, major = 0, minor = 0;
+  int device = 0;
   swd_status status = check_cuda(cudaGetDevice(&device), "cudaGetDevice");
-  auto query = [&](int& value, cudaDeviceAttr attribute) {
-    if (status == SWD_OK) {
-      status = check_cuda(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
-    }
-  };
-  query(out.multiprocessors, cudaDevAttrMultiProcessorCount);
-  query(major, cudaDevAttrComputeCapabilityMajor);
-  query(minor, cudaDevAttrComputeCapabilityMinor);
-  out.capability = 10 * major + minor;
-  return status;
+  if (status != SWD_OK) return status;
+  return check_cuda(cudaDeviceGetAttribute(&out.multiprocessors, cudaDevAttrMultiProcessorCount, device),
+                    "cudaDeviceGetAttribute");
 }
 
 // Blocks for `warps` warps of work: a persistent grid once the device is full.

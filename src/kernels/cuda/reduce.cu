@@ -14,39 +14,41 @@ __device__ __forceinline__ T* array_of(const Pass& pass, int buffer, int64_t seg
   return static_cast<T*>(pass.bases[buffer]) + pass.ws.segments[segment].offset;
 }
 
-// What a kernel sums: builds the source of a chunk, says which segments take part, and keeps a segment's total.
+// What a kernel sums: says which segments take part, builds the source of a segment, and keeps or drops its total.
 template <class T>
 struct SumSquares {
-  __device__ static bool skips(const Launch& args, int64_t segment, bool first) {
-    if (has_gradient(args.pass, segment)) return false;
-    if (first) args.pass.ws.scratch[segment].epoch = 0;  // it may have had one in an earlier call of this step
-    return true;
+  using Source = GradSquares<T>;
+  __device__ static bool skips(const Launch& args, int64_t segment) { return !has_gradient(args.pass, segment); }
+  __device__ static Source source(const Launch& args, int64_t segment) {
+    return {array_of<const T>(args.pass, SWD_BUFFER_GRAD, segment)};
   }
-  __device__ static GradSquares<T> source(const Launch& args, int64_t segment, int64_t begin) {
-    return {array_of<const T>(args.pass, SWD_BUFFER_GRAD, segment) + begin};
+  __device__ static void drop(const Launch& args, int64_t segment) {
+    args.pass.ws.scratch[segment].epoch = 0;  // it may have had a gradient in an earlier call of this step
   }
   __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
     const Pass& pass = args.pass;
-    swd_group group = read_group(groups_of(args), pass.group_stride, pass.ws.segments[segment].group);
+    swd_group group = group_at(args, pass.ws.segments[segment].group);
     pass.ws.scratch[segment] = segment_scratch(pass, segment, total, group, args.has_copy != 0);
   }
 };
 
 template <class T>
 struct SumMaxed {
-  __device__ static bool skips(const Launch& args, int64_t segment, bool) {
+  using Source = MaxedMoments<T>;
+  __device__ static bool skips(const Launch& args, int64_t segment) {
     const Header& header = *args.pass.ws.header;
     return header.armed != kWaitsForMax || header.decision.status != SWD_STEP_APPLIED ||
            args.pass.ws.scratch[segment].epoch != header.epoch || !in_vbar(args.pass.ws.segments[segment]);
   }
-  __device__ static MaxedMoments<T> source(const Launch& args, int64_t segment, int64_t begin) {
+  __device__ static Source source(const Launch& args, int64_t segment) {
     const Pass& pass = args.pass;
     const SegmentInfo& info = pass.ws.segments[segment];
-    return {array_of<const T>(pass, SWD_BUFFER_GRAD, segment) + begin,
-            array_of<const float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment) + begin,
-            array_of<const float>(pass, SWD_BUFFER_MAX_EXP_AVG_SQ, segment) + begin,
+    return {array_of<const T>(pass, SWD_BUFFER_GRAD, segment),
+            array_of<const float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment),
+            array_of<const float>(pass, SWD_BUFFER_MAX_EXP_AVG_SQ, segment),
             coefficients(pass.ws.header->decision, info, pass.ws.scratch[segment], pass.ws.groups[info.group])};
   }
+  __device__ static void drop(const Launch&, int64_t) {}
   __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
     args.pass.ws.scratch[segment].max_sum = total.sum;
     args.pass.ws.scratch[segment].max_epoch = args.pass.ws.header->epoch;
@@ -54,17 +56,20 @@ struct SumMaxed {
 };
 
 struct SumMoments {
-  __device__ static bool skips(const Launch&, int64_t, bool) { return false; }
-  __device__ static Moments source(const Launch& args, int64_t segment, int64_t begin) {
-    return {array_of<const float>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment) + begin};
+  using Source = Moments;
+  __device__ static bool skips(const Launch&, int64_t) { return false; }
+  __device__ static Source source(const Launch& args, int64_t segment) {
+    return {array_of<const float>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment)};
   }
+  __device__ static void drop(const Launch&, int64_t) {}
   __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
     bool l2 = args.pass.ws.segments[segment].decay == SWD_DECAY_L2;
     args.pass.segment_states[segment].exp_avg_sq_sum = l2 ? -1.0 : total.sum;
   }
 };
 
-// A warp sums chunk after chunk; who completes a segment keeps its total; the last block decides.
+// A warp sums chunk after chunk; who completes a segment keeps its total; the last block decides. The segment's number
+// is fetched a chunk ahead, and the rest of what a warp needs of a segment only when another one comes.
 template <class Sum>
 __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(const __grid_constant__ Launch args) {
 #if __CUDA_ARCH__ >= 900
@@ -74,31 +79,43 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
   Header& header = *pass.ws.header;
   if (header.fingerprint != pass.plan.fingerprint) return;
   int64_t warps = static_cast<int64_t>(gridDim.x) * kWarps;
-  int64_t warp = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
-  for (int64_t chunk = pass.first_chunk + warp; chunk < pass.end_chunk; chunk += warps) {
-    int64_t segment = pass.ws.chunk_segment[chunk];
-    const SegmentInfo& info = pass.ws.segments[segment];
-    int64_t local = chunk - info.first_chunk;
-    if (Sum::skips(args, segment, local == 0 && threadIdx.x % 32 == 0)) continue;
-    int64_t left = info.count - local * kChunk;
-    Partial total = sum_chunk(Sum::source(args, segment, local * kChunk), left < kChunk ? static_cast<int>(left) : kChunk);
-    bool complete = fold_tree(pass.ws.values + info.first_value, pass.ws.tickets + info.first_ticket, local, info.chunks,
-                              total);
+  int64_t chunk = pass.first_chunk + static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+  constexpr uint32_t kNone = UINT32_MAX;
+  uint32_t segment = kNone, next = kNone;
+  if (chunk < pass.end_chunk) next = pass.ws.chunk_segment[chunk];
+  bool skipped = true;
+  int64_t first_chunk = 0, count = 0;
+  typename Sum::Source source;
+  for (; chunk < pass.end_chunk; chunk += warps) {
+    if (next != segment) {
+      segment = next;
+      first_chunk = pass.ws.segments[segment].first_chunk;
+      count = pass.ws.segments[segment].count;
+      skipped = Sum::skips(args, segment);
+      if (!skipped) source = Sum::source(args, segment);
+    }
+    if (chunk + warps < pass.end_chunk) next = pass.ws.chunk_segment[chunk + warps];
+    int64_t local = chunk - first_chunk;
+    if (skipped) {
+      if (local == 0 && threadIdx.x % 32 == 0) Sum::drop(args, segment);
+      continue;
+    }
+    int64_t left = count - local * kChunk;
+    Partial total = sum_chunk(source.from(local * kChunk), left < kChunk ? static_cast<int>(left) : kChunk);
+    const SegmentInfo& info = pass.ws.segments[segment];  // not kept: registers are for loads in flight
+    bool complete = fold_tree(pass.ws.values + info.first_value, pass.ws.tickets + info.first_ticket, local,
+                              divide_up(count, kChunk), total);
     if (complete && threadIdx.x % 32 == 0) Sum::keep(args, segment, total);
   }
   if (args.then == kNothing) return;
   __shared__ bool last;
   __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence();
-    last = atomicInc(&header.reduce_ticket, gridDim.x - 1) == gridDim.x - 1;
-    __threadfence();
-  }
+  if (threadIdx.x == 0) last = arrives_last(&header.reduce_ticket, gridDim.x);
   __syncthreads();
   if (last) decide_block(args);
 }
 
-__global__ void __launch_bounds__(kThreads) decide_kernel(const __grid_constant__ Launch args) {
+__global__ void __launch_bounds__(kThreads, 1) decide_kernel(const __grid_constant__ Launch args) {
   if (args.pass.ws.header->fingerprint == args.pass.plan.fingerprint) decide_block(args);
 }
 
@@ -109,8 +126,8 @@ swd_status launch_sum(const Launch& args, void* stream) {
   Device device{};
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
-  return launch("launch of the reduce kernel", reduce_kernel<Sum>, grid_size(device, chunks, kWarps, kReduceBlocksPerSm), kThreads,
-                stream, false, args);
+  return launch("launch of the reduce kernel", reduce_kernel<Sum>,
+                grid_size(device, chunks, kWarps, kReduceBlocksPerSm), kThreads, stream, false, args);
 }
 
 }  // namespace

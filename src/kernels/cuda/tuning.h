@@ -4,17 +4,18 @@
 
 namespace swd::cuda {
 
-// Pass 1: 80 registers a thread; with 128 bytes of loads before their first use, 3 * 256 * 128 = 96 KiB in flight on a
-// multiprocessor. Its blocks also decide the step (decide.cuh), which wants 256 threads.
+// Pass 1: at most 80 registers a thread; with 8 loads of 16 bytes before their first use, 3 * 256 * 128 = 96 KiB in
+// flight on a multiprocessor. Its blocks also decide the step (decide.cuh), which wants 256 threads.
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 constexpr int kReduceBlocksPerSm = 3;
+constexpr int kReduceLoads = 8;
 
-// Pass 2: small blocks, so that the register budget can be cut finely: 5 * 128 threads leave 96 registers each and 80 KiB
-// in flight; 3 * 256 would leave 80 and spill. CUB's own figure for full bandwidth is 48 KiB on H200.
+// Pass 2: small blocks, so that the register budget can be cut finely: 5 * 128 threads leave 96 registers each and 80
+// KiB in flight; 3 * 256 would leave 80 and spill. CUB's own figure for full bandwidth is 48 KiB on H200.
 constexpr int kUpdateThreads = 128;
 constexpr int kUpdateWarps = kUpdateThreads / 32;
-constexpr int update_blocks_per_sm(bool amsgrad, bool norms) { return amsgrad || norms ? 4 : 5; }
+constexpr int update_blocks_per_sm(bool amsgrad, bool norms) { return amsgrad && norms ? 3 : amsgrad || norms ? 4 : 5; }
 
 // Payload of one table-writing launch; with the rest it stays below the 4 KiB that every driver takes.
 constexpr int kCarriedBytes = 3840;

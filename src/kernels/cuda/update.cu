@@ -6,32 +6,68 @@
 namespace swd::cuda {
 namespace {
 
-struct Item {
-  int64_t segment;
-  int64_t begin;  // within the segment
-  int count;      // <= 0: beyond the segment's end
+constexpr int kGrid = 32;  // parameters in a 128-byte line
+
+// A segment as pass 2 walks it: on a grid that starts `shift` elements before the first one, on a 128-byte line of the
+// parameters, so that items of a misaligned segment are whole lines all the same. The update norms sum runs of kItem
+// from the first element on (sum_order.h), so there the grid starts with it.
+template <class Grad, class Copy>
+struct Walk {
+  int64_t first_chunk;
+  int64_t last_item;  // takes what the shift pushed behind the last whole item
+  int64_t end;        // position behind the last element
+  int shift;
+  bool aligned;  // all arrays are, at position 0
+  Arrays<Grad, Copy> at;
 };
 
-__device__ __forceinline__ Item item_at(const Pass& pass, int64_t number) {
-  int64_t chunk = number / kItemsPerChunk;
-  int64_t segment = pass.ws.chunk_segment[chunk];
+template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
+__device__ __forceinline__ Walk<Grad, Copy> walk_of(const Pass& pass, int64_t segment) {
   const SegmentInfo& info = pass.ws.segments[segment];
-  int64_t begin = (chunk - info.first_chunk) * kChunk + number % kItemsPerChunk * kItem;
-  int64_t left = info.count - begin;
-  return Item{segment, begin, left < kItem ? static_cast<int>(left) : kItem};
+  Walk<Grad, Copy> walk;
+  walk.first_chunk = info.first_chunk;
+  walk.last_item = info.chunks * kItemsPerChunk - 1;
+  walk.at = arrays_of<Grad, Copy, kAmsgrad>(pass, info.offset, segment);
+  walk.shift = kNorms ? 0 : vector_shift<kGrid>(walk.at.p);
+  walk.end = walk.shift + info.count;
+  walk.at = moved<kAmsgrad>(walk.at, -walk.shift);
+  walk.aligned = all_aligned<Grad, Copy, kAmsgrad>(walk.at);
+  return walk;
+}
+
+struct Item {
+  int64_t number;  // within the segment; its positions start at number * kItem
+  int begin, end;  // relative to that; end <= begin: nothing left for this item
+};
+
+template <class Grad, class Copy>
+__device__ __forceinline__ Item item_of(const Walk<Grad, Copy>& walk, int64_t number) {
+  int64_t item = number - walk.first_chunk * kItemsPerChunk;
+  int64_t left = walk.end - item * kItem;
+  return Item{item, item == 0 ? walk.shift : 0,
+              left <= kItem || item == walk.last_item ? static_cast<int>(left < 0 ? 0 : left) : kItem};
+}
+
+// Whether the item is surely empty: of a small segment's chunk most are, and need not look at the rest of its tables.
+__device__ __forceinline__ bool is_beyond(const SegmentInfo& info, int64_t number) {
+  return (number - info.first_chunk * kItemsPerChunk) * kItem >= info.count + kGrid;
 }
 
 // While pass 1 drains, brings the first item's parameter and moments into L2: pass 1 writes neither.
-template <class Arrays>
-__device__ __forceinline__ void prefetch(const Arrays& at, int count) {
+template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
+__device__ __forceinline__ void prefetch(const Pass& pass, int64_t number) {
+  auto walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, pass.ws.chunk_segment[number / kItemsPerChunk]);
+  Item item = item_of(walk, number);
   int line = static_cast<int>(threadIdx.x % 32) * 32;
-  if (line >= count) return;
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(at.p + line));
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(at.m + line));
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(at.v + line));
+  if (line >= item.end) return;
+  auto at = moved<kAmsgrad>(walk.at, item.number * kItem + line);
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(at.p));
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(at.m));
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(at.v));
 }
 
-// A warp takes item after item, the last ones first: what pass 1 read last is still in L2.
+// A warp takes item after item, the last ones first: what pass 1 read last is still in L2. What it needs of a segment
+// it keeps until another one comes: three dependent loads and 300 instructions of fp64, a tenth of an item's work.
 template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
 __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad, kNorms))
     update_kernel(const __grid_constant__ Launch args) {
@@ -41,27 +77,42 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
   int64_t warps = static_cast<int64_t>(gridDim.x) * kUpdateWarps;
   int64_t warp = static_cast<int64_t>(blockIdx.x) * kUpdateWarps + threadIdx.x / 32;
 #if __CUDA_ARCH__ >= 900
-  if (warp < items && header.fingerprint == pass.plan.fingerprint && args.then == kFinalize) {
-    Item item = item_at(pass, items - 1 - warp);
-    prefetch(arrays_of<Grad, Copy, kAmsgrad>(pass, pass.ws.segments[item.segment], item.segment, item.begin), item.count);
+  // Before the wait only what pass 1 does not write, and the header, which it does, not through the L1 cache.
+  if (warp < items && args.then == kFinalize && __ldcg(&header.fingerprint) == pass.plan.fingerprint) {
+    prefetch<Grad, Copy, kAmsgrad, kNorms>(pass, items - 1 - warp);
   }
   cudaGridDependencySynchronize();  // every block, also an idle one: else a later kernel could overtake pass 1
 #endif
   if (header.fingerprint != pass.plan.fingerprint) return;
   bool applies = header.armed == kArmed && header.decision.status == SWD_STEP_APPLIED;
+  uint64_t epoch = header.epoch;
+  int64_t segment = -1;
+  bool has_gradient = false;
+  Walk<Grad, Copy> walk;
+  Coefficients c;
   for (; applies && warp < items; warp += warps) {
     int64_t number = items - 1 - warp;
-    Item item = item_at(pass, number);
-    const SegmentInfo& info = pass.ws.segments[item.segment];
-    const SegmentScratch& scratch = pass.ws.scratch[item.segment];
-    Partial norms{0.0, 0.0};
-    if (item.count > 0 && scratch.epoch == header.epoch) {
-      if (item.begin == 0 && threadIdx.x % 32 == 0) {  // before the loop, so that less stays in registers across it
-        pass.segment_states[item.segment] = {scratch.step, next_sum(scratch, header.decision.s_squared)};
+    int64_t in = pass.ws.chunk_segment[number / kItemsPerChunk];
+    bool beyond = in != segment && is_beyond(pass.ws.segments[in], number);
+    if (in != segment && !beyond) {
+      segment = in;
+      const SegmentInfo& info = pass.ws.segments[segment];
+      const SegmentScratch& scratch = pass.ws.scratch[segment];
+      has_gradient = scratch.epoch == epoch;
+      if (has_gradient) {
+        walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, segment);
+        c = coefficients(header.decision, info, scratch, pass.ws.groups[info.group]);
       }
-      Coefficients c = coefficients(header.decision, info, scratch, pass.ws.groups[info.group]);
-      norms = update_item<Grad, Copy, kAmsgrad, kNorms>(
-          arrays_of<Grad, Copy, kAmsgrad>(pass, info, item.segment, item.begin), c, item.count);
+    }
+    Partial norms{0.0, 0.0};
+    if (has_gradient && !beyond) {
+      Item item = item_of(walk, number);
+      if (item.number == 0 && threadIdx.x % 32 == 0) {
+        const SegmentScratch& scratch = pass.ws.scratch[segment];
+        pass.segment_states[segment] = {scratch.step, next_sum(scratch, header.decision.s_squared)};
+      }
+      norms = update_item<Grad, Copy, kAmsgrad, kNorms>(moved<kAmsgrad>(walk.at, item.number * kItem), c, item.begin,
+                                                        item.end, walk.aligned);
     }
     if constexpr (kNorms) {
       bool complete = fold_tree(pass.ws.norm_values, pass.ws.norm_tickets, number, items, norms);
@@ -69,25 +120,19 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
     }
   }
   __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence();
-    if (atomicInc(&header.update_ticket, gridDim.x - 1) == gridDim.x - 1) {
-      __threadfence();
-      commit_step(header, *pass.state, kNorms && items > 0 ? header.update_norms : Partial{0.0, 0.0});
-    }
+  if (threadIdx.x == 0 && arrives_last(&header.update_ticket, gridDim.x)) {
+    commit_step(header, *pass.state, kNorms && items > 0 ? header.update_norms : Partial{0.0, 0.0});
   }
 }
 
-// Whether the kernels that run on this device were compiled for it or a relative with dependent launch: a device takes
-// the newest architecture in the binary that is not newer than itself.
-bool waits_for_predecessor(int capability) {
-#ifdef __CUDA_ARCH_LIST__
-  constexpr int kArchitectures[] = {__CUDA_ARCH_LIST__};
-  for (int architecture : kArchitectures) {
-    if (architecture >= 900 && architecture <= 10 * capability) return true;
-  }
-#endif
-  return false;
+// Whether the kernel, in the version that this device runs, waits for its predecessor. Asked of the runtime: which
+// version a device takes depends on what of the binary is machine code and what is PTX, so a list of architectures
+// cannot tell.
+swd_status waits_for_predecessor(void (*kernel)(Launch), bool& waits) {
+  cudaFuncAttributes attributes{};
+  swd_status status = check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
+  waits = attributes.ptxVersion >= 90;
+  return status;
 }
 
 }  // namespace
@@ -96,18 +141,21 @@ swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, vo
   Device device{};
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
-  Launch with_overlap = args;
-  overlaps = overlaps && waits_for_predecessor(device.capability);
-  with_overlap.then = overlaps ? kFinalize : kNothing;
   bool amsgrad = (plan.facts.flags & SWD_PLAN_AMSGRAD) != 0, norms = (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) != 0;
-  unsigned int blocks = grid_size(device, plan.facts.chunk_count * kItemsPerChunk, kUpdateWarps,
-                                  update_blocks_per_sm(amsgrad, norms));
+  unsigned int blocks =
+      grid_size(device, plan.facts.chunk_count * kItemsPerChunk, kUpdateWarps, update_blocks_per_sm(amsgrad, norms));
   visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
     using Grad = typename decltype(types)::grad;
     using Copy = typename decltype(types)::copy;
-    void (*kernel)(Launch) = amsgrad ? (norms ? update_kernel<Grad, Copy, true, true> : update_kernel<Grad, Copy, true, false>)
-                                     : (norms ? update_kernel<Grad, Copy, false, true> : update_kernel<Grad, Copy, false, false>);
-    status = launch("launch of the update kernel", kernel, blocks, kUpdateThreads, stream, overlaps, with_overlap);
+    void (*kernel)(Launch) =
+        amsgrad ? (norms ? update_kernel<Grad, Copy, true, true> : update_kernel<Grad, Copy, true, false>)
+                : (norms ? update_kernel<Grad, Copy, false, true> : update_kernel<Grad, Copy, false, false>);
+    bool waits = false;
+    if (overlaps) status = waits_for_predecessor(kernel, waits);
+    if (status != SWD_OK) return;
+    Launch with_overlap = args;
+    with_overlap.then = waits ? kFinalize : kNothing;
+    status = launch("launch of the update kernel", kernel, blocks, kUpdateThreads, stream, waits, with_overlap);
   });
   return status;
 }

@@ -7,7 +7,7 @@
 
 namespace swd::cuda {
 
-// The arrays of one work item, from its first element on.
+// The arrays of a segment, from position 0 of its grid on (update.cu).
 template <class Grad, class Copy>
 struct Arrays {
   float* p;
@@ -19,10 +19,9 @@ struct Arrays {
 };
 
 template <class Grad, class Copy, bool kAmsgrad>
-__device__ __forceinline__ Arrays<Grad, Copy> arrays_of(const Pass& pass, const SegmentInfo& info, int64_t segment,
-                                                        int64_t begin) {
+__device__ __forceinline__ Arrays<Grad, Copy> arrays_of(const Pass& pass, int64_t offset, int64_t segment) {
   bool list = (pass.plan.flags & SWD_PLAN_LIST) != 0;
-  int64_t at = list ? begin : info.offset + begin;
+  int64_t at = list ? 0 : offset;
   auto base = [&](int buffer) { return list ? segment_pointer(pass, buffer, segment) : pass.bases[buffer]; };
   Arrays<Grad, Copy> out{};
   out.p = static_cast<float*>(base(SWD_BUFFER_PARAM)) + at;
@@ -32,6 +31,17 @@ __device__ __forceinline__ Arrays<Grad, Copy> arrays_of(const Pass& pass, const 
   if constexpr (kAmsgrad) out.v_max = static_cast<float*>(base(SWD_BUFFER_MAX_EXP_AVG_SQ)) + at;
   if constexpr (sizeof(Copy) == 2) out.copy = static_cast<Copy*>(base(SWD_BUFFER_PARAM_COPY)) + at;
   return out;
+}
+
+template <bool kAmsgrad, class Grad, class Copy>
+__device__ __forceinline__ Arrays<Grad, Copy> moved(Arrays<Grad, Copy> at, int64_t by) {
+  at.p += by;
+  at.g += by;
+  at.m += by;
+  at.v += by;
+  if constexpr (kAmsgrad) at.v_max += by;
+  if constexpr (sizeof(Copy) == 2) at.copy += by;
+  return at;
 }
 
 // Runs of the update norms: 8 lanes a thread, as sum_order.h says, 4 terms each.
@@ -56,78 +66,112 @@ __device__ __forceinline__ Partial fold_norms(const NormLanes& norms) {
   return Partial{fold_lanes<kHighSlotBits>(param), fold_lanes<kHighSlotBits>(lost)};
 }
 
-// A whole item whose arrays are all aligned: 16-byte accesses, 2 vectors of each array in flight per thread.
-template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
-__device__ __forceinline__ Partial update_vectors(const Arrays<Grad, Copy>& at, const Coefficients& c) {
-  NormLanes norms{};
-  int thread = static_cast<int>(threadIdx.x % 32);
-#pragma unroll 1
-  for (int row = 0; row < kItem; row += kLanes) {
-    float p[8], g[8], m[8], v[8], v_max[8];
-#pragma unroll
-    for (int part = 0; part < 2; ++part) {
-      int i = row + part * 128 + 4 * thread, slot = 4 * part;
-      load_vector<Hint::kStream, 4>(at.p + i, p + slot);
-      load_vector<Hint::kStream, 4>(at.m + i, m + slot);
-      load_vector<Hint::kStream, 4>(at.v + i, v + slot);
-      load_vector<Hint::kStream, 4>(at.g + i, g + slot);
-      if constexpr (kAmsgrad) load_vector<Hint::kStream, 4>(at.v_max + i, v_max + slot);
-    }
-#pragma unroll
-    for (int slot = 0; slot < 8; ++slot) {
-      Element e{p[slot], m[slot], v[slot], kAmsgrad ? v_max[slot] : 0.0f};
-      float lost = update_element<kAmsgrad>(c, g[slot], e);
-      p[slot] = e.p;
-      m[slot] = e.m;
-      v[slot] = e.v;
-      v_max[slot] = e.v_max;
-      if constexpr (kNorms) add_norms(norms, slot, e.p, lost);
-    }
-#pragma unroll
-    for (int part = 0; part < 2; ++part) {
-      int i = row + part * 128 + 4 * thread, slot = 4 * part;
-      store_vector<4>(at.p + i, p + slot);
-      store_vector<4>(at.m + i, m + slot);
-      store_vector<4>(at.v + i, v + slot);
-      if constexpr (kAmsgrad) store_vector<4>(at.v_max + i, v_max + slot);
-      if constexpr (sizeof(Copy) == 2) store_vector<4>(at.copy + i, p + slot);
-    }
-  }
-  return kNorms ? fold_norms<1>(norms) : Partial{0.0, 0.0};
-}
+// How a thread's 8 slots of a row of 256 lie: two 16-byte vectors of each array, or 8 single elements that the warp
+// takes side by side. Only where all slots are in use, and all arrays aligned, are they vectors.
+enum class Slots { kVectors, kElements };
 
-// Any alignment and any length: coalesced single elements, a row of 256 at a time.
-template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
-__device__ __forceinline__ Partial update_elements(const Arrays<Grad, Copy>& at, const Coefficients& c, int count) {
-  NormLanes norms{};
+// The values of one row. All loads of a row come before its first use, so that they are in flight together, and
+// the stores after the last: the compiler may not move a load across a store to what could be the same array.
+struct Row {
+  float p[8], g[8], m[8], v[8], v_max[8];
+};
+
+template <Slots kSlots, class Grad, class Copy, bool kAmsgrad>
+__device__ __forceinline__ void load_row(const Arrays<Grad, Copy>& at, int row, int begin, int end, Row& r) {
   int thread = static_cast<int>(threadIdx.x % 32);
-#pragma unroll 1
-  for (int row = 0; row < count; row += kLanes) {
+  if constexpr (kSlots == Slots::kVectors) {
+#pragma unroll
+    for (int part = 0; part < 2; ++part) {
+      int i = row + part * 128 + 4 * thread, slot = 4 * part;
+      load_vector<Hint::kStream, 4>(at.p + i, r.p + slot);
+      load_vector<Hint::kStream, 4>(at.m + i, r.m + slot);
+      load_vector<Hint::kStream, 4>(at.v + i, r.v + slot);
+      load_vector<Hint::kStream, 4>(at.g + i, r.g + slot);
+      if constexpr (kAmsgrad) load_vector<Hint::kStream, 4>(at.v_max + i, r.v_max + slot);
+    }
+  } else {
 #pragma unroll
     for (int slot = 0; slot < 8; ++slot) {
       int i = row + 32 * slot + thread;
-      if (i >= count) continue;
-      Element e{__ldcs(at.p + i), __ldcs(at.m + i), __ldcs(at.v + i), 0.0f};
-      if constexpr (kAmsgrad) e.v_max = __ldcs(at.v_max + i);
-      float lost = update_element<kAmsgrad>(c, to_float(at.g[i]), e);
-      __stcs(at.p + i, e.p);
-      __stcs(at.m + i, e.m);
-      __stcs(at.v + i, e.v);
-      if constexpr (kAmsgrad) __stcs(at.v_max + i, e.v_max);
-      if constexpr (sizeof(Copy) == 2) at.copy[i] = round_to(e.p, Copy{});
-      if constexpr (kNorms) add_norms(norms, slot, e.p, lost);
+      bool inside = i >= begin && i < end;  // elsewhere zeros, which stay zeros and add nothing to the norms
+      r.p[slot] = inside ? __ldcs(at.p + i) : 0.0f;
+      r.m[slot] = inside ? __ldcs(at.m + i) : 0.0f;
+      r.v[slot] = inside ? __ldcs(at.v + i) : 0.0f;
+      r.g[slot] = inside ? load_element<Hint::kStream>(at.g + i) : 0.0f;
+      if constexpr (kAmsgrad) r.v_max[slot] = inside ? __ldcs(at.v_max + i) : 0.0f;
     }
   }
-  return kNorms ? fold_norms<3>(norms) : Partial{0.0, 0.0};
 }
 
+template <Slots kSlots, class Grad, class Copy, bool kAmsgrad>
+__device__ __forceinline__ void store_row(const Arrays<Grad, Copy>& at, int row, int begin, int end, const Row& r) {
+  int thread = static_cast<int>(threadIdx.x % 32);
+  if constexpr (kSlots == Slots::kVectors) {
+#pragma unroll
+    for (int part = 0; part < 2; ++part) {
+      int i = row + part * 128 + 4 * thread, slot = 4 * part;
+      store_vector<4>(at.p + i, r.p + slot);
+      store_vector<4>(at.m + i, r.m + slot);
+      store_vector<4>(at.v + i, r.v + slot);
+      if constexpr (kAmsgrad) store_vector<4>(at.v_max + i, r.v_max + slot);
+      if constexpr (sizeof(Copy) == 2) store_vector<4>(at.copy + i, r.p + slot);
+    }
+  } else {
+#pragma unroll
+    for (int slot = 0; slot < 8; ++slot) {
+      int i = row + 32 * slot + thread;
+      if (i < begin || i >= end) continue;
+      __stcs(at.p + i, r.p[slot]);
+      __stcs(at.m + i, r.m[slot]);
+      __stcs(at.v + i, r.v[slot]);
+      if constexpr (kAmsgrad) __stcs(at.v_max + i, r.v_max[slot]);
+      if constexpr (sizeof(Copy) == 2) store_element(at.copy + i, r.p[slot]);
+    }
+  }
+}
+
+template <class Grad, class Copy, bool kAmsgrad>
+__device__ __forceinline__ bool all_aligned(const Arrays<Grad, Copy>& at) {
+  int shift = vector_shift<4>(at.p) | vector_shift<4>(at.g) | vector_shift<4>(at.m) | vector_shift<4>(at.v);
+  if constexpr (kAmsgrad) shift |= vector_shift<4>(at.v_max);
+  if constexpr (sizeof(Copy) == 2) shift |= vector_shift<4>(at.copy);
+  return shift == 0;
+}
+
+// Positions begin .. end - 1 of `at`, in rows from a multiple of 256 on. `aligned`: all arrays are, at position 0.
 template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
-__device__ __forceinline__ Partial update_item(const Arrays<Grad, Copy>& at, const Coefficients& c, int count) {
-  int misaligned = vector_shift<4>(at.p) | vector_shift<4>(at.g) | vector_shift<4>(at.m) | vector_shift<4>(at.v);
-  if constexpr (kAmsgrad) misaligned |= vector_shift<4>(at.v_max);
-  if constexpr (sizeof(Copy) == 2) misaligned |= vector_shift<4>(at.copy);
-  return misaligned == 0 && count == kItem ? update_vectors<Grad, Copy, kAmsgrad, kNorms>(at, c)
-                                           : update_elements<Grad, Copy, kAmsgrad, kNorms>(at, c, count);
+__device__ __forceinline__ Partial update_item(const Arrays<Grad, Copy>& at, const Coefficients& c, int begin, int end,
+                                               bool aligned) {
+  NormLanes norms{};
+  bool whole = aligned && end - begin == kItem;
+#pragma unroll 1
+  for (int row = begin / kLanes * kLanes; row < end; row += kLanes) {
+    // The lanes of the norms must not change their layout within an item.
+    bool vectors = kNorms ? whole : aligned && row >= begin && row + kLanes <= end;
+    Row r;
+    if (vectors) {
+      load_row<Slots::kVectors, Grad, Copy, kAmsgrad>(at, row, begin, end, r);
+    } else {
+      load_row<Slots::kElements, Grad, Copy, kAmsgrad>(at, row, begin, end, r);
+    }
+#pragma unroll
+    for (int slot = 0; slot < 8; ++slot) {
+      Element e{r.p[slot], r.m[slot], r.v[slot], kAmsgrad ? r.v_max[slot] : 0.0f};
+      float lost = update_element<kAmsgrad>(c, r.g[slot], e);
+      r.p[slot] = e.p;
+      r.m[slot] = e.m;
+      r.v[slot] = e.v;
+      r.v_max[slot] = e.v_max;
+      if constexpr (kNorms) add_norms(norms, slot, e.p, lost);
+    }
+    if (vectors) {
+      store_row<Slots::kVectors, Grad, Copy, kAmsgrad>(at, row, begin, end, r);
+    } else {
+      store_row<Slots::kElements, Grad, Copy, kAmsgrad>(at, row, begin, end, r);
+    }
+  }
+  if constexpr (!kNorms) return Partial{0.0, 0.0};
+  return whole ? fold_norms<1>(norms) : fold_norms<3>(norms);
 }
 
 }  // namespace swd::cuda

@@ -19,20 +19,31 @@ struct Words<8> {
 
 enum class Hint { kKeep, kStream };  // whether the line is wanted again soon
 
-template <Hint kHint, int kCount, class T>
-__device__ __forceinline__ void load_vector(const T* from, float* to) {
-  using Word = typename Words<kCount * static_cast<int>(sizeof(T))>::type;
-  const Word* at = reinterpret_cast<const Word*>(from);
-  Word word = kHint == Hint::kStream ? __ldcs(at) : *at;
+// The assumption spares the generic load that a pointer of unknown origin would become.
+template <Hint kHint, class Word>
+__device__ __forceinline__ Word load_word(const Word* from) {
+  if constexpr (kHint == Hint::kStream) return __ldcs(from);
+  __builtin_assume(__isGlobal(from));
+  return *from;
+}
+
+template <int kCount, class T, class Word>
+__device__ __forceinline__ void unpack(const Word& word, float* to) {
   T elements[kCount];
   memcpy(elements, &word, sizeof word);
 #pragma unroll
   for (int i = 0; i < kCount; ++i) to[i] = to_float(elements[i]);
 }
 
+template <Hint kHint, int kCount, class T>
+__device__ __forceinline__ void load_vector(const T* from, float* to) {
+  using Word = typename Words<kCount* static_cast<int>(sizeof(T))>::type;
+  unpack<kCount, T>(load_word<kHint>(reinterpret_cast<const Word*>(from)), to);
+}
+
 template <int kCount, class T>
 __device__ __forceinline__ void store_vector(T* to, const float* from) {
-  using Word = typename Words<kCount * static_cast<int>(sizeof(T))>::type;
+  using Word = typename Words<kCount* static_cast<int>(sizeof(T))>::type;
   T elements[kCount];
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
@@ -45,6 +56,20 @@ __device__ __forceinline__ void store_vector(T* to, const float* from) {
   Word word;
   memcpy(&word, elements, sizeof word);
   __stcs(reinterpret_cast<Word*>(to), word);
+}
+
+template <Hint kHint, class T>
+__device__ __forceinline__ float load_element(const T* from) {
+  if constexpr (sizeof(T) == 4) {
+    return load_word<kHint>(from);
+  } else {
+    return to_float(T{load_word<kHint>(reinterpret_cast<const unsigned short*>(from))});
+  }
+}
+
+template <class T>
+__device__ __forceinline__ void store_element(T* to, float value) {
+  __stcs(reinterpret_cast<unsigned short*>(to), round_to(value, T{}).bits);
 }
 
 // Position of a pointer within a vector of kCount elements.

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds the programs that gpu.sh runs on a device into build/gpu, a few MiB to be carried there: machine code for sm_90
+# and PTX for later devices. Called by gpu.sh --build, where nvcc is.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+tree=build/gpu-tree
+bench=OFF targets=()
+if [ -d bench ]; then
+  scripts/install_deps.sh bench
+  bench=ON targets=(bench_step)
+else
+  scripts/install_deps.sh
+fi
+for file in tests/*_test.cpp; do
+  name=$(basename "$file" .cpp)
+  case "$name" in cpu_* | host_* | simulator_*) ;; *) targets+=("$name") ;; esac
+done
+
+# Static but for libc, since the other machine's C++ library may be older; libswd.so is found beside the programs.
+cmake -S . -B $tree -DSWD_CUDA=ON -DSWD_CUDART=static -DSWD_CUDA_ARCHITECTURES="90-real;90-virtual" \
+  -DSWD_BUILD_EXAMPLES=OFF -DSWD_BUILD_BENCH=$bench -DCMAKE_BUILD_RPATH="\$ORIGIN" \
+  -DSWD_TEST_DATA_DIR=tests/golden -DSWD_TEST_LIBRARY=build/gpu/libswd.so \
+  -DCMAKE_EXE_LINKER_FLAGS="-static-libstdc++ -static-libgcc" \
+  -DCMAKE_SHARED_LINKER_FLAGS="-static-libstdc++ -static-libgcc"
+cmake --build $tree -j "${SWD_TEST_JOBS:-$(nproc)}" --target "${targets[@]}" cuda_large
+
+mkdir -p build/gpu
+find build/gpu -maxdepth 1 \( -type f -o -type l \) ! -name '*.tar.gz' -delete
+for name in "${targets[@]}" cuda_large; do
+  find $tree -type f -name "$name" -perm -u+x -exec cp {} build/gpu/ \;
+done
+cp "$(readlink -f $tree/libswd.so)" build/gpu/libswd.so
+cp build/gpu/libswd.so "build/gpu/$(readelf -d build/gpu/libswd.so | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')"
+strip build/gpu/*
+for file in build/gpu/*; do  # what the machine there may lack
+  ldd "$file" 2> /dev/null | sed -n 's/.*=> \(.*lib\(benchmark\|gtest\)[^ ]*\) .*/\1/p'
+done | sort -u | xargs -r cp -t build/gpu
+git rev-parse --short HEAD > build/gpu/commit
+du -sh build/gpu

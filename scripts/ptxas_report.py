@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles the CUDA kernels to machine code for several architectures and reports registers, stack, spills, resident
+warps and bytes of loads in flight on a multiprocessor. Fails on any stack or spill, and where a kernel of a step has
+fewer than 48 KiB in flight on sm_90. Takes the compiler's options from a configured build, where results are kept until
+a source changes. Called by ctest; --markdown prints the table of docs/performance_cuda.md."""
+import argparse
+import concurrent.futures
+import hashlib
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOURCES = ("reduce.cu", "update.cu", "tables.cu")
+REGISTERS = 65536            # of a multiprocessor, handed out in units of 8 a thread
+WARPS = {75: 32, 80: 64, 86: 48, 87: 48, 89: 48, 90: 64, 100: 64, 103: 64, 110: 48, 120: 48, 121: 48}  # resident
+LEAST_IN_FLIGHT = 48 * 1024  # CUB's own figure for full bandwidth on sm_90
+GRAD_BYTES = {"float": 4, "Bf16": 2, "F16": 2}
+KERNEL = re.compile(r"Compiling entry function '(\S+)' for 'sm_(\d+)'.*?"
+                    r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
+                    r"Used (\d+) registers", re.S)
+
+
+def compile_options(build, source):
+    commands = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
+    for entry in commands:
+        if entry["file"].endswith("kernels/cuda/" + source):
+            words = shlex.split(entry["command"])
+            break
+    else:
+        sys.exit(f"{build} does not build {source}: configure it with CUDA")
+    words = words[next(i for i, word in enumerate(words) if pathlib.Path(word).name == "nvcc"):]
+    kept, skip = [], False
+    for word in words:
+        if not skip and not word.startswith(("--generate-code", "-gencode", "-arch")) and word not in ("-o", "-c"):
+            kept.append(word)
+        skip = word == "-o"
+    return kept, entry["directory"]
+
+
+def source_hash(command):
+    digest = hashlib.sha256(repr(command).encode())
+    for folder in ("src", "include"):
+        for path in sorted((ROOT / folder).rglob("*.*")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def ptxas(build, source, arch):
+    """ptxas's report for one file and architecture: list of (mangled name, registers, stack, spilled bytes)."""
+    command, directory = compile_options(build, source)
+    command += [f"-arch=sm_{arch}", "-Xptxas", "-v", "-cubin", "-o", "/dev/null"]
+    cache = build / "ptxas" / f"{source}.{arch}.{source_hash(command)}"
+    if not cache.exists():
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)}\n{done.stderr}")
+        cache.parent.mkdir(exist_ok=True)
+        for stale in cache.parent.glob(f"{source}.{arch}.*"):
+            stale.unlink()
+        cache.write_text(done.stderr, encoding="utf-8")
+    return [(name, int(registers), int(stack), int(stores) + int(loads))
+            for name, _, stack, stores, loads, registers in KERNEL.findall(cache.read_text(encoding="utf-8"))]
+
+
+def constants():
+    text = (ROOT / "src/kernels/cuda/tuning.h").read_text(encoding="utf-8")
+    found = {name: int(value) for name, value in re.findall(r"constexpr int (\w+) = (\d+);", text)}
+    blocks = re.search(r"return amsgrad && norms \? (\d) : amsgrad \|\| norms \? (\d) : (\d);", text)
+    found["update_blocks"] = [int(value) for value in blocks.groups()]
+    return found
+
+
+def shape(name, tuning):
+    """(threads of a block, blocks that the launcher puts on a multiprocessor, bytes a thread loads before it uses any);
+    None for kernels that are not part of a step's bandwidth."""
+    update = re.match(r"update_kernel<(\w+), \w+, (\w+), (\w+)>", name)
+    if update:
+        amsgrad, norms = update[2] == "true", update[3] == "true"
+        row = 2 * (3 * 16 + 4 * GRAD_BYTES[update[1]] + (16 if amsgrad else 0))  # load_row: two vectors of each array
+        return tuning["kUpdateThreads"], tuning["update_blocks"][2 - amsgrad - norms], row
+    maxed = re.match(r"reduce_kernel<SumMaxed<(\w+) ?>", name)
+    if maxed:
+        return tuning["kThreads"], tuning["kReduceBlocksPerSm"], 8 * (8 + GRAD_BYTES[maxed[1]])
+    if name.startswith("reduce_kernel<"):
+        return tuning["kThreads"], tuning["kReduceBlocksPerSm"], 16 * tuning["kReduceLoads"]
+    return None
+
+
+def demangled(names):
+    done = subprocess.run(["c++filt", "-p"], input="\n".join(names), capture_output=True, text=True, check=True)
+    return [re.sub(r"swd::|cuda::|\(anonymous namespace\)::", "", line) for line in done.stdout.splitlines()]
+
+
+def report(arch, kernels, tuning):
+    """Rows of the table, and what is wrong."""
+    rows, wrong = [], []
+    names = demangled([k[0] for k in kernels])
+    for name, (_, registers, stack, spilled) in sorted(zip(names, kernels)):
+        if stack or spilled:
+            wrong.append(f"sm_{arch} {name}: {stack} bytes of stack, {spilled} bytes spilled")
+        shaped = shape(name, tuning)
+        if not shaped:
+            rows.append((f"sm_{arch}", name, registers, stack, spilled, "", ""))
+            continue
+        threads, blocks, loaded = shaped
+        warps_of_block = threads // 32
+        allocated = 32 * ((registers + 7) // 8 * 8)
+        resident = min(REGISTERS // allocated // warps_of_block, WARPS[arch] // warps_of_block, blocks) * warps_of_block
+        flight = resident * 32 * loaded
+        rows.append((f"sm_{arch}", name, registers, stack, spilled, f"{resident} of {WARPS[arch]}",
+                     f"{flight / 1024:.0f} KiB"))
+        if arch == 90 and flight < LEAST_IN_FLIGHT:
+            wrong.append(f"sm_{arch} {name}: {flight} bytes in flight, fewer than {LEAST_IN_FLIGHT}")
+    return rows, wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", default=str(ROOT / "build/test"), help="a build configured with CUDA")
+    parser.add_argument("--arch", default="75,80,90,100,120", help="comma-separated compute capabilities times 10")
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args()
+    build, archs = pathlib.Path(options.build).resolve(), [int(a) for a in options.arch.split(",")]
+    tuning = constants()
+    rows = [("arch", "kernel", "registers", "stack", "spilled", "resident warps", "loads in flight")]
+    wrong = []
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        jobs = {arch: [pool.submit(ptxas, build, source, arch) for source in SOURCES] for arch in archs}
+        for arch in archs:
+            kernels = [kernel for job in jobs[arch] for kernel in job.result()]
+            if len(kernels) < 45:
+                wrong.append(f"sm_{arch}: only {len(kernels)} kernels found in the compiler's report")
+            more_rows, more_wrong = report(arch, kernels, tuning)
+            rows += more_rows
+            wrong += more_wrong
+    if options.markdown:
+        rows.insert(1, ("---",) * len(rows[0]))
+    for cells in rows:
+        widths = (7, -44, 10, 7, 9, 16, 17)
+        plain = "".join(str(c).ljust(-w) if w < 0 else str(c).rjust(w) for c, w in zip(cells, widths))
+        print("| " + " | ".join(map(str, cells)) + " |" if options.markdown else plain)
+    print("\n".join(wrong), file=sys.stderr)
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
