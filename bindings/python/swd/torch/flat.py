@@ -45,8 +45,10 @@ class Flat:
 
     def holds(self, param):
         """Whether the parameter's data still lies here."""
-        return (param in self._offsets and param.dtype == self.param.dtype and param.device == self.param.device
-                and param.data_ptr() == self.param.data_ptr() + self._offsets[param] * self.param.element_size())
+        if param not in self._offsets or param.dtype != self.param.dtype or param.device != self.param.device:
+            return False
+        address = self.param.data_ptr() + self._offsets[param] * self.param.element_size()
+        return param.numel() == 0 or param.data_ptr() == address
 
     def gather(self, param, grad):
         """Makes param.grad the view again, if somebody put another tensor there: a copy."""

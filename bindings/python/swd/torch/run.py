@@ -90,6 +90,12 @@ def run(optimizer, engines, grads):
     else:
         two_rounds = groups[0]["amsgrad"] and any(group["decay"] == "scheduled" for group in groups)
         device = engines[0].device if engines else groups[0]["params"][0].device
-        _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), device, hook)
+        try:
+            _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), device, hook)
+        except BaseException:  # the hook may raise, too; the next step must not meet what this one has reduced
+            for engine in engines:
+                with engine.current_device():
+                    engine.plan.discard(engine.workspace, engine.stream())
+            raise
     for engine, some in zip(engines, grads):
         engine.finish(some)
