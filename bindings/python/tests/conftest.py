@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all tests share: a fixed seed, one thread setting, the marker of tests that need a CUDA device."""
+"""What all tests share: a fixed seed and a small network."""
 import pytest
 import torch
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "cuda: needs a CUDA device and a torch built for it; deselected without")
 
 
 @pytest.fixture(autouse=True)

@@ -91,6 +91,9 @@ def parameter(param):
         raise TypeError(f"params: sparse parameters ({param.layout}) are not supported")
     if param.dtype not in PARAM_DTYPES:
         raise TypeError(f"params: dtype {param.dtype} is not supported, expected float32, bfloat16 or float16")
+    if any(stride == 0 and size > 1 for stride, size in zip(param.stride(), param.shape)):
+        raise ValueError(f"params: a tensor whose elements share memory (shape {tuple(param.shape)}, strides "
+                         f"{param.stride()})")
     if param.device.type not in ("cpu", "cuda"):
         raise TypeError(f"params: device {param.device} is not supported, expected cpu or cuda")
 

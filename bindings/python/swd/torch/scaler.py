@@ -31,9 +31,11 @@ class GradScaler(torch.amp.GradScaler):
         return state["found_inf_per_device"]
 
     def step(self, optimizer, *args, **kwargs):
+        if not self._enabled or not isinstance(optimizer, AdamS):
+            return super().step(optimizer, *args, **kwargs)
         unscaled = bool(self._per_optimizer_states[id(optimizer)]["found_inf_per_device"])
         result = super().step(optimizer, *args, **kwargs)
-        if self._enabled and isinstance(optimizer, AdamS) and not unscaled:
+        if not unscaled:
             engines = optimizer._layout.engines if optimizer._layout else []
             # All engines decide alike, so the first one speaks for all.
             found = _verdict(engines[0]) if engines else torch.zeros((), device=self._scale.device)
