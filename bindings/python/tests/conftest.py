@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all tests share: a fixed seed and a small network."""
+"""What all tests share: a fixed seed, a small network, and the rule that a skipped test is a failed one."""
 import pytest
 import torch
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped:
+        report.outcome, report.longrepr = "failed", f"{item.nodeid} was skipped; select or deselect it instead"
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds the Python package as a wheel, installs it into a virtual environment under build/python and runs its tests.
+# Uses a PyTorch that python3 already has; else installs one from PyPI into that environment (about 5 GB, two minutes,
+# once). Ends with pytest's summary. Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_PYTHON names another python3.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+work=$root/build/python
+venv=$work/venv
+base=${SWD_PYTHON:-python3}
+
+scripts/install_deps.sh
+if ! "$base" -c 'import venv, ensurepip' 2> /dev/null; then
+  echo "installing: python3-venv"
+  run=()
+  if [ "$(id -u)" -ne 0 ]; then
+    sudo -n true 2> /dev/null || { echo "missing, and this user may not install: python3-venv" >&2; exit 1; }
+    run=(sudo -n)
+  fi
+  "${run[@]}" apt-get update -qq
+  "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv
+fi
+
+if ! "$venv/bin/python" -c 'import torch, numpy, pytest' 2> /dev/null; then
+  rm -rf "$venv"
+  options=()
+  if "$base" -c 'import torch' 2> /dev/null; then
+    echo "using the PyTorch of $base"
+    options=(--system-site-packages)
+  else
+    echo "$base has no PyTorch: installing it into $venv"
+  fi
+  "$base" -m venv "${options[@]}" "$venv"
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check torch numpy pytest
+fi
+
+# PTX only: quick to build, runs on any device through the driver's compiler.
+echo "building the wheel"
+rm -rf "$work/wheel"
+"$venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps . -w "$work/wheel" \
+  -C build-dir="$work/cmake" -C "cmake.define.SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual"
+wheels=("$work"/wheel/swd-*.whl)
+"$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-index --force-reinstall "${wheels[0]}"
+
+select=()
+cd "$work"  # away from the sources: what is tested is what was installed
+if ! reason=$("$venv/bin/python" -c 'import torch, swd
+if not torch.cuda.is_available(): raise SystemExit(print("PyTorch finds no CUDA device") or 1)
+try: swd.check_backend("cuda")
+except swd.Error as error: raise SystemExit(print(error) or 1)'); then
+  echo "tests marked cuda are not selected: $reason"
+  select=(-m "not cuda")
+fi
+SWD_WHEEL=${wheels[0]} exec "$venv/bin/python" -m pytest -q -c "$root/bindings/python/pytest.ini" \
+  --rootdir "$root/bindings/python" -p no:cacheprovider "${select[@]}" "$root/bindings/python/tests" "$@"
