@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all tests share: a fixed seed, a small network, and the rule that a skipped test is a failed one."""
+import os
+
 import pytest
 import torch
 
@@ -25,3 +27,15 @@ def network():
         layers = torch.nn.Sequential(torch.nn.Linear(7, 11), torch.nn.Tanh(), torch.nn.Linear(11, 3))
         return layers.to(device=device, dtype=dtype)
     return make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def simulated_cuda(tmp_path_factory):
+    """Where SWD_SIMULATED_CUDA is set: see simulated_cuda.py."""
+    if not os.environ.get("SWD_SIMULATED_CUDA"):
+        yield
+        return
+    import simulated_cuda as simulator
+    simulator.load_driver(str(tmp_path_factory.mktemp("driver")))
+    with simulator.OnHost():
+        yield
