@@ -3,6 +3,9 @@
 # Builds the Python package as a wheel, installs it into a virtual environment under build/python and runs its tests.
 # Uses a PyTorch that python3 already has; else installs one from PyPI into that environment (about 5 GB, two minutes,
 # once). Ends with pytest's summary. Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_PYTHON names another python3.
+#
+# Tests marked cuda run where there is a device; else they are not selected, and the script says so. Where
+# SWD_CUDA_SIMULATOR names a folder with a simulated libcudart.so.13, they alone run, on it (tests/simulated_cuda.py).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -35,22 +38,34 @@ if ! "$venv/bin/python" -c 'import torch, numpy, pytest' 2> /dev/null; then
   "$venv/bin/python" -m pip install -q --disable-pip-version-check torch numpy pytest
 fi
 
-# PTX only: quick to build, runs on any device through the driver's compiler.
-echo "building the wheel"
-rm -rf "$work/wheel"
-"$venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps . -w "$work/wheel" \
-  -C build-dir="$work/cmake" -C "cmake.define.SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual"
-wheels=("$work"/wheel/swd-*.whl)
-"$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-index --force-reinstall "${wheels[0]}"
+build() {  # folder, CUDA runtime
+  # PTX only: quick to build, runs on any device through the driver's compiler.
+  echo "building the wheel"
+  rm -rf "$work/$1"
+  "$venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps . -w "$work/$1" -C build-dir="$work/cmake_$1" \
+    -C "cmake.define.SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" -C "cmake.define.SWD_CUDART=$2"
+  wheels=("$work/$1"/swd-*.whl)
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-index --force-reinstall "${wheels[0]}"
+}
 
-select=()
-cd "$work"  # away from the sources: what is tested is what was installed
-if ! reason=$("$venv/bin/python" -c 'import torch, swd
+run_tests() {
+  cd "$work"  # away from the sources: what is tested is what was installed
+  exec env SWD_WHEEL="${wheels[0]}" "$@"
+}
+
+pytest=("$venv/bin/python" -m pytest -q -c "$root/bindings/python/pytest.ini" --rootdir "$root/bindings/python"
+        -p no:cacheprovider "$root/bindings/python/tests")
+if [ -n "${SWD_CUDA_SIMULATOR:-}" ]; then
+  build wheel_simulated shared
+  run_tests env SWD_SIMULATED_CUDA=1 LD_LIBRARY_PATH="$SWD_CUDA_SIMULATOR" \
+    LD_PRELOAD="$SWD_CUDA_SIMULATOR/libcudart.so.13" "${pytest[@]}" -m cuda "$@"
+fi
+build wheel static
+if reason=$(cd "$work" && "$venv/bin/python" -c 'import torch, swd
 if not torch.cuda.is_available(): raise SystemExit(print("PyTorch finds no CUDA device") or 1)
 try: swd.check_backend("cuda")
 except swd.Error as error: raise SystemExit(print(error) or 1)'); then
-  echo "tests marked cuda are not selected: $reason"
-  select=(-m "not cuda")
+  run_tests "${pytest[@]}" "$@"
 fi
-SWD_WHEEL=${wheels[0]} exec "$venv/bin/python" -m pytest -q -c "$root/bindings/python/pytest.ini" \
-  --rootdir "$root/bindings/python" -p no:cacheprovider "${select[@]}" "$root/bindings/python/tests" "$@"
+echo "tests marked cuda are not selected: $reason"
+run_tests "${pytest[@]}" -m "not cuda" "$@"

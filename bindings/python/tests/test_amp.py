@@ -134,3 +134,13 @@ def test_fp16_training_with_master(network):
         scaler.update()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]
+
+
+@pytest.mark.parametrize("options", [dict(), dict(measure_norm=False, decay="decoupled")], ids=str)
+@pytest.mark.parametrize("name", SCALERS)
+def test_propagation_rests_while_a_scaler_is_at_work(network, name, options):
+    model = network()
+    optimizer = AdamS(model.parameters(), nonfinite="propagate", **options)
+    scales = scaled_run(SCALERS[name]("cpu", init_scale=2.0 ** 10), model, optimizer)
+    assert scales[-1] == 256.0 and optimizer.stats()["steps_skipped"] == 2
+    assert all(torch.isfinite(p).all() for p in model.parameters())

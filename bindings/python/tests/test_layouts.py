@@ -199,3 +199,14 @@ def test_statistics_of_a_hand_made_step():
     assert stats["vbar"] == pytest.approx(0.25, rel=1e-5) and stats["lambda_eff"] == [pytest.approx(1.0, rel=1e-5)]
     assert stats["largest_decay"] == pytest.approx(0.01, rel=1e-5)
     assert stats["clipped"] and not stats["large_decay"] and stats["status"] == "applied"
+
+
+def test_pending_negation_is_resolved():
+    """Parts of conjugated numbers are stored with the other sign, and so may gradients and parameters be."""
+    start, grad = torch.randn(6), torch.randn(6)
+    params = [torch.nn.Parameter(torch._neg_view(start.clone())), torch.nn.Parameter(-start)]
+    params[0].grad, params[1].grad = torch._neg_view(grad), -grad
+    assert params[0].is_neg() and params[0].grad.is_neg()
+    for param in params:
+        AdamS([param], lr=0.1).step()
+    assert torch.equal(params[0].resolve_neg(), params[1]) and not torch.equal(params[1].detach(), -start)

@@ -140,6 +140,23 @@ def test_nonfinite_step_propagates_where_asked():
     assert not torch.isnan(params[0].detach()).any() and optimizer.stats()["status"] == "applied"
 
 
+def test_without_the_norm_a_step_is_the_same_and_the_statistics_say_so():
+    """measure_norm=False: same parameters; the running sum is unknown afterwards, and rebuilt when it is needed."""
+    results = []
+    for options in (dict(), dict(measure_norm=False, nonfinite="propagate")):
+        torch.manual_seed(4)
+        params, optimizer = trained(decay="decoupled", weight_decay=0.1, **options)
+        results.append([p.detach().clone() for p in params])
+    assert all(torch.equal(a, b) for a, b in zip(*results))
+    assert optimizer.stats()["grad_norm"] == 0.0 and optimizer.state[params[0]]["exp_avg_sq_sum"] == -1.0
+    assert "exp_avg_sq_sum" not in optimizer.state_dict()["state"][0]
+    optimizer.measure_norm, optimizer.nonfinite = True, "skip"
+    optimizer.param_groups[0].update(decay="scheduled", weight_decay=1e-4)
+    optimizer.step()
+    state = optimizer.state[params[1]]
+    assert state["exp_avg_sq_sum"].item() == pytest.approx(state["exp_avg_sq"].double().sum().item(), rel=1e-6)
+
+
 def test_found_inf_is_obeyed():
     params, optimizer = trained()
     before = bits(optimizer)

@@ -7,7 +7,7 @@ import torch
 from torch.optim import Optimizer
 
 from . import checkpoint, checks, report, run
-from .flat import flat_of
+from .flat import homes
 from .layout import arrange
 
 # Steps after which the size of the decay is looked at: one synchronisation each.
@@ -36,7 +36,7 @@ class AdamS(Optimizer):
     counters of a state_dict stay on the device. lr should then be a tensor, as everything else is frozen in the graph.
 
     max_decay: no step takes more than this share of a parameter; None: 1. nonfinite: "skip" leaves everything as it is
-    when a gradient is NaN or infinite, "propagate" lets it spread. update_norms: measure param_norm and update_norm.
+    when a gradient is NaN or infinite, "propagate" lets it spread (never under a GradScaler). update_norms: measure param_norm and update_norm.
     measure_norm: False saves the pass over the gradients where nothing needs their norm (nonfinite="propagate", no
     clipping, no scheduled group); the statistics then lack it.
 
@@ -105,11 +105,9 @@ class AdamS(Optimizer):
 
     def zero_grad(self, set_to_none=True):
         """As everywhere; parameters of swd.torch.flatten keep their gradient views, which are cleared in place."""
-        flat = [(param, flat_of(param)) for group in self.param_groups for param in group["params"]]
         super().zero_grad(set_to_none)
-        for param, home in flat:
-            if home is not None:
-                home.clear(param)
+        for flat, params in homes(param for group in self.param_groups for param in group["params"]).items():
+            flat.zero_grad(params)
 
     # ---- What happened ----
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Engine: one library plan over parameters of one device, dtype and direction, with its workspace and state image.
 Made by layout, driven by run."""
+import contextlib
+
 import torch
 
 from .. import Buffer, Buffers, Group, Plan, Segment, StepArgs
@@ -87,7 +89,7 @@ class Engine:
     # ---- Where ----
 
     def current_device(self):
-        return torch.cuda.device(self.device) if self.on_cuda else torch.no_grad()
+        return torch.cuda.device(self.device) if self.on_cuda else contextlib.nullcontext()
 
     def stream(self):
         return torch.cuda.current_stream(self.device).cuda_stream if self.on_cuda else 0

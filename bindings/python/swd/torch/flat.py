@@ -53,19 +53,17 @@ class Flat:
     def gather(self, param, grad):
         """Makes param.grad the view again, if somebody put another tensor there: a copy."""
         view = self._views[param]
-        if grad.data_ptr() != view.data_ptr() or grad.stride() != view.stride():
+        if grad.data_ptr() != view.data_ptr() or grad.stride() != view.stride() or grad.is_neg():
             view.copy_(grad)
             param.grad = view
 
-    def clear(self, param):
-        """Zeroes the gradient of one parameter and puts the view back."""
-        param.grad = self._views[param].zero_()
-
-    def zero_grad(self):
-        """Zeroes all gradients in one launch and puts the views back."""
-        self.grad.zero_()
-        for param, view in self._views.items():
-            param.grad = view
+    def zero_grad(self, params=None):
+        """Zeroes gradients and puts the views back: those of some parameters, or all in one launch."""
+        whole = params is None or len(params) == len(self._views)
+        if whole:
+            self.grad.zero_()
+        for param in list(self._views) if whole else params:
+            param.grad = self._views[param] if whole else self._views[param].zero_()
 
 
 def flatten(params):
@@ -96,6 +94,17 @@ def flat_of(param):
     """The Flat that holds a parameter, or None."""
     flat = _flat_of.get(param)
     return flat if flat is not None and flat.holds(param) else None
+
+
+def homes(params):
+    """{Flat: the parameters of these that it holds}."""
+    found = {}
+    if len(_flat_of):
+        for param in params:
+            flat = flat_of(param)
+            if flat is not None:
+                found.setdefault(flat, []).append(param)
+    return found
 
 
 def common_flat(params):

@@ -33,9 +33,11 @@ def _write_groups(engine, groups, keep):
 def _write_numbers(engine, optimizer):
     struct, keep = engine.args.struct, []
     _write_groups(engine, optimizer.param_groups, keep)
-    struct.flags = StepFlag.PROPAGATE if optimizer.nonfinite == "propagate" else 0
-    if not optimizer.measure_norm:
-        struct.flags |= StepFlag.SKIP_NORM
+    scaled = any(getattr(optimizer, name, None) is not None for name in ("grad_scale", "found_inf"))
+    if optimizer.nonfinite == "propagate" and not scaled:  # a scaler lives on steps that are skipped
+        struct.flags = StepFlag.PROPAGATE | (0 if optimizer.measure_norm else StepFlag.SKIP_NORM)
+    else:
+        struct.flags = 0
     struct.max_grad_norm = optimizer.max_grad_norm or 0.0
     struct.max_decay = optimizer.max_decay or 0.0
     for member, name in (("loss_scale_pointer", "grad_scale"), ("found_inf", "found_inf")):

@@ -12,6 +12,11 @@ def same_layout(strides, other, shape):
     return strides == other or all(a == b or n == 1 for a, b, n in zip(strides, other, shape))
 
 
+def as_stored(tensor, strides):
+    """Whether the memory of a tensor is its elements in the order of these strides: no gaps, no pending negation."""
+    return same_layout(tensor.stride(), strides, tensor.shape) and not tensor.is_neg()
+
+
 def dense_strides(tensor):
     """The strides of a gapless tensor in the memory order of this one; its own, unless it overlaps or has gaps."""
     return torch.empty_like(tensor, device="meta", requires_grad=False).stride()
@@ -34,7 +39,7 @@ class Member:
     def __init__(self, param, group, state, grad_dtype, amsgrad, memory, offset=0):
         self.param, self.group, self.state, self.grad_dtype, self.offset = param, group, state, grad_dtype, offset
         self.shape, self.strides = param.shape, dense_strides(param)
-        self.gapless = same_layout(param.stride(), self.strides, self.shape)
+        self.gapless = as_stored(param, self.strides)
         if param.dtype == torch.float32:
             self.copy = None
             self.work = param if self.gapless else self._take(memory, "work", torch.float32)
@@ -73,7 +78,7 @@ class Member:
                 and state.get("exp_avg_sq") is moments[1] and (grad is None or grad.dtype == self.grad_dtype)
                 and param.device == moments[0].device and param.shape == self.shape
                 and param.dtype == (torch.float32 if self.copy is None else self.copy.dtype)
-                and same_layout(param.stride(), self.strides, self.shape) == self.gapless
+                and as_stored(param, self.strides) == self.gapless
                 and (self.address is None or self.address == param.data_ptr()))
 
     def before_step(self):
@@ -86,7 +91,7 @@ class Member:
 
     def ordered(self, grad):
         """The gradient in the order of work. Price of another order: one copy."""
-        if same_layout(grad.stride(), self.strides, self.shape):
+        if as_stored(grad, self.strides):
             return grad
         return torch.empty_strided(self.shape, self.strides, dtype=grad.dtype, device=grad.device).copy_(grad)
 
