@@ -96,7 +96,8 @@ class OnHost(TorchDispatchMode):
 
         args, kwargs = tree_map_only(torch.Tensor, to_host, (args, kwargs))
         target = kwargs.get("device")
-        on_cuda = bool(copies) if target is None else torch.device(target).type == "cuda"
+        device = torch.device(target) if target is not None else next((t.device for t, _ in copies.values()), None)
+        on_cuda = device is not None and device.type == "cuda"
         if on_cuda or target is not None:
             kwargs["device" if "device" in kwargs else "_"] = torch.device("cpu")
             kwargs.pop("_", None)
@@ -112,9 +113,9 @@ class OnHost(TorchDispatchMode):
                 return copies[id(value)][0]
             if not on_cuda or value.device.type == "cuda" or func._schema.is_mutable:
                 return value
-            device = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="cuda")
+            out = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=device)
             if value.numel():
-                _raw(device)[:value.untyped_storage().nbytes()].copy_(_raw(value)[:_raw(device).numel()])
-            return device
+                _raw(out)[:value.untyped_storage().nbytes()].copy_(_raw(value)[:_raw(out).numel()])
+            return out
 
         return tree_map(to_device, out)

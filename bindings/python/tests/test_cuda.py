@@ -54,17 +54,21 @@ def test_cuda_has_the_bits_of_the_cpu(config, dtype, flat):
     assert one.stats() == two.stats()
 
 
-def test_cpu_and_cuda_parameters_in_one_optimizer():
+def test_parameters_on_several_devices():
+    """CPU, the first device and, where there is one, a second: they step like one optimizer on the CPU."""
     mixed, twins = make(torch.float32, "cpu"), make(torch.float32, "cpu")
-    mixed[1] = torch.nn.Parameter(mixed[1].detach().cuda())
-    one, two = AdamS(mixed, lr=0.01, max_grad_norm=1.0), AdamS(twins, lr=0.01, max_grad_norm=1.0)
-    for step in range(4):
-        give_gradients(mixed, step)
-        give_gradients(twins, step)
-        one.step()
-        two.step()
-    assert one.stats()["vbar"] == pytest.approx(two.stats()["vbar"], rel=1e-12)
-    assert all((a.detach().cpu() - b.detach()).abs().max() <= 3e-7 for a, b in zip(mixed, twins))
+    for i in (1, 2):
+        device = f"cuda:{(i - 1) % torch.cuda.device_count()}"
+        mixed[i] = torch.nn.Parameter(mixed[i].detach().to(device))
+    for config in CONFIGS:
+        one, two = AdamS(mixed, lr=0.01, **config), AdamS(twins, lr=0.01, **config)
+        for step in range(3):
+            give_gradients(mixed, step)
+            give_gradients(twins, step)
+            one.step()
+            two.step()
+        assert one.stats()["vbar"] == pytest.approx(two.stats()["vbar"], rel=1e-12)
+        assert all((a.detach().cpu() - b.detach()).abs().max() <= 3e-7 for a, b in zip(mixed, twins))
 
 
 @pytest.mark.parametrize("flat", [False, True])
