@@ -57,6 +57,29 @@ def test_resume_between_list_and_flat_is_bit_for_bit():
     assert all(torch.equal(one.state[a][key], two.state[b][key]) for a, b in zip(params, others) for key in one.state[a])
 
 
+def test_resume_through_the_distributed_checkpoint_functions(network):
+    """torch.distributed.checkpoint makes a step with lr 0 to get a state to load into; the resume is to the bit."""
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+
+    def train(model, optimizer, steps):
+        for step in steps:
+            optimizer.zero_grad()
+            x = torch.randn(4, 7, generator=torch.Generator().manual_seed(step))
+            model(x).square().mean().backward()
+            optimizer.step()
+
+    model, twin = network(), network()
+    one = AdamS(model.parameters(), lr=0.01)
+    train(model, one, range(3))
+    two = AdamS(twin.parameters(), lr=0.5)
+    set_optimizer_state_dict(twin, two, get_optimizer_state_dict(model, one))
+    twin.load_state_dict(model.state_dict())
+    train(model, one, range(3, 6))
+    train(twin, two, range(3, 6))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters()))
+    assert two.param_groups[0]["lr"] == 0.01
+
+
 def test_state_dict_has_the_keys_of_adamw_and_the_sum():
     params = parameters()
     optimizer = AdamS(params, amsgrad=True)

@@ -171,3 +171,27 @@ def test_named_parameters(network):
     model(torch.randn(2, 7)).sum().backward()
     optimizer.step()
     assert "param_names" in optimizer.state_dict()["param_groups"][0]
+
+
+def test_in_place_changes_are_seen_by_autograd():
+    """A step between forward and backward makes backward fail, as with torch's optimizers, instead of giving wrong
+    gradients."""
+    param = torch.nn.Parameter(torch.ones(3))
+    optimizer = AdamS([param])
+    param.grad = torch.ones(3)
+    loss = (param * param).sum()
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_statistics_of_a_hand_made_step():
+    param = torch.nn.Parameter(torch.full((4,), 2.0))
+    optimizer = AdamS([dict(params=[param], weight_decay=0.5)], lr=0.01, max_grad_norm=1.0)
+    param.grad = torch.full((4,), 3.0)
+    optimizer.step()
+    stats = optimizer.stats()
+    assert stats["grad_norm"] == pytest.approx(6.0) and stats["clip_coef"] == pytest.approx(1 / 6.000001)
+    assert stats["vbar"] == pytest.approx(0.25, rel=1e-5) and stats["lambda_eff"] == [pytest.approx(1.0, rel=1e-5)]
+    assert stats["largest_decay"] == pytest.approx(0.01, rel=1e-5)
+    assert stats["clipped"] and not stats["large_decay"] and stats["status"] == "applied"

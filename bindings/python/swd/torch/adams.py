@@ -41,7 +41,8 @@ class AdamS(Optimizer):
     clipping, no scheduled group); the statistics then lack it.
 
     record_hook (attribute): a function that gets the norm record, eight float64 on the device, between the passes, and
-    sums it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``: for sharded parameters.
+    sums it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``: for sharded parameters. All
+    processes need the same amsgrad and the same decay of each group, as these decide how often it is called.
 
     The step works on raw gradients and never writes them. It is one unit: a skipped step changes no parameter, moment
     or counter, to the bit. Results are the same bits on CPU and CUDA, for any number of threads, and after a resume.
@@ -88,7 +89,7 @@ class AdamS(Optimizer):
         return loss
 
     def _check_capture(self):
-        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing() and not all(
+        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing() and not all(
                 group["capturable"] for group in self.param_groups):
             raise RuntimeError("capturable: a step of AdamS is being captured into a CUDA graph, but a group has "
                                "capturable=False")

@@ -8,7 +8,8 @@ import torch
 from .. import Buffer, Buffers, Group, Plan, Segment, StepArgs
 from .flat import common_flat
 from .memory import Memory
-from .tensors import STEP, SUM, Member
+from .tensors import MASTER, MOMENTS, STEP, SUM, Member
+
 
 def _threads():
     """PyTorch's number of threads; the result does not depend on it."""
@@ -17,19 +18,18 @@ def _threads():
 
 class Engine:
     def __init__(self, entries, *, device, grad_dtype, maximize, optimizer):
-        """entries: (param, group number, state dict, step, sum or -1) of one plan."""
+        """entries: what the plan shall hold, see tensors.Entry."""
         groups = optimizer.param_groups
         self.device, self.on_cuda = device, device.type == "cuda"
         if self.on_cuda and torch.cuda.is_current_stream_capturing():
             raise RuntimeError("AdamS: the first step with these parameters cannot be captured; run one before")
         amsgrad = groups[0]["amsgrad"]
-        self.flat = common_flat([entry[0] for entry in entries])
+        self.flat = common_flat([entry.param for entry in entries])
         if self.flat:
-            entries = sorted(entries, key=lambda entry: self.flat.offset_of(entry[0]))
+            entries = sorted(entries, key=lambda entry: self.flat.offset_of(entry.param))
         memory = Memory(device, self.flat.extent if self.flat else None)
-        self.members = [Member(param, group, state, grad_dtype, amsgrad, memory,
-                               self.flat.offset_of(param) if self.flat else 0)
-                        for param, group, state, _, _ in entries]
+        self.members = [Member(entry, grad_dtype, amsgrad, memory, self.flat.offset_of(entry.param) if self.flat else 0)
+                        for entry in entries]
         first = self.members[0]
         # Every plan gets all groups, so that all agree on whether a group is scheduled.
         self.plan = Plan([Segment(m.param.numel(), m.offset, m.group) for m in self.members],
@@ -56,8 +56,8 @@ class Engine:
         """The state image (see swd_state_header in swd.h), and each parameter's step and sum as views of it."""
         image = torch.zeros(2 + 2 * len(entries), dtype=torch.int64)
         image[0], image[1] = counters
-        image[2::2] = torch.tensor([entry[3] for entry in entries], dtype=torch.int64)
-        image[3::2] = torch.tensor([entry[4] for entry in entries], dtype=torch.float64).view(torch.int64)
+        image[2::2] = torch.tensor([entry.step for entry in entries], dtype=torch.int64)
+        image[3::2] = torch.tensor([entry.sum for entry in entries], dtype=torch.float64).view(torch.int64)
         self.image = image.to(self.device)
         sums = self.image.view(torch.float64)
         for k, member in enumerate(self.members):
@@ -67,24 +67,21 @@ class Engine:
     def _make_buffers(self, memory):
         arrays = {}
         if self.flat:
-            arrays = {name: memory.bases[name] for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-                      if name in memory.bases}
-            is_copy = self.members[0].copy is not None
-            arrays.update(param=memory.bases["master_param"] if is_copy else self.flat.param, grad=self.flat.grad)
-            if is_copy:
-                arrays["param_copy"] = self.flat.param
+            arrays = {name: memory.bases[name] for name in MOMENTS if name in memory.bases}
+            arrays.update(param=self.flat.param, grad=self.flat.grad)
+            if MASTER in memory.bases:
+                arrays.update(param=memory.bases[MASTER], param_copy=self.flat.param)
         return Buffers(self.plan, state=self.image, workspace=self.workspace, **arrays)
 
     def _rebuild_unknown(self, entries):
         """Sums that no checkpoint gave are taken from exp_avg_sq. The others keep their bits."""
-        unknown = [entry[4] < 0 for entry in entries]
-        if not any(unknown):
+        known = [entry.sum >= 0 for entry in entries]
+        if all(known):
             return
-        known = self.image.view(torch.float64)[3::2].clone()
-        self.plan.rebuild_state(self.buffers, self.stream())
-        keep = torch.tensor([not missing for missing in unknown], device=self.device)
         sums = self.image.view(torch.float64)[3::2]
-        sums.copy_(torch.where(keep, known, sums))
+        before = sums.clone()
+        self.plan.rebuild_state(self.buffers, self.stream())
+        sums.copy_(torch.where(torch.tensor(known, device=self.device), before, sums))
 
     # ---- Where ----
 

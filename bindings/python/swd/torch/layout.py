@@ -5,6 +5,7 @@ import torch
 
 from . import checks, checkpoint
 from .engine import Engine
+from .tensors import Entry
 
 
 def _signature(optimizer):
@@ -30,8 +31,8 @@ class Layout:
                 dtype = grad_dtypes.get(param, param.dtype) if grad is None else grad.dtype
                 key = (param.device, param.dtype, dtype, group["maximize"])
                 state = optimizer.state[param]
-                step, total = checkpoint.take_numbers(state)
-                buckets.setdefault(key, []).append((param, number, state, step, total))
+                entry = Entry(param, number, state, *checkpoint.take_numbers(state))
+                buckets.setdefault(key, []).append(entry)
         self.engines = [Engine(entries, device=device, grad_dtype=dtype, maximize=maximize, optimizer=optimizer)
                         for (device, _, dtype, maximize), entries in buckets.items()]
         self.where = {member.param: (i, k) for i, engine in enumerate(self.engines)

@@ -38,8 +38,8 @@ def _write_numbers(engine, optimizer):
         struct.flags = StepFlag.PROPAGATE | (0 if optimizer.measure_norm else StepFlag.SKIP_NORM)
     else:
         struct.flags = 0
-    struct.max_grad_norm = optimizer.max_grad_norm or 0.0
-    struct.max_decay = optimizer.max_decay or 0.0
+    struct.max_grad_norm = float(optimizer.max_grad_norm or 0.0)
+    struct.max_decay = float(optimizer.max_decay or 0.0)
     for member, name in (("loss_scale_pointer", "grad_scale"), ("found_inf", "found_inf")):
         value = getattr(optimizer, name, None)
         if isinstance(value, (int, float)):
@@ -49,10 +49,6 @@ def _write_numbers(engine, optimizer):
             keep.append(value)
         setattr(struct, member, None if value is None else value.data_ptr())
     return keep
-
-
-def _alone(engine):
-    engine.plan.step(engine.buffers, engine.args, engine.stream())
 
 
 def _together(engines, phases, device, hook):
@@ -86,9 +82,11 @@ def run(optimizer, engines, grads):
         with engine.current_device():
             engine.prepare(some)
             keep.append(_write_numbers(engine, optimizer))
-    if hook is None and len(engines) == 1:
-        with engines[0].current_device():
-            _alone(engines[0])
+    measured = not any(engine.args.struct.flags & StepFlag.SKIP_NORM for engine in engines)
+    if not measured or hook is None and len(engines) == 1:  # without the norm nothing couples the engines
+        for engine in engines:
+            with engine.current_device():
+                engine.plan.step(engine.buffers, engine.args, engine.stream())
     else:
         two_rounds = groups[0]["amsgrad"] and any(group["decay"] == "scheduled" for group in groups)
         device = engines[0].device if engines else groups[0]["params"][0].device

@@ -1,10 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Member: one parameter and the tensors that a step reads and writes for it. Made and asked by Engine."""
+from typing import NamedTuple
+
 import torch
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 MASTER, STEP, SUM = "master_param", "step", "exp_avg_sq_sum"
 SUM_STEP = "exp_avg_sq_sum_step"  # the step a stored sum belongs to; another optimizer carries both, and counts on
+
+
+class Entry(NamedTuple):
+    """A parameter that gets a place in an engine."""
+    param: torch.nn.Parameter
+    group: int      # number of its group
+    state: dict     # optimizer.state[param]
+    step: int
+    sum: float      # running sum of exp_avg_sq; -1: unknown
 
 
 def same_layout(strides, other, shape):
@@ -36,8 +47,10 @@ class Member:
     __slots__ = ("param", "group", "state", "strides", "shape", "offset", "gapless", "work", "copy", "grad_dtype",
                  "version", "moments", "step", "sum", "address")
 
-    def __init__(self, param, group, state, grad_dtype, amsgrad, memory, offset=0):
-        self.param, self.group, self.state, self.grad_dtype, self.offset = param, group, state, grad_dtype, offset
+    def __init__(self, entry, grad_dtype, amsgrad, memory, offset):
+        param, state = entry.param, entry.state
+        self.param, self.group, self.state = param, entry.group, state
+        self.grad_dtype, self.offset = grad_dtype, offset
         self.shape, self.strides = param.shape, dense_strides(param)
         self.gapless = as_stored(param, self.strides)
         if param.dtype == torch.float32:
