@@ -47,3 +47,8 @@ else()
 endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/swd.pc.in ${PROJECT_BINARY_DIR}/swd.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/swd.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# The Python package takes the library itself, without the links by version that a wheel cannot hold.
+if(SKBUILD)
+  install(FILES $<TARGET_FILE:swd> DESTINATION . RENAME libswd.so COMPONENT python)
+endif()

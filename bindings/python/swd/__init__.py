@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libswd: one complete step of Adam with Scheduled Weight Decay (SWD, "AdamS"), on CPU and CUDA, with the same bits.
+
+    swd.torch.AdamS     a torch.optim.Optimizer; ``import swd`` alone never imports torch
+    swd.Plan            the library's own calls, over any array that says where it lies
+
+A first use without torch::
+
+    import numpy, swd
+    plan = swd.Plan([1000])                                  # one segment of 1,000 float32
+    zeros = lambda: numpy.zeros(1000, numpy.float32)
+    param, grad, exp_avg, exp_avg_sq = zeros(), zeros() + 1, zeros(), zeros()
+    state, workspace = swd.host_bytes(plan.state_bytes), swd.host_bytes(plan.workspace_bytes)
+    plan.init_workspace(workspace)
+    buffers = plan.buffers(param=param, grad=grad, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq, state=state,
+                           workspace=workspace)
+    plan.step(buffers, plan.args(swd.Group(lr=1e-3, weight_decay=1e-4), max_grad_norm=1.0))
+    print(plan.stats(workspace).grad_norm)
+
+Rules for every call: streams are integers (cudaStream_t; 0 is the legacy default stream) and always passed by you; a
+CPU plan takes 0. Arrays are torch tensors, objects with __cuda_array_interface__, numpy arrays, objects with
+__dlpack__, writable buffers, or addresses. A refused call raises swd.Error, or TypeError and ValueError where the
+array itself is wrong; nothing was changed then. Calls release the GIL.
+"""
+import os as _os
+
+from ._arrays import host_bytes
+from ._ffi import Error, check as _check, lib as _lib
+from ._structs import (Backend, Buffer, Decay, Dtype, Group, NormRecord, Phase, SegmentFlag, SegmentState, StatsFlag,
+                       StepStatus)
+from . import names as _names
+from .buffers import Buffers, StepArgs
+from .plan import Plan, Segment
+from .stats import Stats
+
+__version__ = _lib.swd_version_string().decode()
+library_path = _os.path.join(_os.path.dirname(_os.path.abspath(__file__)), "libswd.so")
+
+
+def check_backend(backend):
+    """Raises an Error that says why, if "cpu" or "cuda" cannot run here."""
+    _check(_lib.swd_backend_available(_names.backend(backend)))
+
+
+def backend_available(backend):
+    """Whether "cpu" or "cuda" can run here: CUDA needs a library built with it, and a device."""
+    return _lib.swd_backend_available(_names.backend(backend)) == 0
+
+
+def weight_decay_from_adamw(weight_decay, vbar):
+    """AdamW's weight_decay as SWD's at a given mean second moment: weight_decay * sqrt(vbar)."""
+    return _lib.swd_weight_decay_from_adamw(weight_decay, vbar)
+
+
+def weight_decay_to_adamw(weight_decay, vbar):
+    """SWD's weight_decay as AdamW's at a given mean second moment: weight_decay / sqrt(vbar)."""
+    return _lib.swd_weight_decay_to_adamw(weight_decay, vbar)
+
+
+def __getattr__(name):
+    """``swd.torch`` loads on first use."""
+    if name == "torch":
+        import importlib
+        return importlib.import_module(".torch", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["Backend", "Buffer", "Buffers", "Decay", "Dtype", "Error", "Group", "NormRecord", "Phase", "Plan", "Segment",
+           "SegmentFlag", "SegmentState", "Stats", "StatsFlag", "StepArgs", "StepStatus", "backend_available",
+           "check_backend", "host_bytes", "library_path", "weight_decay_from_adamw", "weight_decay_to_adamw"]

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads libswd.so from this package, declares its functions, checks the structs, and turns a status into an Error."""
+import ctypes
+import os
+from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
+
+from ._structs import STRUCTS, BuffersStruct, NormRecord, PlanArgsStruct, SegmentState, StatsStruct, StepArgsStruct
+
+# The version whose structs _structs.py declares. While 0.x a minor release may change them.
+DECLARED_VERSION = (0, 1)
+
+
+class Error(RuntimeError):
+    """A call was refused. Nothing was changed.
+
+    status: the number, as in swd.h. name: "SWD_ERR_...". detail: the library's line, which names the argument.
+    """
+
+    def __init__(self, status, name, detail):
+        super().__init__(f"{name}: {detail}" if detail else name)
+        self.status, self.name, self.detail = status, name, detail
+
+    def __reduce__(self):
+        return Error, (self.status, self.name, self.detail)
+
+
+def _load():
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libswd.so")
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:
+        raise ImportError(f"cannot load {path}: {error}. Install the package with pip; a source tree has no library "
+                          "in it.") from error
+
+
+lib = _load()
+
+_plan, _stream, _status = c_void_p, c_void_p, c_int32
+_step = [_plan, POINTER(BuffersStruct), POINTER(StepArgsStruct)]
+_SIGNATURES = {
+    "swd_plan_args_init": [POINTER(PlanArgsStruct), c_uint64],
+    "swd_plan_create": [POINTER(PlanArgsStruct), POINTER(_plan)],
+    "swd_plan_destroy": [_plan],
+    "swd_backend_available": [c_int32],
+    "swd_workspace_size": [_plan, POINTER(c_uint64)],
+    "swd_state_size": [_plan, POINTER(c_uint64)],
+    "swd_workspace_init": [_plan, c_void_p, c_uint64, _stream],
+    "swd_set_pointers": [_plan, c_void_p, c_int32, c_int64, c_int64, c_void_p, _stream],
+    "swd_buffers_init": [POINTER(BuffersStruct), c_uint64],
+    "swd_step_args_init": [POINTER(StepArgsStruct), c_uint64],
+    "swd_step": _step + [_stream],
+    "swd_reduce": _step + [c_int32, c_int64, c_int64, _stream],
+    "swd_fold": _step + [c_int32, c_void_p, _stream],
+    "swd_finalize": _step + [c_int32, c_void_p, _stream],
+    "swd_update": _step + [_stream],
+    "swd_discard": [_plan, c_void_p, c_uint64, _stream],
+    "swd_stats_fetch": [_plan, c_void_p, POINTER(StatsStruct), c_uint64, c_void_p, _stream],
+    "swd_stats_pointer": [_plan, c_void_p, POINTER(c_void_p)],
+    "swd_state_get": [_plan, c_void_p, c_uint64, c_int64, POINTER(SegmentState)],
+    "swd_state_set": [_plan, c_void_p, c_uint64, c_int64, POINTER(SegmentState)],
+    "swd_state_blob_size": [_plan, POINTER(c_uint64)],
+    "swd_state_export": [_plan, c_void_p, c_uint64, c_void_p, c_uint64],
+    "swd_state_import": [_plan, c_void_p, c_void_p, c_int64, c_void_p, c_uint64],
+    "swd_state_rebuild": [_plan, POINTER(BuffersStruct), _stream],
+}
+for _name, _arguments in _SIGNATURES.items():
+    getattr(lib, _name).argtypes = _arguments
+    getattr(lib, _name).restype = _status
+for _name, _arguments, _result in [
+        ("swd_version", [], c_uint32), ("swd_version_string", [], c_char_p), ("swd_status_name", [_status], c_char_p),
+        ("swd_step_status_name", [c_int32], c_char_p), ("swd_error_detail", [], c_char_p),
+        ("swd_sizeof", [c_char_p], c_uint64), ("swd_weight_decay_from_adamw", [c_double, c_double], c_double),
+        ("swd_weight_decay_to_adamw", [c_double, c_double], c_double)]:
+    getattr(lib, _name).argtypes = _arguments
+    getattr(lib, _name).restype = _result
+
+
+def check(status):
+    """Raises an Error unless status is SWD_OK."""
+    if status:
+        raise Error(status, lib.swd_status_name(status).decode(), lib.swd_error_detail().decode())
+
+
+def _check_layout():
+    version = lib.swd_version()
+    found = (version // 10000, version // 100 % 100)
+    if found != DECLARED_VERSION:
+        raise ImportError(f"libswd.so is version {found[0]}.{found[1]}, but this package declares the structs of "
+                          f"{DECLARED_VERSION[0]}.{DECLARED_VERSION[1]}")
+    for name, struct in STRUCTS.items():
+        theirs, ours = lib.swd_sizeof(name.encode()), ctypes.sizeof(struct)
+        if theirs != ours:
+            raise ImportError(f"struct {name} has {theirs} bytes in libswd.so and {ours} in this package")
+    # The initialisers show that these members lie where they are expected.
+    args = PlanArgsStruct()
+    check(lib.swd_plan_args_init(byref(args), ctypes.sizeof(args)))
+    stride = ctypes.sizeof(STRUCTS["swd_segment"])
+    if (args.struct_size, args.backend, args.param_dtype, args.grad_dtype, args.segment_stride) != (
+            ctypes.sizeof(args), 1, 1, 1, stride):
+        raise ImportError("the members of swd_plan_args are not where this package expects them")
+    step = StepArgsStruct()
+    check(lib.swd_step_args_init(byref(step), ctypes.sizeof(step)))
+    if (step.struct_size, step.group_stride) != (ctypes.sizeof(step), ctypes.sizeof(STRUCTS["swd_group"])):
+        raise ImportError("the members of swd_step_args are not where this package expects them")
+
+
+_check_layout()
+assert ctypes.sizeof(NormRecord) == 64  # what sharded training all-reduces

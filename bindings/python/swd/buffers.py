@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Buffers and StepArgs: the memory and the numbers of a step, kept alive and checked once, passed to many calls."""
+import ctypes
+from ctypes import byref
+
+from ._arrays import locate
+from ._ffi import check, lib
+from ._structs import BuffersStruct, Group, PlanFlag, StepArgsStruct, StepFlag
+from .names import DTYPE_NAMES
+
+
+class Buffers:
+    """What the caller owns, where the backend computes. Holds on to the arrays.
+
+    param, exp_avg, exp_avg_sq, max_exp_avg_sq (amsgrad): float32. grad: the plan's grad_dtype. param_copy: its
+    copy_dtype. Each has at least plan.extent elements; with as_list all six stay None (set_pointers). state: at least
+    state_bytes bytes, zeros for a fresh state. workspace: after init_workspace. Both 16-byte aligned.
+    """
+
+    def __init__(self, plan, *, state, workspace, param=None, grad=None, exp_avg=None, exp_avg_sq=None,
+                 max_exp_avg_sq=None, param_copy=None, stream=0):
+        struct = BuffersStruct()
+        check(lib.swd_buffers_init(byref(struct), ctypes.sizeof(struct)))
+        grad_dtype, copy_dtype = DTYPE_NAMES[plan.grad_dtype], DTYPE_NAMES.get(plan.copy_dtype)
+        extent = 0 if plan.flags & PlanFlag.LIST else plan.extent
+        self._owners = []
+        for name, array, dtype in (
+                ("param", param, "float32"), ("grad", grad, grad_dtype), ("exp_avg", exp_avg, "float32"),
+                ("exp_avg_sq", exp_avg_sq, "float32"), ("max_exp_avg_sq", max_exp_avg_sq, "float32"),
+                ("param_copy", param_copy, copy_dtype)):
+            at = locate(array, name, dtype=dtype, least_bytes=extent * (4 if dtype == "float32" else 2),
+                        cuda=plan.on_cuda, writable=name != "grad", stream=stream)
+            setattr(struct, name, at.address or None)
+            self._owners.append(at.owner)
+        for name, array, needed in (("state", state, plan.state_bytes), ("workspace", workspace, plan.workspace_bytes)):
+            at = locate(array, name, least_bytes=needed, cuda=plan.on_cuda, stream=stream)
+            setattr(struct, name, at.address or None)
+            setattr(struct, name + "_bytes", needed if at.bytes is None else at.bytes)
+            self._owners.append(at.owner)
+        self.struct, self.ref = struct, byref(struct)
+
+
+class StepArgs:
+    """The numbers of a step. Reusable; change ``args.groups[i].lr`` and the attributes of ``args.struct`` in between.
+
+    groups: one Group per group of the plan (None: groups_device, the same structs where the backend computes).
+    loss_scale: gradients are divided by it. loss_scale_pointer: a float32 there that replaces it. found_inf: a float32
+    there, not 0 counts as a non-finite gradient. has_grad: a uint8 per segment there, 0 says "no gradient this step".
+    max_grad_norm: 0 is no clipping. max_decay: no decay factor exceeds it; 0 is 1. propagate: apply non-finite
+    gradients. skip_norm: leave out the first pass (needs propagate, no clipping, no scheduled group).
+    """
+
+    def __init__(self, plan, groups=None, *, groups_device=None, loss_scale=1.0, loss_scale_pointer=None,
+                 found_inf=None, has_grad=None, max_grad_norm=0.0, max_decay=0.0, propagate=False, skip_norm=False,
+                 stream=0):
+        struct = StepArgsStruct()
+        check(lib.swd_step_args_init(byref(struct), ctypes.sizeof(struct)))
+        struct.flags = (StepFlag.PROPAGATE if propagate else 0) | (StepFlag.SKIP_NORM if skip_norm else 0)
+        self._plan, self._owners = plan, {}
+        self.groups = None
+        if groups is not None:
+            groups = [groups] if isinstance(groups, Group) else list(groups)
+            self.groups = (Group * len(groups))(*groups)
+            struct.groups, struct.group_count = self.groups, len(groups)
+        else:
+            struct.group_count = plan.group_count
+        struct.group_stride = ctypes.sizeof(Group)
+        struct.loss_scale, struct.max_grad_norm, struct.max_decay = loss_scale, max_grad_norm, max_decay
+        self.struct, self.ref = struct, byref(struct)
+        group_bytes = ctypes.sizeof(Group) * plan.group_count
+        self.point("groups_device", groups_device, least_bytes=group_bytes, stream=stream)
+        self.point("loss_scale_pointer", loss_scale_pointer, dtype="float32", least_bytes=4, stream=stream)
+        self.point("found_inf", found_inf, dtype="float32", least_bytes=4, stream=stream)
+        self.point("has_grad", has_grad, dtype="uint8", least_bytes=plan.segment_count, stream=stream)
+
+    def point(self, name, array, *, dtype=None, least_bytes=0, stream=0):
+        """Points a member of the struct to an array where the backend computes, and keeps the array alive."""
+        at = locate(array, name, dtype=dtype, least_bytes=least_bytes, cuda=self._plan.on_cuda, writable=False,
+                    stream=stream)
+        setattr(self.struct, name, at.address or None)
+        self._owners[name] = at.owner

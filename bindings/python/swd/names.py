@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns the words that users write ("cuda", "bfloat16", "scheduled") into the numbers of the ABI. Used by plan."""
+from ._structs import Backend, Decay, Dtype
+
+_DTYPES = {"none": Dtype.NONE, "float32": Dtype.F32, "f32": Dtype.F32, "bfloat16": Dtype.BF16, "bf16": Dtype.BF16,
+           "float16": Dtype.F16, "f16": Dtype.F16, "half": Dtype.F16}
+DTYPE_NAMES = {Dtype.F32: "float32", Dtype.BF16: "bfloat16", Dtype.F16: "float16"}
+
+
+def backend(value):
+    """A Backend from one, or from "cpu" or "cuda"."""
+    return _lookup("backend", value, Backend, {"cpu": Backend.CPU, "cuda": Backend.CUDA})
+
+
+def dtype(value, name):
+    """A Dtype from one, from None, or from a name; a framework's dtype object is taken by the last word of its text."""
+    if value is None:
+        return Dtype.NONE
+    if not isinstance(value, (int, str)):
+        value = getattr(value, "name", None) or str(value)
+    if isinstance(value, str):
+        value = value.rsplit(".", 1)[-1]
+    return _lookup(name, value, Dtype, _DTYPES)
+
+
+def decay(value):
+    """A Decay from one, or from "scheduled", "decoupled", "l2" or "none"."""
+    return _lookup("decay", value, Decay, {mode.name.lower(): mode for mode in Decay})
+
+
+def _lookup(name, value, kind, words):
+    if isinstance(value, str):
+        if value.lower() not in words:
+            raise ValueError(f"{name}: {value!r} is none of {', '.join(words)}")
+        return words[value.lower()]
+    try:
+        return kind(value)
+    except ValueError:
+        raise ValueError(f"{name}: {value!r} is no {kind.__name__}") from None

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AdamS for PyTorch.
+
+    AdamS               in the place of torch.optim.AdamW and clip_grad_norm_
+    GradScaler          in the place of torch.amp.GradScaler: no pass over the gradients of its own
+    flatten             parameters and gradients in flat buffers: two launches per step, no pointer table
+    adamw_state_dict    a checkpoint for torch.optim.AdamW or Adam, with weight_decay in its unit
+"""
+from .adams import AdamS
+from .checkpoint import adamw_state_dict
+from .flat import Flat, flatten
+from .scaler import GradScaler
+
+__all__ = ["AdamS", "Flat", "GradScaler", "adamw_state_dict", "flatten"]

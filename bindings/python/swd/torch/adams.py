@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AdamS, the torch.optim.Optimizer. What a step does stands in layout, engine and run; checkpoints in checkpoint."""
+import math
+import warnings
+
+import torch
+from torch.optim import Optimizer
+
+from . import checkpoint, checks, report, run
+from .flat import homes
+from .layout import arrange
+
+# Steps after which the size of the decay is looked at: one synchronisation each.
+_LOOK_AT = (1, 10, 100, 1000)
+
+
+class AdamS(Optimizer):
+    """Adam with Scheduled Weight Decay, clipping and loss scaling in one step: ``torch.optim.AdamW``'s place.
+
+    params: parameters or groups, as everywhere in torch.optim. float32 on CPU or CUDA; bfloat16 and float16 get a
+    float32 master (``state[p]["master_param"]``), which keeps what 16 bits lose. Gradients: float32, bfloat16, float16.
+
+    lr: a number or a tensor of one element; on the device it is read there. betas, eps: as in AdamW.
+
+    weight_decay: under scheduled decay it has the unit of a gradient, and acts like AdamW's weight_decay divided by
+    sqrt(vbar), the root of the mean second moment of all parameters. AdamW's 0.01 is far too much for most networks:
+    ``weight_decay_from_adamw`` converts, ``stats()["lambda_eff"]`` tells, and a warning says so when a step takes more
+    than a tenth of the parameters.
+
+    decay: "scheduled" (SWD), "decoupled" (AdamW) or "l2" (Adam); per group, like lr, betas, eps, weight_decay, maximize.
+    amsgrad, maximize: as in AdamW; amsgrad is the same for all groups.
+
+    max_grad_norm: clips the norm of all gradients together, inside the step: no clip_grad_norm_ before it.
+
+    capturable: the step may be captured into a CUDA graph after one that was not: no synchronisation, and the step
+    counters of a state_dict stay on the device. lr should then be a tensor, as everything else is frozen in the graph.
+
+    max_decay: no step takes more than this share of a parameter; None: 1. nonfinite: "skip" leaves everything as it is
+    when a gradient is NaN or infinite, "propagate" lets it spread (never under a GradScaler). update_norms: measure param_norm and update_norm.
+    measure_norm: False saves the pass over the gradients where nothing needs their norm (nonfinite="propagate", no
+    clipping, no scheduled group); the statistics then lack it.
+
+    record_hook (attribute): a function that gets the norm record, eight float64 on the device, between the passes, and
+    sums it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``: for sharded parameters. All
+    processes need the same amsgrad and the same decay of each group, as these decide how often it is called.
+
+    The step works on raw gradients and never writes them. It is one unit: a skipped step changes no parameter, moment
+    or counter, to the bit. Results are the same bits on CPU and CUDA, for any number of threads, and after a resume.
+    """
+    _step_supports_amp_scaling = True  # torch.amp.GradScaler hands over scale and verdict instead of unscaling
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-4, *, decay="scheduled",
+                 amsgrad=False, maximize=False, max_grad_norm=None, capturable=False, max_decay=None, nonfinite="skip",
+                 update_norms=False, measure_norm=True):
+        self.max_grad_norm, self.max_decay, self.nonfinite = max_grad_norm, max_decay, nonfinite
+        self.update_norms, self.measure_norm, self.record_hook = update_norms, measure_norm, None
+        self.counters, self._layout, self._steps = (0, 0), None, 0
+        defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=decay, amsgrad=amsgrad,
+                        maximize=maximize, capturable=capturable)
+        checks.group(defaults)
+        super().__init__(params, defaults)
+        checks.whole(self)
+
+    def add_param_group(self, param_group):
+        super().add_param_group(param_group)
+        try:
+            group = self.param_groups[-1]
+            for param in group["params"]:
+                checks.parameter(param)
+            checks.group(group)
+            checks.whole(self)
+        except Exception:
+            self.param_groups.pop()
+            raise
+
+    # ---- The step ----
+
+    def step(self, closure=None):
+        """One optimizer step; returns what the closure returned."""
+        self._check_capture()
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            engines, grads = arrange(self)
+            run.run(self, engines, grads)
+            self._look_at_decay(engines)
+        return loss
+
+    def _check_capture(self):
+        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing() and not all(
+                group["capturable"] for group in self.param_groups):
+            raise RuntimeError("capturable: a step of AdamS is being captured into a CUDA graph, but a group has "
+                               "capturable=False")
+
+    def _look_at_decay(self, engines):
+        self._steps += 1
+        if self._steps not in _LOOK_AT or not engines or any(group["capturable"] for group in self.param_groups):
+            return
+        stats = self.stats()
+        if stats["large_decay"]:
+            warnings.warn(f"weight_decay: a step takes {stats['largest_decay']:.3g} of the parameters. Scheduled decay "
+                          f"divides by sqrt(vbar): in AdamW's unit the groups have {stats['lambda_eff']}. See "
+                          "AdamS.weight_decay_from_adamw.", stacklevel=4)
+
+    def zero_grad(self, set_to_none=True):
+        """As everywhere; parameters of swd.torch.flatten keep their gradient views, which are cleared in place."""
+        super().zero_grad(set_to_none)
+        for flat, params in homes(param for group in self.param_groups for param in group["params"]).items():
+            flat.zero_grad(params)
+
+    # ---- What happened ----
+
+    def stats(self):
+        """What the latest step measured and decided, as a dict. Waits for the device.
+
+        status: "applied", "skipped_nonfinite", "skipped_overflow", "skipped_underflow", "skipped_invalid",
+        "skipped_sum_unknown", or "none" before a step. grad_norm: of the unscaled gradients, before clipping. clip_coef.
+        vbar: the mean second moment the step used. inv_sqrt_vbar. lambda_eff: each group's decay in AdamW's unit.
+        largest_decay: the largest share a step takes. steps_applied, steps_skipped. bad: non-finite gradients seen.
+        param_norm, update_norm: with update_norms, else None. clipped, large_decay, decay_capped, nonfinite: flags.
+        """
+        return report.stats(self)
+
+    def vbar(self):
+        """The mean second moment of all parameters with state, as the next step would use it without its gradient: what
+        converts weight_decay. 0 before the first step. Waits for the device."""
+        with torch.no_grad():
+            return report.vbar(self)
+
+    def weight_decay_from_adamw(self, weight_decay):
+        """AdamW's weight_decay in SWD's unit, at the present vbar: after loading an AdamW checkpoint, or some steps."""
+        vbar = self.vbar()
+        if not vbar > 0:
+            raise RuntimeError("weight_decay_from_adamw: vbar is 0 before the first step; load a checkpoint or run some")
+        return weight_decay * math.sqrt(vbar)
+
+    # ---- Checkpoints ----
+
+    def state_dict(self):
+        """As everywhere, in the form of torch.optim.AdamW: see swd.torch.checkpoint. A resume is the same to the bit.
+        Step counters and sums are those of now; moments are the live tensors."""
+        return checkpoint.pack(self, super().state_dict())
+
+    def load_state_dict(self, state_dict):
+        """Loads a state_dict of AdamS, of torch's Adam and AdamW, or of the authors' AdamS. Running sums that are not
+        there are taken from exp_avg_sq at the next step. A group of Adam or AdamW brings its weight_decay only where
+        this group's decay is not scheduled: the units differ."""
+        saved, own = {}, [dict(group) for group in self.param_groups]
+        hooks = [self.register_load_state_dict_pre_hook(lambda _, final: saved.update(final)),
+                 self.register_load_state_dict_post_hook(lambda _: checkpoint.unpack(self, saved, own), prepend=True)]
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def __getstate__(self):
+        state, counters = checkpoint.detached_state(self)
+        options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "record_hook", "_steps")
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in options}, "state": state,
+                "counters": counters, "_layout": None}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._layout = None
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                if name != "differentiable":
+                    group.setdefault(name, value)

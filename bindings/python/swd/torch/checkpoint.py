@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: from live state to numbers, to a state_dict that torch's Adam and AdamW load, and back from theirs, the
+authors' and our own. Called by AdamS and layout.
+
+In a state_dict each parameter has what torch.optim.AdamW keeps (step: float32 of no dimension; exp_avg; exp_avg_sq;
+max_exp_avg_sq with amsgrad), and exp_avg_sq_sum, the running sum as a Python float, with exp_avg_sq_sum_step, the step
+it belongs to: another optimizer carries both along and counts on, and then the sum is taken from the moments again.
+16-bit parameters also have master_param. Moments and master are float32. "swd" holds the counters.
+"""
+import math
+import warnings
+
+import torch
+
+from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
+
+_TORCH_KEYS = ("foreach", "fused", "differentiable")  # in every group of torch's Adam and AdamW, in nobody else's
+_ADAMW_KEYS = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "capturable", "params", "param_names",
+               "initial_lr")
+
+
+def _step_number(value):
+    step = float(value)
+    if not (math.isfinite(step) and step >= 0 and step == int(step)):
+        raise ValueError(f"step: {step} in the state is no count of steps")
+    return int(step)
+
+
+def take_numbers(state):
+    """Step and running sum (-1: unknown) of one parameter's state, live or loaded."""
+    step = _step_number(state.get(STEP, 0))
+    belongs = state.pop(SUM_STEP, step)
+    if SUM in state and belongs == step:
+        return step, float(state[SUM])
+    return step, 0.0 if step == 0 and MOMENTS[1] not in state else -1.0
+
+
+def live_numbers(optimizer):
+    """{id of a live tensor: its number}, with one copy from the device per engine; and the counters."""
+    numbers, counters = {}, optimizer.counters
+    for engine in optimizer._layout.engines if optimizer._layout else ():
+        image = engine.image.cpu()
+        sums = image.view(torch.float64).tolist()
+        counts = image.tolist()
+        counters = tuple(max(pair) for pair in zip(counters, counts[:2]))
+        for k, member in enumerate(engine.members):
+            numbers[id(member.step)], numbers[id(member.sum)] = counts[2 + 2 * k], sums[3 + 2 * k]
+    return numbers, counters
+
+
+def _with_numbers(state, numbers):
+    out = dict(state)
+    for key in (STEP, SUM):
+        if key in out:
+            value = numbers.get(id(out[key]), out[key])
+            out[key] = value.item() if isinstance(value, torch.Tensor) else value
+    return out
+
+
+def settle(optimizer):
+    """Replaces the live views by numbers and drops the engines; the next step builds them anew."""
+    if optimizer._layout is None:
+        return
+    numbers, optimizer.counters = live_numbers(optimizer)
+    for state in optimizer.state.values():
+        state.update(_with_numbers(state, numbers))
+    optimizer._layout = None
+
+
+def detached_state(optimizer):
+    """The state for pickling and copying: numbers, and moments that own their memory. With the counters."""
+    numbers, counters = live_numbers(optimizer)
+    out = type(optimizer.state)(dict)
+    for param, state in optimizer.state.items():
+        state = _with_numbers(state, numbers)
+        for key in MOMENTS + (MASTER,):
+            if key in state and state[key].untyped_storage().nbytes() > 4 * state[key].numel():
+                state[key] = state[key].clone()  # a view of a flat buffer would bring the whole buffer along
+        out[param] = state
+    return out, counters
+
+
+def pack(optimizer, state_dict):
+    """Completes what torch.optim.Optimizer.state_dict made."""
+    numbers, counters = live_numbers(optimizer)
+    group_of = {index: group for group in state_dict["param_groups"] for index in group["params"]}
+    out = {}
+    for index, state in state_dict["state"].items():
+        if isinstance(state, dict) and STEP in state:
+            state = _with_numbers(state, numbers)
+            step = state[STEP] = _step_number(state[STEP])
+            if SUM in state:
+                state[SUM_STEP] = state.pop(SUM_STEP, step)
+                if state[SUM] < 0:
+                    del state[SUM], state[SUM_STEP]
+            # float32 counts to 2^24, as in torch's own optimizers; float64 goes on.
+            dtype = torch.float32 if step <= 2 ** 24 else torch.float64
+            capturable = group_of.get(index, {}).get("capturable") and MOMENTS[0] in state
+            device = state[MOMENTS[0]].device if capturable else "cpu"
+            state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
+        out[index] = state
+    return {**state_dict, "state": out, "swd": {"steps_applied": counters[0], "steps_skipped": counters[1]}}
+
+
+def unpack(optimizer, saved, own_groups):
+    """After torch.optim.Optimizer.load_state_dict: takes the moments again, in float32 and not shared with the loaded
+    dict, and settles what the groups of other optimizers do not say."""
+    counters = saved.get("swd", {})
+    optimizer.counters = (int(counters.get("steps_applied", 0)), int(counters.get("steps_skipped", 0)))
+    indices = (index for group in saved["param_groups"] for index in group["params"])
+    params = (param for group in optimizer.param_groups for param in group["params"])
+    for index, param in zip(indices, params):
+        state = saved["state"].get(index)
+        if not isinstance(state, dict):
+            continue
+        target = optimizer.state[param]
+        for key in MOMENTS + (MASTER,):
+            if isinstance(state.get(key), torch.Tensor):
+                target[key] = state[key].detach().to(device=param.device, dtype=torch.float32, copy=True)
+        for key in (STEP, SUM):
+            if key in state:
+                target[key] = state[key].item() if isinstance(state[key], torch.Tensor) else state[key]
+    for group, theirs, own in zip(optimizer.param_groups, saved["param_groups"], own_groups):
+        _unpack_group(group, theirs, own)
+
+
+def _unpack_group(group, theirs, own):
+    if "decay" in theirs:
+        return
+    group["decay"] = own["decay"]
+    if own["decay"] == "scheduled" and any(key in theirs for key in _TORCH_KEYS):
+        if theirs.get("weight_decay"):
+            warnings.warn(f"the checkpoint's weight_decay {theirs['weight_decay']} has the unit of Adam or AdamW; this "
+                          f"group keeps its own, {own['weight_decay']} (see AdamS.weight_decay_from_adamw)",
+                          stacklevel=5)
+        group["weight_decay"] = own["weight_decay"]
+
+
+def adamw_state_dict(optimizer):
+    """A state_dict for torch.optim.AdamW (groups with scheduled or decoupled decay) or torch.optim.Adam ("l2"): only
+    their keys, and weight_decay of scheduled groups in AdamW's unit at the present vbar.
+
+    ``AdamS.state_dict()`` loads there too, but brings weight_decay as it is.
+    """
+    state_dict, vbar = optimizer.state_dict(), optimizer.vbar()
+    groups = []
+    for group in state_dict["param_groups"]:
+        out = {key: group[key] for key in _ADAMW_KEYS if key in group}
+        if group["decay"] == "scheduled":
+            out["weight_decay"] = group["weight_decay"] / math.sqrt(vbar) if vbar > 0 else 0.0
+        out.update(foreach=None, fused=None, differentiable=False, decoupled_weight_decay=group["decay"] != "l2")
+        groups.append(out)
+    keys = (STEP,) + MOMENTS
+    state = {index: {key: value for key, value in entry.items() if key in keys}
+             for index, entry in state_dict["state"].items()}
+    return {"state": state, "param_groups": groups}

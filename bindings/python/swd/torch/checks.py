@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What AdamS refuses, and how it says so. Every message starts with the name of the argument."""
+import math
+
+import torch
+
+DECAYS = ("scheduled", "decoupled", "l2")
+PARAM_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+FLT_MIN, FLT_MAX = 2.0 ** -126, 3.4028234663852886e38
+
+
+def number(name, value, *, least=0.0, below=math.inf):
+    """A finite number in [least, below); a tensor must hold one element and is not read where that would synchronise."""
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise ValueError(f"{name}: a tensor of {value.numel()} elements, expected 1")
+        if value.is_complex() or not value.is_floating_point():
+            raise TypeError(f"{name}: a tensor of {value.dtype}, expected floating point")
+        if value.device.type != "cpu":
+            return
+        value = value.item()
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: {value!r} is no number") from None
+    if not (least <= value < below):
+        limit = f"below {below}" if below != math.inf else "finite"
+        raise ValueError(f"{name}: {value} is out of range, expected at least {least} and {limit}")
+
+
+def flag(name, value):
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: {value!r} is neither True nor False")
+
+
+def group(options):
+    """Checks the hyper-parameters of one parameter group."""
+    number("lr", options["lr"])
+    if isinstance(options["lr"], torch.Tensor) and options["lr"].requires_grad:
+        raise ValueError("lr: a tensor that requires grad, but the step is not differentiable")
+    betas = options["betas"]
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise ValueError(f"betas: {betas!r} is no pair")
+    for i, beta in enumerate(betas):
+        if isinstance(beta, torch.Tensor):
+            raise TypeError(f"betas[{i}]: a tensor, expected a number")
+        number(f"betas[{i}]", beta, below=1.0)
+    number("eps", options["eps"])
+    if not FLT_MIN <= float(options["eps"]) <= FLT_MAX:
+        raise ValueError(f"eps: {options['eps']} is not a normal number in float32")
+    if isinstance(options["weight_decay"], torch.Tensor):
+        raise TypeError("weight_decay: a tensor, expected a number")
+    number("weight_decay", options["weight_decay"])
+    if options["decay"] not in DECAYS:
+        raise ValueError(f"decay: {options['decay']!r} is none of {', '.join(DECAYS)}")
+    for name in ("amsgrad", "maximize", "capturable"):
+        flag(name, options[name])
+
+
+def whole(optimizer):
+    """Checks what holds for all groups together: the options of the optimizer, and that groups agree on amsgrad."""
+    if optimizer.max_grad_norm is not None:
+        number("max_grad_norm", optimizer.max_grad_norm)
+        if not float(optimizer.max_grad_norm) > 0.0:
+            raise ValueError("max_grad_norm: 0 would clip everything away; None is no clipping")
+    if optimizer.max_decay is not None:
+        number("max_decay", optimizer.max_decay)
+        if not float(optimizer.max_decay) > 0.0:
+            raise ValueError("max_decay: expected more than 0, or None")
+    if optimizer.nonfinite not in ("skip", "propagate"):
+        raise ValueError(f"nonfinite: {optimizer.nonfinite!r} is neither 'skip' nor 'propagate'")
+    flag("update_norms", optimizer.update_norms)
+    flag("measure_norm", optimizer.measure_norm)
+    groups = optimizer.param_groups
+    if any(group["amsgrad"] != groups[0]["amsgrad"] for group in groups):
+        raise ValueError("amsgrad: must be the same in every group, as the groups share the mean of exp_avg_sq")
+    if not optimizer.measure_norm:
+        if optimizer.nonfinite != "propagate" or optimizer.max_grad_norm is not None:
+            raise ValueError("measure_norm: False needs nonfinite='propagate' and no max_grad_norm")
+        if any(group["decay"] == "scheduled" for group in groups):
+            raise ValueError("measure_norm: False needs groups without scheduled decay")
+
+
+def parameter(param):
+    """Refuses a parameter that the library cannot update, by what it is."""
+    if hasattr(param, "to_local"):
+        raise TypeError("params: a DTensor; give its to_local(), and a record_hook that all-reduces the norm record")
+    if param.is_complex():
+        raise TypeError(f"params: complex parameters ({param.dtype}) are not supported")
+    if param.layout is not torch.strided:
+        raise TypeError(f"params: sparse parameters ({param.layout}) are not supported")
+    if param.dtype not in PARAM_DTYPES:
+        raise TypeError(f"params: dtype {param.dtype} is not supported, expected float32, bfloat16 or float16")
+    if any(stride == 0 and size > 1 for stride, size in zip(param.stride(), param.shape)):
+        raise ValueError(f"params: a tensor whose elements share memory (shape {tuple(param.shape)}, strides "
+                         f"{param.stride()})")
+    if param.device.type not in ("cpu", "cuda"):
+        raise TypeError(f"params: device {param.device} is not supported, expected cpu or cuda")
+
+
+def gradient(param, grad):
+    """Refuses a gradient that the library cannot read."""
+    if grad.layout is not torch.strided:
+        raise RuntimeError(f"AdamS does not support sparse gradients ({grad.layout})")
+    if grad.dtype not in PARAM_DTYPES:
+        raise RuntimeError(f"AdamS does not support gradients of {grad.dtype}")
+    if grad.device != param.device:
+        raise RuntimeError(f"AdamS: a gradient lies on {grad.device}, its parameter on {param.device}")

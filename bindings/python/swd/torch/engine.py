@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engine: one library plan over parameters of one device, dtype and direction, with its workspace and state image.
+Made by layout, driven by run."""
+import contextlib
+
+import torch
+
+from .. import Buffer, Buffers, Group, Plan, Segment, StepArgs
+from .flat import common_flat
+from .memory import Memory
+from .tensors import MASTER, MOMENTS, STEP, SUM, Member
+
+
+def _threads():
+    """PyTorch's number of threads; the result does not depend on it."""
+    return min(torch.get_num_threads(), 1024)
+
+
+class Engine:
+    def __init__(self, entries, *, device, grad_dtype, maximize, optimizer):
+        """entries: what the plan shall hold, see tensors.Entry."""
+        groups = optimizer.param_groups
+        self.device, self.on_cuda = device, device.type == "cuda"
+        if self.on_cuda and torch.cuda.is_current_stream_capturing():
+            raise RuntimeError("AdamS: the first step with these parameters cannot be captured; run one before")
+        amsgrad = groups[0]["amsgrad"]
+        self.flat = common_flat([entry.param for entry in entries])
+        if self.flat:
+            entries = sorted(entries, key=lambda entry: self.flat.offset_of(entry.param))
+        memory = Memory(device, self.flat.extent if self.flat else None)
+        self.members = [Member(entry, grad_dtype, amsgrad, memory, self.flat.offset_of(entry.param) if self.flat else 0)
+                        for entry in entries]
+        first = self.members[0]
+        # Every plan gets all groups, so that all agree on whether a group is scheduled.
+        self.plan = Plan([Segment(m.param.numel(), m.offset, m.group) for m in self.members],
+                         decay=[group["decay"] for group in groups], backend=device.type,
+                         grad_dtype=str(grad_dtype), copy_dtype=None if first.copy is None else str(first.copy.dtype),
+                         as_list=self.flat is None, amsgrad=amsgrad, maximize=maximize,
+                         update_norms=optimizer.update_norms, threads=0 if self.on_cuda else _threads())
+        self.workspace = torch.empty(self.plan.workspace_bytes, dtype=torch.uint8, device=device)
+        self.record = torch.zeros(8, dtype=torch.float64, device=device)
+        self.args = StepArgs(self.plan, [Group() for _ in groups])
+        self.tables = self._make_tables()
+        self.sent, self.captured, self.keep, self.has_grad = {}, False, [], None
+        with self.current_device():
+            self.plan.init_workspace(self.workspace, self.stream())
+            self._adopt_state(entries, optimizer.counters)
+            self.buffers = self._make_buffers(memory)
+            if self.flat is None:
+                self._point(self.tables)
+            self._rebuild_unknown(entries)
+
+    # ---- Building ----
+
+    def _adopt_state(self, entries, counters):
+        """The state image (see swd_state_header in swd.h), and each parameter's step and sum as views of it."""
+        image = torch.zeros(2 + 2 * len(entries), dtype=torch.int64)
+        image[0], image[1] = counters
+        image[2::2] = torch.tensor([entry.step for entry in entries], dtype=torch.int64)
+        image[3::2] = torch.tensor([entry.sum for entry in entries], dtype=torch.float64).view(torch.int64)
+        self.image = image.to(self.device)
+        sums = self.image.view(torch.float64)
+        for k, member in enumerate(self.members):
+            member.step, member.sum = self.image[2 + 2 * k], sums[3 + 2 * k]
+            member.state[STEP], member.state[SUM] = member.step, member.sum
+
+    def _make_buffers(self, memory):
+        arrays = {}
+        if self.flat:
+            arrays = {name: memory.bases[name] for name in MOMENTS if name in memory.bases}
+            arrays.update(param=self.flat.param, grad=self.flat.grad)
+            if MASTER in memory.bases:
+                arrays.update(param=memory.bases[MASTER], param_copy=self.flat.param)
+        return Buffers(self.plan, state=self.image, workspace=self.workspace, **arrays)
+
+    def _rebuild_unknown(self, entries):
+        """Sums that no checkpoint gave are taken from exp_avg_sq. The others keep their bits."""
+        known = [entry.sum >= 0 for entry in entries]
+        if all(known):
+            return
+        sums = self.image.view(torch.float64)[3::2]
+        before = sums.clone()
+        self.plan.rebuild_state(self.buffers, self.stream())
+        sums.copy_(torch.where(torch.tensor(known, device=self.device), before, sums))
+
+    # ---- Where ----
+
+    def current_device(self):
+        return torch.cuda.device(self.device) if self.on_cuda else contextlib.nullcontext()
+
+    def stream(self):
+        return torch.cuda.current_stream(self.device).cuda_stream if self.on_cuda else 0
+
+    def synchronize(self):
+        if self.on_cuda:
+            torch.cuda.current_stream(self.device).synchronize()
+
+    # ---- Pointers ----
+
+    def _make_tables(self):
+        """The tensors behind each pointer table but that of the gradients."""
+        tables = {Buffer.PARAM: [member.work for member in self.members]}
+        if self.members[0].copy is not None:
+            tables[Buffer.PARAM_COPY] = [member.copy for member in self.members]
+        for i, buffer in enumerate((Buffer.EXP_AVG, Buffer.EXP_AVG_SQ, Buffer.MAX_EXP_AVG_SQ)):
+            if i < len(self.members[0].moments):
+                tables[buffer] = [member.moments[i] for member in self.members]
+        return tables
+
+    def _point(self, tables):
+        """Sends what changed since the last call. A graph holds the pointers of its capture, so everything is sent
+        while one is captured, and always afterwards: a replay changes the tables behind our back."""
+        for buffer, tensors in tables.items():
+            addresses = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+            old = self.sent.get(buffer)
+            first, last = 0, len(addresses)
+            if old is not None and not self.captured:
+                while first < last and old[first] == addresses[first]:
+                    first += 1
+                while last > first and old[last - 1] == addresses[last - 1]:
+                    last -= 1
+            if last > first:
+                self.plan.set_pointers(self.workspace, buffer, addresses[first:last], first, self.stream())
+            self.sent[buffer] = addresses
+
+    def _mark_gradients(self, present):
+        """The flat layout's word for a missing gradient: a byte per segment."""
+        if all(present):
+            self.args.struct.has_grad = None
+            return
+        if self.has_grad is None:
+            self.has_grad = torch.empty(len(present), dtype=torch.uint8, device=self.device)
+        self.has_grad.fill_(1)
+        for k, here in enumerate(present):
+            if not here:
+                self.has_grad[k:k + 1].zero_()
+        self.args.struct.has_grad = self.has_grad.data_ptr()
+
+    # ---- The step ----
+
+    def prepare(self, grads):
+        """Everything a step needs before its first launch. grads: a tensor or None for each member."""
+        for member, grad in zip(self.members, grads):
+            if grad is not None:
+                member.before_step()
+        if self.flat:
+            for member, grad in zip(self.members, grads):
+                if grad is not None:
+                    self.flat.gather(member.param, grad)
+            self._mark_gradients([grad is not None for grad in grads])
+            return
+        # A gradient that was put into another order must live until the step has read it.
+        self.keep = [None if grad is None else member.ordered(grad) for member, grad in zip(self.members, grads)]
+        self.captured = self.captured or (self.on_cuda and torch.cuda.is_current_stream_capturing())
+        moving = (Buffer.PARAM, Buffer.PARAM_COPY)
+        self._point(self.tables if self.captured else {b: t for b, t in self.tables.items() if b in moving})
+        self._point({Buffer.GRAD: self.keep})
+
+    def finish(self, grads):
+        self.keep = []
+        for member, grad in zip(self.members, grads):
+            if grad is not None:
+                member.after_step()

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layout: which parameter lies in which engine. Rebuilt when groups, dtypes, devices or states changed; called by
+AdamS at every step."""
+import torch
+
+from . import checks, checkpoint
+from .engine import Engine
+from .tensors import Entry
+
+
+def _signature(optimizer):
+    return [optimizer.update_norms] + [(group["decay"], group["maximize"], group["amsgrad"])
+                                       for group in optimizer.param_groups]
+
+
+class Layout:
+    def __init__(self, optimizer, grad_dtypes):
+        """Makes the engines. Parameters that never had a gradient, and have no state, are left out."""
+        checks.whole(optimizer)
+        self.signature = _signature(optimizer)
+        buckets = {}
+        for number, group in enumerate(optimizer.param_groups):
+            checks.group(group)
+            for param in group["params"]:
+                grad, state = param.grad, optimizer.state.get(param)
+                if grad is None and not state:
+                    continue
+                checks.parameter(param)
+                if grad is not None:
+                    checks.gradient(param, grad)
+                dtype = grad_dtypes.get(param, param.dtype) if grad is None else grad.dtype
+                key = (param.device, param.dtype, dtype, group["maximize"])
+                state = optimizer.state[param]
+                entry = Entry(param, number, state, *checkpoint.take_numbers(state))
+                buckets.setdefault(key, []).append(entry)
+        self.engines = [Engine(entries, device=device, grad_dtype=dtype, maximize=maximize, optimizer=optimizer)
+                        for (device, _, dtype, maximize), entries in buckets.items()]
+        self.where = {member.param: (i, k) for i, engine in enumerate(self.engines)
+                      for k, member in enumerate(engine.members)}
+
+    def gradients(self, optimizer):
+        """A list per engine: each member's gradient or None. None if the layout no longer fits."""
+        if self.signature != _signature(optimizer):
+            return None
+        out, seen, state = [[None] * len(engine.members) for engine in self.engines], 0, optimizer.state
+        for number, group in enumerate(optimizer.param_groups):
+            for param in group["params"]:
+                grad, place = param.grad, self.where.get(param)
+                if place is None:
+                    if grad is not None:
+                        return None
+                    continue
+                i, k = place
+                if not self.engines[i].members[k].fits(param, number, state.get(param), grad):
+                    return None
+                if grad is not None and grad.layout is not torch.strided:
+                    checks.gradient(param, grad)
+                out[i][k] = grad
+                seen += 1
+        return out if seen == len(self.where) else None
+
+
+def arrange(optimizer):
+    """The engines of this step and their gradients."""
+    layout = optimizer._layout
+    grads = None if layout is None else layout.gradients(optimizer)
+    if grads is None:
+        dtypes = {} if layout is None else {param: layout.engines[i].members[k].grad_dtype
+                                            for param, (i, k) in layout.where.items()}
+        checkpoint.settle(optimizer)
+        layout = optimizer._layout = Layout(optimizer, dtypes)
+        grads = layout.gradients(optimizer)
+    return layout.engines, grads

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GradScaler that lets AdamS look for infinities itself: no pass over the gradients of its own."""
+import torch
+
+from .. import StepStatus
+from .adams import AdamS
+
+
+def _verdict(engine):
+    """1.0 if the gradients made the latest step of this engine be skipped; a tensor on its device, nothing is read."""
+    first = engine.plan.stats_address(engine.workspace) - engine.workspace.data_ptr()
+    status = engine.workspace[first:first + 4].view(torch.int32)
+    skipped = (status >= StepStatus.SKIPPED_NONFINITE) & (status <= StepStatus.SKIPPED_UNDERFLOW)
+    return skipped.to(torch.float32).reshape(())
+
+
+class GradScaler(torch.amp.GradScaler):
+    """torch.amp.GradScaler for AdamS, and as it is for other optimizers.
+
+    torch's own works with AdamS too, but reads and writes all gradients once more to look for infinities. Here the
+    step's first pass does it: the scale goes into the step as a pointer, and the verdict comes out of the library's
+    status on the device. After unscale_ it does what torch's does. A step that the library skipped because gradients
+    were not finite, or because unscaled they would overflow or underflow, counts as one with infinities.
+    """
+
+    def _check_inf_per_device(self, optimizer):
+        if not isinstance(optimizer, AdamS):
+            return super()._check_inf_per_device(optimizer)
+        state = self._per_optimizer_states[id(optimizer)]
+        state["found_inf_per_device"] = {}  # nothing is known yet; step() fills it in
+        return state["found_inf_per_device"]
+
+    def step(self, optimizer, *args, **kwargs):
+        if not self._enabled or not isinstance(optimizer, AdamS):
+            return super().step(optimizer, *args, **kwargs)
+        unscaled = bool(self._per_optimizer_states[id(optimizer)]["found_inf_per_device"])
+        result = super().step(optimizer, *args, **kwargs)
+        if not unscaled:
+            engines = optimizer._layout.engines if optimizer._layout else []
+            # All engines decide alike, so the first one speaks for all.
+            found = _verdict(engines[0]) if engines else torch.zeros((), device=self._scale.device)
+            self._per_optimizer_states[id(optimizer)]["found_inf_per_device"] = {found.device: found}
+        return result

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Member: one parameter and the tensors that a step reads and writes for it. Made and asked by Engine."""
+from typing import NamedTuple
+
+import torch
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+MASTER, STEP, SUM = "master_param", "step", "exp_avg_sq_sum"
+SUM_STEP = "exp_avg_sq_sum_step"  # the step a stored sum belongs to; another optimizer carries both, and counts on
+
+
+class Entry(NamedTuple):
+    """A parameter that gets a place in an engine."""
+    param: torch.nn.Parameter
+    group: int      # number of its group
+    state: dict     # optimizer.state[param]
+    step: int
+    sum: float      # running sum of exp_avg_sq; -1: unknown
+
+
+def same_layout(strides, other, shape):
+    """Whether two tensors of this shape have their elements in the same order in memory."""
+    return strides == other or all(a == b or n == 1 for a, b, n in zip(strides, other, shape))
+
+
+def as_stored(tensor, strides):
+    """Whether the memory of a tensor is its elements in the order of these strides: no gaps, no pending negation."""
+    return same_layout(tensor.stride(), strides, tensor.shape) and not tensor.is_neg()
+
+
+def dense_strides(tensor):
+    """The strides of a gapless tensor in the memory order of this one; its own, unless it overlaps or has gaps."""
+    return torch.empty_like(tensor, device="meta", requires_grad=False).stride()
+
+
+def refresh_master(master, param):
+    """Takes over what somebody else wrote into a 16-bit parameter, and keeps the low bits of the rest."""
+    master.copy_(torch.where(master.to(param.dtype) == param, master, param.float()))
+
+
+class Member:
+    """One parameter.
+
+    work     float32, gapless: the parameter itself, its master, or a copy of a parameter with gaps
+    copy     16-bit, gapless: the parameter itself, or a copy of one with gaps; None for float32
+    """
+    __slots__ = ("param", "group", "state", "strides", "shape", "offset", "gapless", "work", "copy", "grad_dtype",
+                 "version", "moments", "step", "sum", "address")
+
+    def __init__(self, entry, grad_dtype, amsgrad, memory, offset):
+        param, state = entry.param, entry.state
+        self.param, self.group, self.state = param, entry.group, state
+        self.grad_dtype, self.offset = grad_dtype, offset
+        self.shape, self.strides = param.shape, dense_strides(param)
+        self.gapless = as_stored(param, self.strides)
+        if param.dtype == torch.float32:
+            self.copy = None
+            self.work = param if self.gapless else self._take(memory, "work", torch.float32)
+        else:
+            self.copy = param if self.gapless else self._take(memory, "copy", param.dtype)
+            self.work = self._adopt(MASTER, memory, param)
+            refresh_master(self.work, param)
+        if amsgrad and MOMENTS[2] not in state and MOMENTS[1] in state:
+            state[MOMENTS[2]] = state[MOMENTS[1]].clone()
+        self.moments = [self._adopt(name, memory, None) for name in MOMENTS[:3 if amsgrad else 2]]
+        self.version = param._version
+        self.address = param.data_ptr() if memory.is_flat else None  # a flat parameter must stay where it is
+
+    def _take(self, memory, kind, dtype):
+        return memory.take(kind, dtype, self.shape, self.strides, self.offset)
+
+    def _adopt(self, name, memory, initial):
+        """The state tensor of that name, in float32 and in the order of work; keeps what was there."""
+        old = self.state.get(name)
+        if old is not None and old.shape != self.shape:
+            raise ValueError(f"{name}: the state has shape {tuple(old.shape)}, its parameter {tuple(self.shape)}")
+        if (old is not None and not memory.is_flat and old.dtype == torch.float32 and old.device == memory.device
+                and same_layout(old.stride(), self.strides, self.shape)):
+            return old
+        new = self._take(memory, name, torch.float32)
+        if old is not None or initial is not None:
+            new.copy_(initial if old is None else old)
+        self.state[name] = new
+        return new
+
+    def fits(self, param, group, state, grad):
+        """Whether the member still describes its parameter; the address of the parameter may have changed."""
+        moments = self.moments
+        return (self.group == group and self.state is state and state.get(STEP) is self.step
+                and state.get(SUM) is self.sum and state.get("exp_avg") is moments[0]
+                and state.get("exp_avg_sq") is moments[1] and (grad is None or grad.dtype == self.grad_dtype)
+                and param.device == moments[0].device and param.shape == self.shape
+                and param.dtype == (torch.float32 if self.copy is None else self.copy.dtype)
+                and as_stored(param, self.strides) == self.gapless
+                and (self.address is None or self.address == param.data_ptr()))
+
+    def before_step(self):
+        """Brings master and copies up to date with what others wrote. Price of a parameter with gaps: two copies."""
+        param = self.param
+        if self.copy is not None and param._version != self.version:
+            refresh_master(self.work, param)
+        if not self.gapless:
+            (self.work if self.copy is None else self.copy).copy_(param)
+
+    def ordered(self, grad):
+        """The gradient in the order of work. Price of another order: one copy."""
+        if as_stored(grad, self.strides):
+            return grad
+        return torch.empty_strided(self.shape, self.strides, dtype=grad.dtype, device=grad.device).copy_(grad)
+
+    def after_step(self):
+        if not self.gapless:
+            self.param.copy_(self.work if self.copy is None else self.copy)
+        torch.autograd.graph.increment_version(self.param)
+        self.version = self.param._version

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad arguments raise, and the message names the argument."""
+import math
+
+import pytest
+import torch
+
+import swd
+from swd.torch import AdamS, GradScaler, flatten
+
+NAN, INF = math.nan, math.inf
+BAD_OPTIONS = [
+    (dict(lr=-1.0), ValueError, "lr: -1.0 is out of range"),
+    (dict(lr=NAN), ValueError, "lr: nan"),
+    (dict(lr=INF), ValueError, "lr: inf"),
+    (dict(lr="fast"), TypeError, "lr: 'fast' is no number"),
+    (dict(lr=None), TypeError, "lr: None"),
+    (dict(lr=torch.tensor([0.1, 0.2])), ValueError, "lr: a tensor of 2 elements"),
+    (dict(lr=torch.tensor(1)), TypeError, "lr: a tensor of torch.int64"),
+    (dict(lr=torch.tensor(-1.0)), ValueError, "lr: -1.0"),
+    (dict(lr=torch.tensor(0.1, requires_grad=True)), ValueError, "lr: a tensor that requires grad"),
+    (dict(betas=(0.9, 1.0)), ValueError, r"betas\[1\]: 1.0"),
+    (dict(betas=(-0.1, 0.9)), ValueError, r"betas\[0\]: -0.1"),
+    (dict(betas=(NAN, 0.9)), ValueError, r"betas\[0\]: nan"),
+    (dict(betas=0.9), ValueError, "betas: 0.9 is no pair"),
+    (dict(betas=(0.9, 0.99, 0.999)), ValueError, "betas: .* is no pair"),
+    (dict(betas=(torch.tensor(0.9), 0.99)), TypeError, r"betas\[0\]: a tensor"),
+    (dict(eps=0.0), ValueError, "eps: 0.0 is not a normal number"),
+    (dict(eps=1e-40), ValueError, "eps: 1e-40"),
+    (dict(eps=-1e-8), ValueError, "eps: -1e-08"),
+    (dict(eps=NAN), ValueError, "eps: nan"),
+    (dict(weight_decay=-0.1), ValueError, "weight_decay: -0.1"),
+    (dict(weight_decay=INF), ValueError, "weight_decay: inf"),
+    (dict(weight_decay=torch.tensor(0.1)), TypeError, "weight_decay: a tensor"),
+    (dict(decay="adamw"), ValueError, "decay: 'adamw' is none of scheduled, decoupled, l2"),
+    (dict(decay=None), ValueError, "decay: None"),
+    (dict(amsgrad=1), TypeError, "amsgrad: 1 is neither True nor False"),
+    (dict(maximize="no"), TypeError, "maximize: 'no'"),
+    (dict(capturable=None), TypeError, "capturable: None"),
+    (dict(max_grad_norm=0.0), ValueError, "max_grad_norm: 0"),
+    (dict(max_grad_norm=-1.0), ValueError, "max_grad_norm: -1.0"),
+    (dict(max_grad_norm=NAN), ValueError, "max_grad_norm: nan"),
+    (dict(max_grad_norm="1,0"), TypeError, "max_grad_norm: '1,0' is no number"),
+    (dict(max_decay=0.0), ValueError, "max_decay"),
+    (dict(nonfinite="ignore"), ValueError, "nonfinite: 'ignore'"),
+    (dict(update_norms=2), TypeError, "update_norms: 2"),
+    (dict(measure_norm=False), ValueError, "measure_norm"),
+    (dict(measure_norm=False, nonfinite="propagate"), ValueError, "measure_norm: False needs groups without"),
+]
+
+
+@pytest.mark.parametrize("options, kind, message", BAD_OPTIONS, ids=lambda value: str(value)[:40])
+def test_bad_options(options, kind, message):
+    with pytest.raises(kind, match=message):
+        AdamS([torch.nn.Parameter(torch.ones(2))], **options)
+
+
+@pytest.mark.parametrize("options, kind, message", [row for row in BAD_OPTIONS if row[0].keys() & {
+    "lr", "betas", "eps", "weight_decay", "decay", "amsgrad"}], ids=lambda value: str(value)[:40])
+def test_bad_group_leaves_the_optimizer_usable(options, kind, message):
+    param = torch.nn.Parameter(torch.ones(2))
+    optimizer = AdamS([param])
+    with pytest.raises(kind, match=message):
+        optimizer.add_param_group(dict(params=[torch.nn.Parameter(torch.ones(3))], **options))
+    assert len(optimizer.param_groups) == 1
+    param.grad = torch.ones(2)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("name, value, message", [
+    ("lr", -1.0, "lr"), ("lr", NAN, "lr"), ("betas", (0.9, 2.0), "beta2"), ("eps", 0.0, "eps"),
+    ("weight_decay", -1.0, "weight_decay")])
+def test_options_that_go_bad_later_change_nothing(name, value, message):
+    param = torch.nn.Parameter(torch.ones(2))
+    optimizer = AdamS([param])
+    param.grad = torch.ones(2)
+    optimizer.step()
+    before = param.detach().clone()
+    optimizer.param_groups[0][name] = value
+    with pytest.raises(swd.Error, match=rf"args.groups\[0\].{message}") as caught:
+        optimizer.step()
+    assert caught.value.name == "SWD_ERR_VALUE" and caught.value.status == 5
+    assert torch.equal(before, param.detach()) and optimizer.state_dict()["state"][0]["step"] == 1
+
+
+@pytest.mark.parametrize("make, kind, message", [
+    (lambda: torch.ones(2, dtype=torch.float64), TypeError, "params: dtype torch.float64 is not supported"),
+    (lambda: torch.ones(2, dtype=torch.complex64), TypeError, "params: complex parameters"),
+    (lambda: torch.ones(2, dtype=torch.complex128), TypeError, "params: complex parameters"),
+    (lambda: torch.ones(2, device="meta"), TypeError, "params: device meta"),
+    (lambda: torch.eye(3).to_sparse(), TypeError, "params: sparse parameters"),
+    (lambda: torch.ones(2, dtype=torch.float8_e4m3fn), TypeError, "params: dtype torch.float8_e4m3fn"),
+], ids=["float64", "complex64", "complex128", "meta", "sparse", "float8"])
+def test_parameters_that_are_not_supported(make, kind, message):
+    for function in (lambda p: AdamS([p]), lambda p: flatten([p])):
+        with pytest.raises(kind, match=message):
+            function(torch.nn.Parameter(make()))
+
+
+def test_sparse_gradients_are_refused_and_change_nothing():
+    embedding = torch.nn.Embedding(5, 3, sparse=True)
+    before = embedding.weight.detach().clone()
+    optimizer = AdamS(embedding.parameters())
+    embedding(torch.tensor([1, 2])).sum().backward()
+    with pytest.raises(RuntimeError, match="does not support sparse gradients"):
+        optimizer.step()
+    embedding.weight.grad = torch.ones(5, 3)
+    optimizer.step()
+    moved = embedding.weight.detach().clone()
+    embedding.weight.grad = torch.ones(5, 3).to_sparse()
+    with pytest.raises(RuntimeError, match="does not support sparse gradients"):
+        optimizer.step()
+    assert torch.equal(moved, embedding.weight.detach()) and not torch.equal(before, moved)
+
+
+def test_parameters_that_overlap_themselves_are_refused():
+    with pytest.raises(ValueError, match="params: a tensor whose elements share memory"):
+        AdamS([torch.nn.Parameter(torch.ones(1).expand(4))])
+
+
+def test_other_wrong_parameters():
+    param = torch.nn.Parameter(torch.ones(2))
+    with pytest.raises(ValueError, match="empty parameter list"):
+        AdamS([])
+    with pytest.raises(TypeError):
+        AdamS(param)
+    with pytest.raises(ValueError, match="non-leaf"):
+        AdamS([param * 2])
+    with pytest.raises(ValueError, match="amsgrad: must be the same in every group"):
+        AdamS([dict(params=[param], amsgrad=True), dict(params=[torch.nn.Parameter(torch.ones(2))])])
+    with pytest.raises(TypeError, match="lars"):
+        AdamS([param], lars=True)
+    with pytest.raises(TypeError, match="params: int"):
+        flatten([3])
+
+
+def test_different_checkpoint_is_refused():
+    optimizer = AdamS([torch.nn.Parameter(torch.ones(2))])
+    other = AdamS([torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))])
+    with pytest.raises(ValueError, match="doesn't match the size"):
+        optimizer.load_state_dict(other.state_dict())
+    assert not optimizer._optimizer_load_state_dict_pre_hooks  # ours are gone, too
+    assert not optimizer._optimizer_load_state_dict_post_hooks
+
+
+def test_weight_decay_in_adamw_units_warns():
+    """The first step of a clipped network: AdamW's 0.2 takes a fifth of the parameters at once."""
+    param = torch.nn.Parameter(torch.ones(10000))
+    optimizer = AdamS([param], lr=1e-2, weight_decay=0.2, max_grad_norm=1.0)
+    param.grad = torch.randn(10000)
+    with pytest.warns(UserWarning, match="weight_decay: a step takes 0.2 of"):
+        optimizer.step()
+
+
+def test_scaler_without_a_step():
+    optimizer = AdamS([torch.nn.Parameter(torch.ones(2))])
+    scaler = GradScaler("cpu")
+    scaler.scale(torch.ones(()))
+    with pytest.raises(AssertionError):
+        scaler.update()

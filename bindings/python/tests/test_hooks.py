@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks of torch.optim.Optimizer, in torch's order; the record hook; two optimizers in two threads."""
+import threading
+
+import pytest
+import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from swd.torch import AdamS
+
+
+def test_step_hooks_run_in_order(network):
+    model, calls = network(), []
+    optimizer = AdamS(model.parameters())
+    model(torch.ones(1, 7)).sum().backward()
+    optimizer.register_step_pre_hook(lambda o, args, kwargs: calls.append("pre"))
+    handle = optimizer.register_step_post_hook(lambda o, args, kwargs: calls.append("post"))
+    globally = register_optimizer_step_pre_hook(lambda o, args, kwargs: calls.append("global"))
+    optimizer.step()
+    globally.remove()
+    handle.remove()
+    optimizer.step()
+    assert calls == ["global", "pre", "post", "pre"]
+
+
+def test_state_dict_hooks(network):
+    model, calls = network(), []
+    optimizer = AdamS(model.parameters())
+    model(torch.ones(1, 7)).sum().backward()
+    optimizer.step()
+    optimizer.register_state_dict_pre_hook(lambda o: calls.append("pre"))
+    optimizer.register_state_dict_post_hook(lambda o, d: {**d, "note": "kept"})
+    state_dict = optimizer.state_dict()
+    assert calls == ["pre"] and state_dict["note"] == "kept"
+
+    def halve(o, d):
+        d = dict(d, state={k: dict(v, exp_avg=v["exp_avg"] / 2) for k, v in d["state"].items()})
+        calls.append("load pre")
+        return d
+
+    wanted = state_dict["state"][0]["exp_avg"] / 2
+    optimizer.register_load_state_dict_pre_hook(halve)
+    optimizer.register_load_state_dict_post_hook(
+        lambda o: calls.append(torch.equal(o.state[model[0].weight]["exp_avg"], wanted)))
+    optimizer.load_state_dict(state_dict)
+    assert calls == ["pre", "load pre", True]
+
+
+def shards(params):
+    """The same parameters as one optimizer, and as two that know each other only through the norm record."""
+    return [torch.nn.Parameter(p.detach().clone()) for p in params]
+
+
+def test_record_hook_joins_optimizers():
+    """Two shards in two threads, the records summed between the passes, step like one optimizer."""
+    whole = [torch.nn.Parameter(torch.randn(n)) for n in (40, 50)]
+    parts = shards(whole)
+    one = AdamS(whole, lr=0.01, weight_decay=0.01, max_grad_norm=1.0)
+    two = [AdamS([p], lr=0.01, weight_decay=0.01, max_grad_norm=1.0) for p in parts]
+    barrier, records = threading.Barrier(2), [None, None]
+
+    def all_reduce(rank):
+        def hook(record):
+            records[rank] = record
+            barrier.wait(30)
+            total = records[0] + records[1]
+            barrier.wait(30)
+            record.copy_(total)
+        return hook
+
+    for rank, optimizer in enumerate(two):
+        optimizer.record_hook = all_reduce(rank)
+    for _ in range(5):
+        for p, q in zip(whole, parts):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        one.step()
+        threads = [threading.Thread(target=o.step) for o in two]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert one.stats()["grad_norm"] == pytest.approx(two[0].stats()["grad_norm"], rel=1e-12)
+    assert two[0].stats()["vbar"] == two[1].stats()["vbar"]
+    assert all((a - b).abs().max() <= 1e-6 for a, b in zip(whole, parts))
+
+
+def test_record_hook_that_raises_is_a_step_that_never_happened():
+    params = [torch.nn.Parameter(torch.randn(40))]
+    twins = shards(params)
+    one, two = AdamS(params), AdamS(twins)
+
+    def fail(record):
+        raise OSError("the network is down")
+
+    for step in range(4):
+        params[0].grad = torch.randn(40)
+        twins[0].grad = params[0].grad.clone()
+        if step == 2:
+            before = params[0].detach().clone()
+            one.record_hook = fail
+            with pytest.raises(OSError):
+                one.step()
+            assert torch.equal(before, params[0].detach())
+            one.record_hook = lambda record: None
+        one.step()
+        two.step()
+    assert torch.equal(params[0], twins[0]) and one.stats()["steps_applied"] == 4
+
+
+def test_record_hook_runs_on_a_rank_without_gradients():
+    seen = []
+    optimizer = AdamS([torch.nn.Parameter(torch.ones(3))], amsgrad=True)
+    optimizer.record_hook = lambda record: seen.append(record.clone())
+    optimizer.step()
+    assert [r.tolist() for r in seen] == [[0.0] * 8] * 2  # two rounds: amsgrad with scheduled decay
+
+
+def test_two_optimizers_in_two_threads(network):
+    """Each thread trains its own network; both end as one that trained alone."""
+    def train(model):
+        optimizer = AdamS(model.parameters(), lr=0.01, max_grad_norm=1.0)
+        generator = torch.Generator().manual_seed(6)
+        for _ in range(150):
+            optimizer.zero_grad()
+            model(torch.randn(4, 7, generator=generator)).square().mean().backward()
+            optimizer.step()
+        return optimizer.stats()
+
+    models, results = [network() for _ in range(3)], [None] * 3
+
+    def work(i):
+        results[i] = train(models[i])
+
+    work(0)
+    threads = [threading.Thread(target=work, args=(i,)) for i in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    for model in models[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), model.parameters()))
+    assert results[0] == results[1] == results[2]

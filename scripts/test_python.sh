@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds the Python package as a wheel, installs it into a virtual environment under build/python and runs its tests.
+# Uses a PyTorch that python3 already has; else installs one from PyPI into that environment (about 5 GB, two minutes,
+# once). Ends with pytest's summary. Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_PYTHON names another python3.
+#
+# Tests marked cuda run where there is a device; else they are not selected, and the script says so. Where
+# SWD_CUDA_SIMULATOR names a folder with a simulated libcudart.so.13, they alone run, on it (tests/simulated_cuda.py).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+work=$root/build/python
+venv=$work/venv
+base=${SWD_PYTHON:-python3}
+
+scripts/install_deps.sh
+if ! "$base" -c 'import venv, ensurepip' 2> /dev/null; then
+  echo "installing: python3-venv"
+  run=()
+  if [ "$(id -u)" -ne 0 ]; then
+    sudo -n true 2> /dev/null || { echo "missing, and this user may not install: python3-venv" >&2; exit 1; }
+    run=(sudo -n)
+  fi
+  "${run[@]}" apt-get update -qq
+  "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv
+fi
+
+if ! "$venv/bin/python" -c 'import torch, numpy, pytest' 2> /dev/null; then
+  rm -rf "$venv"
+  options=()
+  if "$base" -c 'import torch' 2> /dev/null; then
+    echo "using the PyTorch of $base"
+    options=(--system-site-packages)
+  else
+    echo "$base has no PyTorch: installing it into $venv"
+  fi
+  "$base" -m venv "${options[@]}" "$venv"
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check torch numpy pytest
+fi
+
+build() {  # folder, CUDA runtime
+  # PTX only: quick to build, runs on any device through the driver's compiler.
+  echo "building the wheel"
+  rm -rf "$work/$1"
+  "$venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps . -w "$work/$1" -C build-dir="$work/cmake_$1" \
+    -C "cmake.define.SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" -C "cmake.define.SWD_CUDART=$2"
+  wheels=("$work/$1"/swd-*.whl)
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-index --force-reinstall "${wheels[0]}"
+}
+
+run_tests() {
+  cd "$work"  # away from the sources: what is tested is what was installed
+  exec env SWD_WHEEL="${wheels[0]}" "$@"
+}
+
+pytest=("$venv/bin/python" -m pytest -q -c "$root/bindings/python/pytest.ini" --rootdir "$root/bindings/python"
+        -p no:cacheprovider "$root/bindings/python/tests")
+if [ -n "${SWD_CUDA_SIMULATOR:-}" ]; then
+  build wheel_simulated shared
+  run_tests env SWD_SIMULATED_CUDA=1 LD_LIBRARY_PATH="$SWD_CUDA_SIMULATOR" \
+    LD_PRELOAD="$SWD_CUDA_SIMULATOR/libcudart.so.13" "${pytest[@]}" -m cuda "$@"
+fi
+build wheel static
+if reason=$(cd "$work" && "$venv/bin/python" -c 'import torch, swd
+if not torch.cuda.is_available(): raise SystemExit(print("PyTorch finds no CUDA device") or 1)
+try: swd.check_backend("cuda")
+except swd.Error as error: raise SystemExit(print(error) or 1)'); then
+  run_tests "${pytest[@]}" "$@"
+fi
+echo "tests marked cuda are not selected: $reason"
+run_tests "${pytest[@]}" -m "not cuda" "$@"
