@@ -30,16 +30,20 @@ inline const T* in_bulk(const T* grad, int64_t, float*) {
 }
 #ifdef __F16C__
 inline const float* in_bulk(const F16* grad, int64_t count, float* room) {
-  int64_t i = 0;
 #ifdef __AVX512F__  // as wide as the loads that follow: a load that spans two stores has to wait for both
-  for (; i + 16 <= count; i += 16) {
-    _mm512_storeu_ps(room + i, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(grad + i))));
-  }
+  constexpr int64_t kWide = 16;
+  auto convert = [](const F16* from, float* to) {  // under a mask, because gcc warns of its own header otherwise
+    _mm512_storeu_ps(to, _mm512_maskz_cvtph_ps(0xFFFF, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+  };
+#else
+  constexpr int64_t kWide = 8;
+  auto convert = [](const F16* from, float* to) {
+    _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  };
 #endif
-  for (; i + 8 <= count; i += 8) {
-    _mm256_storeu_ps(room + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(grad + i))));
-  }
-  for (; i < count; ++i) room[i] = to_float(grad[i]);
+  int64_t whole = count - count % kWide;
+  for (int64_t i = 0; i < whole; i += kWide) convert(grad + i, room + i);
+  for (int64_t i = whole; i < count; ++i) room[i] = to_float(grad[i]);
   return room;
 }
 #endif
