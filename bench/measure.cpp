@@ -54,7 +54,7 @@ int best_variant(const Sampler& sample, RoofKind kind, const RoofArrays& arrays)
   double least = 0.0;
   for (int variant = 0; variant < sample.machine.variants(kind); ++variant) {
     auto run = [&] { sample.machine.run_roof(kind, variant, arrays); };
-    double seconds = std::min({sample(run), sample(run), sample(run)});
+    double seconds = std::min(sample(run), sample(run));
     if (variant > 0 && seconds >= least) continue;
     best = variant;
     least = seconds;

@@ -16,44 +16,49 @@
 namespace swd::bench {
 namespace {
 
-constexpr int64_t kBlock = 64;  // elements between prefetches; tails are cut to it, at most 63 elements
 constexpr int kCacheLine = 64;
-constexpr int kAhead[] = {0, 1024, 2048, 4096};
-constexpr int kAheads = 4;
-// Elements a thread takes at a time. 0: each thread gets one contiguous share.
+constexpr int64_t kUnit = 256;  // what is left of an array beyond a multiple of it is not touched
+
+// A variant is a choice of each: elements between prefetches; how many bytes ahead they go; and the elements that a
+// thread takes at a time, 0 for one contiguous share each.
+constexpr int64_t kBlock[] = {64, 256};
+constexpr int kAhead[] = {0, 1024, 4096};
 constexpr int64_t kGrain[] = {0, 4096 * 16};
-constexpr int kGrains = 2;
+constexpr int kBlocks = 2, kAheads = 3, kGrains = 2;
 
 // Always zero, but the compiler must not know: values stay what they are, and nothing can be left out.
 volatile uint32_t keep_nothing = 0;
 volatile uint64_t sink;
 
-template <class T>
+template <int64_t kElements, class T>
 inline void prefetch(const T* block, int ahead) {
   if (ahead == 0) return;
   uintptr_t at = reinterpret_cast<uintptr_t>(block) + static_cast<uintptr_t>(ahead);
-  for (uintptr_t line = 0; line < kBlock * sizeof(T); line += kCacheLine) {
+  for (uintptr_t line = 0; line < kElements * sizeof(T); line += kCacheLine) {
     __builtin_prefetch(reinterpret_cast<const void*>(at + line));
   }
 }
 
-template <class Grad>
+template <class Grad, int64_t kElements>
 void read(const RoofArrays& arrays, int ahead, int64_t begin, int64_t end) {
   const Grad* g = static_cast<const Grad*>(arrays.grad);
-  uint32_t sums[kBlock] = {};
-  for (; begin + kBlock <= end; begin += kBlock) {
-    prefetch(g + begin, ahead);
-    for (int64_t i = 0; i < kBlock; ++i) sums[i] += g[begin + i];
+  constexpr int64_t kSums = 64;
+  uint32_t sums[kSums] = {};
+  for (; begin + kElements <= end; begin += kElements) {
+    prefetch<kElements>(g + begin, ahead);
+    for (int64_t row = 0; row < kElements; row += kSums) {
+      for (int64_t i = 0; i < kSums; ++i) sums[i] += g[begin + row + i];
+    }
   }
   uint64_t sum = 0;
   for (uint32_t x : sums) sum += x;
   sink = sum;
 }
 
-template <class Grad, bool kCopy>
+template <class Grad, bool kCopy, int64_t kElements>
 __attribute__((noinline)) void mix_block(uint32_t* __restrict p, const Grad* __restrict g, uint32_t* __restrict m,
                                          uint32_t* __restrict v, uint16_t* __restrict copy, uint32_t mask) {
-  for (int64_t i = 0; i < kBlock; ++i) {
+  for (int64_t i = 0; i < kElements; ++i) {
     uint32_t x = g[i] & mask;
     p[i] ^= x;
     m[i] ^= x;
@@ -62,7 +67,7 @@ __attribute__((noinline)) void mix_block(uint32_t* __restrict p, const Grad* __r
   }
 }
 
-template <class Grad, bool kCopy>
+template <class Grad, bool kCopy, int64_t kElements>
 void mix(const RoofArrays& arrays, int ahead, int64_t begin, int64_t end) {
   auto* p = static_cast<uint32_t*>(arrays.param);
   auto* g = static_cast<const Grad*>(arrays.grad);
@@ -70,12 +75,12 @@ void mix(const RoofArrays& arrays, int ahead, int64_t begin, int64_t end) {
   auto* v = static_cast<uint32_t*>(arrays.exp_avg_sq);
   auto* copy = static_cast<uint16_t*>(arrays.param_copy);
   uint32_t mask = keep_nothing;
-  for (; begin + kBlock <= end; begin += kBlock) {
-    prefetch(p + begin, ahead);
-    prefetch(g + begin, ahead);
-    prefetch(m + begin, ahead);
-    prefetch(v + begin, ahead);
-    mix_block<Grad, kCopy>(p + begin, g + begin, m + begin, v + begin, kCopy ? copy + begin : nullptr, mask);
+  for (; begin + kElements <= end; begin += kElements) {
+    prefetch<kElements>(p + begin, ahead);
+    prefetch<kElements>(g + begin, ahead);
+    prefetch<kElements>(m + begin, ahead);
+    prefetch<kElements>(v + begin, ahead);
+    mix_block<Grad, kCopy, kElements>(p + begin, g + begin, m + begin, v + begin, kCopy ? copy + begin : nullptr, mask);
   }
 }
 
@@ -86,12 +91,13 @@ void copy_array(const RoofArrays& arrays, int, int64_t begin, int64_t end) {
 
 using Loop = void (*)(const RoofArrays&, int ahead, int64_t begin, int64_t end);
 
-Loop loop_for(RoofKind kind, const RoofArrays& arrays) {
+template <int64_t kElements>
+Loop loop_of_block(RoofKind kind, const RoofArrays& arrays) {
   bool narrow = arrays.grad_bytes == 2, copies = arrays.copy_bytes == 2;
   if (kind == RoofKind::kMemcpy) return copy_array;
-  if (kind == RoofKind::kRead) return narrow ? read<uint16_t> : read<uint32_t>;
-  if (copies) return narrow ? mix<uint16_t, true> : mix<uint32_t, true>;
-  return narrow ? mix<uint16_t, false> : mix<uint32_t, false>;
+  if (kind == RoofKind::kRead) return narrow ? read<uint16_t, kElements> : read<uint32_t, kElements>;
+  if (copies) return narrow ? mix<uint16_t, true, kElements> : mix<uint32_t, true, kElements>;
+  return narrow ? mix<uint16_t, false, kElements> : mix<uint32_t, false, kElements>;
 }
 
 cpu::Pool& pool_of(int threads) {
@@ -108,18 +114,21 @@ int core_count() {
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-int roof_variants_cpu(RoofKind kind) { return kind == RoofKind::kMemcpy ? kGrains : kAheads * kGrains; }
+int roof_variants_cpu(RoofKind kind) { return kind == RoofKind::kMemcpy ? kGrains : kGrains * kAheads * kBlocks; }
 
 void run_roof_cpu(RoofKind kind, int variant, const RoofArrays& arrays) {
+  int64_t grain = kGrain[variant % kGrains];
+  bool short_blocks = variant / kGrains / kAheads == 0;
+  static_assert(kBlock[0] < kBlock[1] && kUnit % kBlock[1] == 0, "loops are made for these blocks");
   struct Job {
     const RoofArrays& arrays;
     Loop loop;
     int ahead;
-  } job{arrays, loop_for(kind, arrays), kAhead[variant / kGrains]};
-  int64_t grain = kGrain[variant % kGrains];
+  } job{arrays, short_blocks ? loop_of_block<kBlock[0]>(kind, arrays) : loop_of_block<kBlock[1]>(kind, arrays),
+        kAhead[variant / kGrains % kAheads]};
   if (grain == 0) {  // small jobs stay on one thread, as in the library: waking another takes longer than the work
     int64_t share = arrays.elements / (arrays.threads > 0 ? arrays.threads : core_count());
-    grain = arrays.elements > kGrain[1] ? (share / kBlock + 1) * kBlock : kGrain[1];
+    grain = arrays.elements > kGrain[1] ? (share / kUnit + 1) * kUnit : kGrain[1];
   }
   auto body = [](void* context, int64_t begin, int64_t end) {
     const Job& work = *static_cast<const Job*>(context);
