@@ -4,8 +4,12 @@
 //
 // Everything else has internal linkage: what a wide object shared with the rest of the program, the linker could pick
 // for a baseline machine. So no standard library and no inline function with linkage; scripts/check_isa_symbols.sh
-// checks it. The inner loops are plain C over at most kBlock elements, which compilers turn into vector code for any
+// checks it. The inner loops are plain C over one block of elements, which compilers turn into vector code for any
 // instruction set; prefetching stands between them, because it would keep a loop from being vectorised.
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
 #include "../dtype.h"
 #include "../scalars.h"
 #include "loops.h"

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the loops of both passes share: prefetching, where a chunk lies, the fold of its lanes.
+// What the loops of both passes share: prefetching, fp16 in bulk, where a chunk lies, the fold of its lanes.
 // Included by loops.inl, inside its unnamed namespace.
 
 constexpr int kCacheLine = 64;
-constexpr int kBlock = 64;  // elements between prefetches
+// Elements between prefetches. A block costs a call that loads its constants in pass 2, and a pass over part of the
+// lanes in pass 1: with 64 elements the 16-bit gradients of pass 1 take a fifth longer.
+constexpr int kBlock = 256;
 // Bytes that are prefetched ahead in each array. Worth a quarter of the time where hardware prefetchers stop at the end
 // of a page; where they do not, it costs nothing that can be measured.
 constexpr int kSumAhead = 4096;
@@ -18,6 +20,33 @@ inline void prefetch(const T* block, int ahead) {
     __builtin_prefetch(reinterpret_cast<const void*>(at + line));
   }
 }
+
+// A block of gradients in the form the inner loop reads best: as it is, or, where the machine converts fp16, as fp32 in
+// `room`. The integer code of dtype.h takes ten instructions a vector, which would bound pass 1; the machine's gives
+// the same values, NaN payloads apart.
+template <class T>
+inline const T* in_bulk(const T* grad, int64_t, float*) {
+  return grad;
+}
+#ifdef __F16C__
+inline const float* in_bulk(const F16* grad, int64_t count, float* room) {
+#ifdef __AVX512F__  // as wide as the loads that follow: a load that spans two stores has to wait for both
+  constexpr int64_t kWide = 16;
+  auto convert = [](const F16* from, float* to) {  // under a mask, because gcc warns of its own header otherwise
+    _mm512_storeu_ps(to, _mm512_maskz_cvtph_ps(0xFFFF, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+  };
+#else
+  constexpr int64_t kWide = 8;
+  auto convert = [](const F16* from, float* to) {
+    _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  };
+#endif
+  int64_t whole = count - count % kWide;
+  for (int64_t i = 0; i < whole; i += kWide) convert(grad + i, room + i);
+  for (int64_t i = whole; i < count; ++i) room[i] = to_float(grad[i]);
+  return room;
+}
+#endif
 
 // First element of chunk `local` of a segment in one of its arrays.
 template <class T>

@@ -15,6 +15,8 @@ template <class T>
 inline float run_term(const GradSquares<T>&, float g) {
   return run_square(g);
 }
+// What run_square leaves out is below any fp16 number but 0.
+inline float run_term(const GradSquares<F16>&, float g) { return g * g; }
 template <class T>
 inline double exact_term(const GradSquares<T>&, float g) {
   return static_cast<double>(g) * static_cast<double>(g);
@@ -83,14 +85,25 @@ inline bool all_zero(const Source& source, int count) {
   return seen == 0;
 }
 
+// Adds kBlock terms to the runs of their lanes.
+template <class Source>
+inline void add_block(const Source& source, int64_t begin, float* run) {
+  for (int64_t i = 0; i < kBlock; ++i) run[i] += run_term(source, value(source, begin + i));
+}
+template <class T>
+inline void add_block(const GradSquares<T>& source, int64_t begin, float* run) {
+  alignas(kCacheLine) float room[kBlock];
+  auto* grad = in_bulk(source.grad + begin, kBlock, room);
+  for (int64_t i = 0; i < kBlock; ++i) run[i] += run_term(source, to_float(grad[i]));
+}
+
 template <class Source>
 inline Partial sum_chunk(const Source& source, int count) {
   alignas(kCacheLine) float lanes[kLanes] = {};
   int64_t whole = count - count % kBlock;
   for (int64_t begin = 0; begin < whole; begin += kBlock) {
     prefetch_block(source, begin);
-    float* run = lanes + begin % kLanes;
-    for (int64_t i = 0; i < kBlock; ++i) run[i] += run_term(source, value(source, begin + i));
+    add_block(source, begin, lanes + begin % kLanes);
   }
   float* rest = lanes + whole % kLanes;
   for (int64_t i = 0; i < count - whole; ++i) rest[i] += run_term(source, value(source, whole + i));

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Times libswd and its peers on the same memory in one process: first the same mathematics on a small problem, then
+rounds in which every contender takes one step, so that all see the same machine; medians are compared."""
+import argparse
+import gc
+import json
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+os.environ["PATH"] = str(pathlib.Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]  # ninja, for DeepSpeed
+if "cuda" not in " ".join(sys.argv):
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+import torch  # noqa: E402
+
+import libswd  # noqa: E402
+from contenders import CONTENDERS  # noqa: E402
+from tensors import Hyper, Tensors  # noqa: E402
+
+CHECK_ELEMENTS, CHECK_STEPS, CHECK_TOLERANCE = 30011, 3, 1e-4
+
+
+def swd_step(library, tensors, hyper, decay, clip):
+    # Without clipping and schedule nothing needs the norm: libswd then skips its first pass, as its peers have none.
+    return libswd.Step(library, tensors, hyper, decay, clip, skip_norm=not clip and decay != "scheduled")
+
+
+def trajectory(make, tensors, hyper):
+    """Parameters after a few steps, each with a new gradient."""
+    tensors.reset()
+    tensors.attach_gradients()
+    step = make(tensors, hyper)
+    for i in range(CHECK_STEPS):
+        tensors.new_gradients(i)
+        getattr(step, "load_gradients", lambda: None)()
+        step()
+    return step.param() if hasattr(step, "param") else tensors.param.detach().cpu().clone()
+
+
+def deviation(library, make, decay, clip, device):
+    """Largest difference of the parameters, relative to how far they moved."""
+    tensors = Tensors(CHECK_ELEMENTS, 3, device)
+    hyper = Hyper(weight_decay=0.1 if decay != "scheduled" else 1e-3)
+    start = Tensors(CHECK_ELEMENTS, 3, "cpu")
+    start.reset()
+    ours = trajectory(lambda t, h: swd_step(library, t, h, decay, clip), tensors, hyper)
+    theirs = trajectory(make, tensors, hyper)
+    return ((theirs - ours).abs().max() / (ours - start.param).abs().max()).item()
+
+
+def check_the_check(library, device):
+    """A comparison that cannot fail shows nothing: libswd without decay must not pass for libswd with it."""
+    make = lambda t, h: swd_step(library, t, h, "none", True)  # noqa: E731
+    if deviation(library, make, "decoupled", True, device) < 10 * CHECK_TOLERANCE:
+        raise SystemExit("run.py: the comparison of parameters does not notice a missing weight decay")
+
+
+def seconds(step, device):
+    if device == "cpu":
+        begin = time.perf_counter()
+        step()
+        return time.perf_counter() - begin
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin.record()
+    step()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) * 1e-3
+
+
+def usable_contenders(library, options):
+    """Those that are here and compute the same; and why the others are not."""
+    usable, missing = [], {}
+    for contender in CONTENDERS:
+        if options.backend not in contender.devices or (options.quick and not contender.quick):
+            continue
+        try:
+            error = deviation(library, contender.make, contender.decay, contender.clip, options.backend)
+        except Exception as problem:  # a peer that does not import, build or run here
+            missing[contender.name] = (f"{type(problem).__name__}: {problem}".splitlines() or ["?"])[0][:160]
+            continue
+        if error > CHECK_TOLERANCE:
+            missing[contender.name] = f"computes something else here: parameters differ by {error:.1e} of their change"
+            continue
+        usable.append((contender, error))
+    return usable, missing
+
+
+def measure(library, usable, options):
+    """Median seconds by name. Each peer takes its turn right behind the libswd step that does the same work."""
+    tensors = Tensors(options.elements, options.tensors, options.backend)
+    tensors.reset()
+    hyper = Hyper(lr=1e-7, weight_decay=1e-4)
+    steps = {}
+    for contender, _ in usable:
+        name = f"libswd_{contender.decay}" + ("_clip" if contender.clip else "")
+        if name not in steps:
+            steps[name] = swd_step(library, tensors, hyper, contender.decay, contender.clip)
+        steps[contender.name] = contender.make(tensors, hyper)
+    times = {name: [] for name in steps}
+    for turn in range(options.rounds + 1):
+        for name, step in steps.items():
+            time.sleep(0.005)  # threads of an OpenMP runtime look out for work that long, at the cost of whoever is next
+            taken = seconds(step, options.backend)
+            if turn > 0:  # the first round warms up
+                times[name].append(taken)
+    steps.clear()
+    gc.collect()
+    return {name: {"median_s": statistics.median(t), "least_s": min(t), "most_s": max(t)} for name, t in times.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--library", required=True, help="path of libswd.so")
+    parser.add_argument("--backend", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--elements", type=int, default=1 << 26)
+    parser.add_argument("--tensors", type=int, default=1, help="cut the elements into so many tensors")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (7 if options.quick else 25)
+
+    library = libswd.Library(options.library)
+    check_the_check(library, options.backend)
+    usable, missing = usable_contenders(library, options)
+    times = measure(library, usable, options)
+    rows = []
+    print(f"{'peer, ' + str(options.elements) + ' elements in ' + str(options.tensors) + ' tensors':<46} {'ms':>9} "
+          f"{'libswd ms':>10} {'ratio':>7}  {'deviation':>9}")
+    for contender, error in usable:
+        ours = times[f"libswd_{contender.decay}" + ("_clip" if contender.clip else "")]
+        theirs = times[contender.name]
+        rows.append({"name": contender.name, "decay": contender.decay, "clip": contender.clip, "peer": theirs,
+                     "libswd": ours, "ratio": theirs["median_s"] / ours["median_s"], "deviation": error})
+        print(f"{contender.name:<46} {theirs['median_s'] * 1e3:9.3f} {ours['median_s'] * 1e3:10.3f} "
+              f"{rows[-1]['ratio']:7.2f}  {error:9.1e}")
+    for name, reason in missing.items():
+        print(f"{name:<46} missing: {reason}")
+    if options.json:
+        context = {"torch": torch.__version__, "backend": options.backend, "threads": torch.get_num_threads(),
+                   "elements": options.elements, "tensors": options.tensors, "rounds": options.rounds}
+        pathlib.Path(options.json).write_text(json.dumps({"context": context, "peers": rows, "missing": missing}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sets libswd up for one Case. Gradients are pseudo-random and stay the same from step to step; the learning rate is
+// so small that parameters stay ordinary numbers however long a benchmark runs.
+#include "subject.h"
+
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+namespace swd::bench {
+namespace {
+
+void check(swd_status status) {
+  if (status == SWD_OK) return;
+  throw std::runtime_error(std::string(swd_status_name(status)) + ": " + swd_error_detail());
+}
+
+// One allocation per machine that only grows.
+class Arena {
+ public:
+  uint8_t* take(Machine& machine, uint64_t bytes) {
+    if (bytes <= bytes_) return static_cast<uint8_t*>(memory_);
+    if (memory_) machine.release(memory_);
+    memory_ = nullptr;
+    bytes_ = 0;
+    uint64_t available = machine.available_bytes();
+    // A tenth stays free: a host that swaps measures its disk.
+    if (bytes > available - available / 10) {
+      throw std::runtime_error("needs " + std::to_string(bytes >> 20) + " MiB, " + std::to_string(available >> 20) +
+                               " MiB are available");
+    }
+    memory_ = machine.allocate(bytes);
+    bytes_ = bytes;
+    return static_cast<uint8_t*>(memory_);
+  }
+
+ private:
+  void* memory_ = nullptr;
+  uint64_t bytes_ = 0;
+};
+
+Arena& arena_of(swd_backend backend, int slot) {
+  static Arena arenas[2][2];
+  return arenas[backend == SWD_BACKEND_CPU ? 0 : 1][slot];
+}
+
+// Values in +-`largest` whose exponents vary, in the bits of a dtype. fp16 and bf16 bits come from truncation.
+std::vector<uint8_t> pattern(swd_dtype dtype, float largest) {
+  constexpr int64_t kElements = int64_t{1} << 20;
+  std::vector<uint8_t> out(static_cast<size_t>(kElements) * (dtype == SWD_DTYPE_F32 ? 4 : 2));
+  uint32_t x = 1;
+  for (int64_t i = 0; i < kElements; ++i) {
+    x = x * 1664525u + 1013904223u;
+    float value = (static_cast<float>(x >> 8) / 8388608.0f - 1.0f) * largest;
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    uint32_t exponent = (bits >> 23) & 0xFFu, sign = (bits >> 16) & 0x8000u;
+    uint32_t half = exponent < 113u ? sign : sign | ((exponent - 112u) << 10) | ((bits >> 13) & 0x3FFu);
+    uint16_t narrow = static_cast<uint16_t>(dtype == SWD_DTYPE_BF16 ? bits >> 16 : half);
+    if (dtype == SWD_DTYPE_F32) std::memcpy(&out[static_cast<size_t>(i) * 4], &bits, 4);
+    if (dtype != SWD_DTYPE_F32) std::memcpy(&out[static_cast<size_t>(i) * 2], &narrow, 2);
+  }
+  return out;
+}
+
+void fill(Machine& machine, void* target, uint64_t bytes, const std::vector<uint8_t>& with) {
+  for (uint64_t at = 0; at < bytes; at += with.size()) {
+    uint64_t left = bytes - at;
+    machine.write(static_cast<uint8_t*>(target) + at, with.data(), left < with.size() ? left : with.size());
+  }
+}
+
+uint64_t width(swd_dtype dtype) { return dtype == SWD_DTYPE_F32 ? 4 : dtype == SWD_DTYPE_NONE ? 0 : 2; }
+
+}  // namespace
+
+Subject::Subject(Machine& machine, const Case& the_case, int slot) : machine_(machine), case_(the_case) {
+  allocate(slot);
+  create_plan();
+  create_workspace();
+  group_.lr = 1e-7;
+  group_.weight_decay = 1e-4;
+  args_.groups = &group_;
+  args_.group_count = 1;
+  args_.max_grad_norm = case_.clip ? 1.0 : 0.0;
+}
+
+Subject::~Subject() {
+  machine_.synchronize();
+  swd_plan_destroy(plan_);
+  machine_.release(workspace_);
+  machine_.release(state_);
+}
+
+void Subject::allocate(int slot) {
+  uint64_t n = static_cast<uint64_t>(case_.elements);
+  // As separate allocations of malloc lie: whole pages, and one page more. Arrays whose distance is a multiple of a large
+  // power of two share their places in the first cache and cost twice the time, libswd's and anybody's.
+  auto padded = [](uint64_t bytes) { return (bytes + 4095) / 4096 * 4096 + 4096; };
+  uint64_t wide = padded(n * 4), grad = padded(n * width(case_.grad)), copy = padded(n * width(case_.copy));
+  uint8_t* at = arena_of(case_.backend, slot).take(machine_, 3 * wide + grad + copy);
+  buffers_.param = at;
+  buffers_.exp_avg = at + wide;
+  buffers_.exp_avg_sq = at + 2 * wide;
+  buffers_.grad = at + 3 * wide;
+  if (case_.copy != SWD_DTYPE_NONE) buffers_.param_copy = at + 3 * wide + grad;
+  fill(machine_, buffers_.param, n * 4, pattern(SWD_DTYPE_F32, 0.05f));
+  machine_.zero(at + wide, 2 * wide);
+  make_gradients(false);
+}
+
+void Subject::make_gradients(bool zero) {
+  uint64_t bytes = static_cast<uint64_t>(case_.elements) * width(case_.grad);
+  void* grad = const_cast<void*>(buffers_.grad);
+  if (zero) machine_.zero(grad, bytes);
+  if (!zero) fill(machine_, grad, bytes, pattern(case_.grad, 0.01f));
+}
+
+// Cuts that fall on no chunk and no vector, as the tensors of a model do.
+void Subject::create_plan() {
+  std::vector<swd_segment> segments;
+  int64_t begin = 0;
+  for (int64_t k = 1; k <= case_.segments; ++k) {
+    int64_t end = k == case_.segments ? case_.elements : case_.elements / case_.segments * k + k % 7;
+    segments.push_back(swd_segment{begin, end - begin, 0, 0, 0});
+    begin = end;
+  }
+  swd_plan_args plan = SWD_PLAN_ARGS_INIT;
+  plan.backend = case_.backend;
+  plan.grad_dtype = case_.grad;
+  plan.copy_dtype = case_.copy;
+  plan.segments = segments.data();
+  plan.segment_count = case_.segments;
+  plan.decay_modes = &case_.decay;
+  plan.group_count = 1;
+  plan.threads = case_.threads;
+  check(swd_plan_create(&plan, &plan_));
+}
+
+void Subject::create_workspace() {
+  check(swd_workspace_size(plan_, &buffers_.workspace_bytes));
+  check(swd_state_size(plan_, &buffers_.state_bytes));
+  buffers_.workspace = workspace_ = machine_.allocate(buffers_.workspace_bytes);
+  buffers_.state = state_ = machine_.allocate(buffers_.state_bytes);
+  machine_.zero(state_, buffers_.state_bytes);
+  check(swd_workspace_init(plan_, workspace_, buffers_.workspace_bytes, machine_.stream()));
+}
+
+void Subject::prepare() {
+  if (case_.part != Part::kUpdate) return;
+  void* stream = machine_.stream();
+  check(swd_reduce(plan_, &buffers_, &args_, SWD_PHASE_GRAD, 0, case_.segments, stream));
+  check(swd_fold(plan_, &buffers_, &args_, SWD_PHASE_GRAD, nullptr, stream));
+  check(swd_finalize(plan_, &buffers_, &args_, SWD_PHASE_GRAD, nullptr, stream));
+}
+
+void Subject::run() {
+  void* stream = machine_.stream();
+  if (case_.part == Part::kNorm) {
+    check(swd_reduce(plan_, &buffers_, &args_, SWD_PHASE_GRAD, 0, case_.segments, stream));
+  } else if (case_.part == Part::kUpdate) {
+    check(swd_update(plan_, &buffers_, &args_, stream));
+  } else {
+    check(swd_step(plan_, &buffers_, &args_, stream));
+  }
+}
+
+RoofArrays Subject::roof_arrays() const {
+  RoofArrays arrays;
+  arrays.elements = case_.elements;
+  arrays.grad_bytes = static_cast<int>(width(case_.grad));
+  arrays.copy_bytes = static_cast<int>(width(case_.copy));
+  arrays.grad = buffers_.grad;
+  arrays.param = buffers_.param;
+  arrays.exp_avg = buffers_.exp_avg;
+  arrays.exp_avg_sq = buffers_.exp_avg_sq;
+  arrays.param_copy = buffers_.param_copy;
+  arrays.threads = case_.threads;
+  return arrays;
+}
+
+}  // namespace swd::bench

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// libswd set up for one Case: plan, buffers, arguments. Used by measure.cpp.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "cases.h"
+#include "machine.h"
+
+namespace swd::bench {
+
+// The large arrays live longer than a subject: a run of cases allocates them once and grows them as needed.
+class Subject {
+ public:
+  // Throws std::runtime_error with the reason where the case cannot run here. Two subjects that live at the same time
+  // need different slots, 0 or 1.
+  Subject(Machine& machine, const Case& the_case, int slot = 0);
+  ~Subject();
+  Subject(const Subject&) = delete;
+  Subject& operator=(const Subject&) = delete;
+
+  void prepare();  // before run(): for the update, the reduction and the decision that it needs
+  void run();      // what the case measures
+  RoofArrays roof_arrays() const;
+
+  void make_gradients(bool zero);  // all zero, or ordinary ones
+
+ private:
+  void allocate(int slot);
+  void create_plan();
+  void create_workspace();
+
+  Machine& machine_;
+  Case case_;
+  swd_plan* plan_ = nullptr;
+  void* workspace_ = nullptr;
+  void* state_ = nullptr;
+  swd_buffers buffers_ = SWD_BUFFERS_INIT;
+  swd_step_args args_ = SWD_STEP_ARGS_INIT;
+  swd_group group_ = SWD_GROUP_INIT;
+};
+
+}  // namespace swd::bench
