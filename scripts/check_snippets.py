@@ -3,32 +3,35 @@
 """Checks that every code block of a document stands, line by line, in the file that the document names for it.
 
 Usage: check_snippets.py ROOT DOCUMENT ...      or: check_snippets.py --self-test
-The line before a block must be `From [name](path)` or `From `path`` with words after it if wanted; the path is relative to
-the document or to ROOT. The block may be indented less than the source, by the same number of spaces in every line.
+The paragraph before a block says `From [name](path)` or `From `path``, the last one counts; the path is relative to the
+document or to ROOT. The block may be indented less than the source, by the same number of spaces in every line.
 """
 import pathlib
 import re
 import sys
 import tempfile
 
-NAMED = re.compile(r"From (?:\[[^]]*\]\(([^)]+)\)|`([^`]+)`)")
+NAMED = re.compile(r"\b[Ff]rom\s(?:\[[^]]*\]\(([^)]+)\)|`([^`]+)`)")
 
 
 def blocks(text):
     """(line number, path or None, lines) of each fenced block."""
-    out, named, inside = [], None, None
+    out, paragraph, ended, inside = [], "", False, None
     for number, line in enumerate(text.splitlines(), 1):
         if inside is not None:
             if line.startswith("```"):
                 out.append(inside)
-                inside, named = None, None
+                inside, paragraph = None, ""
             else:
                 inside[2].append(line)
         elif line.startswith("```"):
-            inside = (number, named, [])
+            names = NAMED.findall(paragraph)
+            inside = (number, names[-1][0] or names[-1][1] if names else None, [])
         elif line.strip():
-            match = NAMED.match(line)
-            named = (match[1] or match[2]) if match else None
+            paragraph = line if ended else f"{paragraph} {line}"
+            ended = False
+        else:
+            ended = True
     if inside is not None:
         out.append((inside[0], None, inside[2]))  # never closed: reported as a block without a source
     return out
@@ -75,7 +78,10 @@ def self_test():
                            ("From `a.c`:\n```\nstep();\nstats();\n```\n", False),
                            ("From `a.c`:\n```\nstep()\n```\n", False),
                            ("From `b.c`:\n```\nstep();\n```\n", False),
-                           ("From `a.c`:\nwords\n```\nstep();\n```\n", False),
+                           ("Some words.\nFrom\n[a.c](a.c), words:\n\n```\nstep();\n```\n", True),
+                           ("From `b.c`, or from `a.c`:\n```\nstep();\n```\n", True),
+                           ("From `a.c`:\n\nwords\n\n```\nstep();\n```\n", False),
+                           ("From `a.c`:\n```\nstep();\n```\n\n```\nstep();\n```\n", False),
                            ("From `a.c`:\n```\nstep();\n", False),
                            ("From `a.c`:\n```\n```\n", False),
                            ("no blocks\n", False)):

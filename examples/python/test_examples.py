@@ -10,9 +10,13 @@ import time
 import matplotlib.image
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
 
 import charlm
 import migrate_from_adamw
+import mixed_precision
+import sharded
 import train_charlm
 
 TEXT = str(charlm.ROOT / "include" / "swd" / "swd.h")
@@ -151,3 +155,24 @@ def test_migration(tmp_path):
     assert apart < 1e-6  # after a step that moves parameters by about lr = 2e-3
     assert all(row[5] == pytest.approx(1.0, rel=0.25) for row in rows)
     assert abs(rows[-1][1] - rows[-1][2]) < 0.05
+
+
+def test_mixed_precision():
+    assert mixed_precision.main() < 0.01
+
+
+def process(rank, size, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous{size}", rank=rank, world_size=size)
+    params, stats, loss = sharded.main(steps=25)
+    torch.save((params, stats["grad_norm"], stats["vbar"], loss), f"{folder}/{size}.{rank}")
+    dist.destroy_process_group()
+
+
+def test_sharded_processes_step_like_one(tmp_path):
+    for size in (1, 2):
+        multiprocessing.spawn(process, (size, str(tmp_path)), nprocs=size)
+    whole, first, second = (torch.load(tmp_path / name, weights_only=True) for name in ("1.0", "2.0", "2.1"))
+    assert all(torch.equal(a, b) for a, b in zip(first[0], second[0])) and first[1:] == second[1:]
+    assert all((a - b).abs().max() < 1e-5 for a, b in zip(whole[0], first[0]))  # gradients were summed in another order
+    assert first[1:] == pytest.approx(whole[1:], rel=1e-5)
