@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A CUDA trainer with flat buffers: one training step - learning rate, gradients, libswd's step - is captured into a graph
-// once and replayed. Fits a small network to a surface. --eager launches the same step without a graph: same bits.
+// A CUDA trainer with flat buffers: one training step - learning rate, gradients, libswd's step - is captured into a
+// graph once and replayed. Fits a small network to a surface. --eager launches the same step without a graph: same
+// bits.
 #include <cuda_runtime.h>
 
 #include <cstdio>
@@ -11,26 +12,28 @@
 
 #include "swd/swd.h"
 
-#define CHECK_SWD(call)                                                                          \
-  do {                                                                                           \
-    swd_status status_ = (call);                                                                 \
-    if (status_ == SWD_OK) break;                                                                \
-    std::fprintf(stderr, "%s: %s\n", swd_status_name(status_), swd_error_detail());              \
-    std::exit(1);                                                                                \
+#define CHECK_SWD(call)                                                             \
+  do {                                                                              \
+    swd_status status_ = (call);                                                    \
+    if (status_ == SWD_OK) break;                                                   \
+    std::fprintf(stderr, "%s: %s\n", swd_status_name(status_), swd_error_detail()); \
+    std::exit(1);                                                                   \
   } while (0)
-#define CHECK_CUDA(call)                                                                         \
-  do {                                                                                           \
-    cudaError_t error_ = (call);                                                                 \
-    if (error_ == cudaSuccess) break;                                                            \
-    std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, cudaGetErrorString(error_));         \
-    std::exit(1);                                                                                \
+#define CHECK_CUDA(call)                                                                 \
+  do {                                                                                   \
+    cudaError_t error_ = (call);                                                         \
+    if (error_ == cudaSuccess) break;                                                    \
+    std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, cudaGetErrorString(error_)); \
+    std::exit(1);                                                                        \
   } while (0)
 
 constexpr int kHidden = 32, kSide = 16, kPoints = kSide * kSide, kSteps = 300;
 // Where the tensors lie in the flat buffers. Any offset will do: libswd asks for the alignment of an element only.
 constexpr int kW1 = 0, kB1 = kW1 + 2 * kHidden, kW2 = kB1 + kHidden, kB2 = kW2 + kHidden, kTotal = kB2 + 1;
 
-__device__ float2 point(int i) { return {2.0f * (i % kSide) / (kSide - 1) - 1.0f, 2.0f * (i / kSide) / (kSide - 1) - 1.0f}; }
+__device__ float2 point(int i) {
+  return {2.0f * (i % kSide) / (kSide - 1) - 1.0f, 2.0f * (i / kSide) / (kSide - 1) - 1.0f};
+}
 __device__ float hidden(const float* param, int j, float2 x) {
   return tanhf(param[kW1 + 2 * j] * x.x + param[kW1 + 2 * j + 1] * x.y + param[kB1 + j]);
 }
@@ -85,7 +88,8 @@ class Trainer {
  public:
   Trainer() {
     CHECK_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-    swd_segment segments[] = {{kW1, 2 * kHidden, 0, 0, 0}, {kB1, kHidden, 0, 1, 0}, {kW2, kHidden, 0, 0, 0}, {kB2, 1, 0, 1, 0}};
+    swd_segment segments[] = {
+        {kW1, 2 * kHidden, 0, 0, 0}, {kB1, kHidden, 0, 1, 0}, {kW2, kHidden, 0, 0, 0}, {kB2, 1, 0, 1, 0}};
     swd_decay decay[] = {SWD_DECAY_SCHEDULED, SWD_DECAY_NONE};  // weights, biases
     swd_plan_args args = SWD_PLAN_ARGS_INIT;
     args.backend = SWD_BACKEND_CUDA;
@@ -135,7 +139,8 @@ class Trainer {
     swd_plan_destroy(plan_);
   }
 
-  // Launches one training step. Nothing in it depends on the host: learning rate, norm and decay are read on the device.
+  // Launches one training step. Nothing in it depends on the host: learning rate, norm and decay are read on the
+  // device.
   void enqueue_step() {
     schedule_kernel<<<1, 1, 0, stream_>>>(groups_, 2, step_);
     forward_kernel<<<(kPoints + 127) / 128, 128, 0, stream_>>>(param_, error_);
@@ -193,7 +198,8 @@ int main(int argc, char** argv) {
     eager ? trainer.enqueue_step() : trainer.replay();
     if (step % 50 != 0) continue;
     const swd_stats& stats = trainer.stats(&loss);
-    std::printf("step %3d   loss %.6f   gradient norm %.6f   vbar %.3e\n", step, static_cast<double>(loss), stats.grad_norm, stats.vbar);
+    std::printf("step %3d   loss %.6f   gradient norm %.6f   vbar %.3e\n", step, static_cast<double>(loss),
+                stats.grad_norm, stats.vbar);
   }
   uint64_t hash = 14695981039346656037u;  // FNV-1a, to compare runs by eye
   for (float p : trainer.parameters()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libswd as a custom call of XLA (typed FFI), for the CPU. A shim of its own, so that libswd needs nothing from XLA: its
-// headers come with jaxlib (jax.ffi.include_dir()). Registered and called by swd_jax.py.
+// libswd as a custom call of XLA (typed FFI), for the CPU. A shim of its own, so that libswd needs nothing from XLA:
+// its headers come with jaxlib (jax.ffi.include_dir()). Registered and called by swd_jax.py.
 #include <string>
 #include <vector>
 
@@ -19,8 +19,9 @@ ffi::Error failure(swd_status status) {
 #define SWD_RETURN_IF_FAILED(call) \
   if (swd_status status_ = (call); status_ != SWD_OK) return failure(status_)
 
-// One segment per leaf of the parameter tree, as a list of pointers, because XLA gives every leaf memory of its own. Made
-// anew by each call (50 us for 100 leaves, 220 us for 1,000): an executable then holds no pointer and can be kept in a cache on disk.
+// One segment per leaf of the parameter tree, as a list of pointers, because XLA gives every leaf memory of its own.
+// Made anew by each call (50 us for 100 leaves, 220 us for 1,000): an executable then holds no pointer and can be kept
+// in a cache on disk.
 class Plan {
  public:
   ~Plan() { swd_plan_destroy(plan_); }
@@ -52,12 +53,12 @@ ffi::Error workspace_init(ffi::Span<const int64_t> counts, ffi::Span<const int32
   return ffi::Error::Success();
 }
 
-// Inputs: learning rate, state, workspace, then params, exp_avg, exp_avg_sq and gradients, leaf by leaf. Outputs: the same
-// without learning rate and gradients, each in the memory of its input.
-ffi::Error step(ffi::Span<const int64_t> counts, ffi::Span<const int32_t> decays, int32_t decay, double beta1, double beta2,
-                double eps, double weight_decay, double max_grad_norm, ffi::BufferR0<ffi::F32> learning_rate, Bytes state,
-                Bytes workspace, ffi::RemainingArgs in, ffi::Result<Bytes> state_out, ffi::Result<Bytes> workspace_out,
-                ffi::RemainingRets out) {
+// Inputs: learning rate, state, workspace, then params, exp_avg, exp_avg_sq and gradients, leaf by leaf. Outputs: the
+// same without learning rate and gradients, each in the memory of its input.
+ffi::Error step(ffi::Span<const int64_t> counts, ffi::Span<const int32_t> decays, int32_t decay, double beta1,
+                double beta2, double eps, double weight_decay, double max_grad_norm,
+                ffi::BufferR0<ffi::F32> learning_rate, Bytes state, Bytes workspace, ffi::RemainingArgs in,
+                ffi::Result<Bytes> state_out, ffi::Result<Bytes> workspace_out, ffi::RemainingRets out) {
   size_t leaves = counts.size();
   if (in.size() != 4 * leaves || out.size() != 3 * leaves || decays.size() != leaves) {
     return ffi::Error::InvalidArgument("counts, decays and buffers do not fit together");
@@ -65,22 +66,24 @@ ffi::Error step(ffi::Span<const int64_t> counts, ffi::Span<const int32_t> decays
   Plan plan;
   SWD_RETURN_IF_FAILED(plan.create(counts.begin(), decays.begin(), static_cast<int64_t>(leaves), decay));
 
-  bool in_place = state_out->untyped_data() == state.untyped_data() && workspace_out->untyped_data() == workspace.untyped_data();
+  bool in_place =
+      state_out->untyped_data() == state.untyped_data() && workspace_out->untyped_data() == workspace.untyped_data();
   const swd_buffer kinds[] = {SWD_BUFFER_PARAM, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ, SWD_BUFFER_GRAD};
   std::vector<const void*> pointers(leaves);
   for (size_t kind = 0; kind < 4; ++kind) {
     for (size_t k = 0; k < leaves; ++k) {
       auto buffer = in.get<ffi::Buffer<ffi::F32>>(kind * leaves + k);
       if (!buffer) return buffer.error();
-      if (static_cast<int64_t>(buffer->element_count()) != counts[k]) return ffi::Error::InvalidArgument("a leaf has another size");
+      if (static_cast<int64_t>(buffer->element_count()) != counts[k])
+        return ffi::Error::InvalidArgument("a leaf has another size");
       pointers[k] = buffer->untyped_data();
       if (kind == 3) continue;
       auto result = out.get<ffi::Buffer<ffi::F32>>(kind * leaves + k);
       if (!result) return result.error();
       in_place = in_place && (*result)->untyped_data() == pointers[k];
     }
-    SWD_RETURN_IF_FAILED(swd_set_pointers(plan.get(), workspace.untyped_data(), kinds[kind], 0, static_cast<int64_t>(leaves),
-                                          pointers.data(), nullptr));
+    SWD_RETURN_IF_FAILED(swd_set_pointers(plan.get(), workspace.untyped_data(), kinds[kind], 0,
+                                          static_cast<int64_t>(leaves), pointers.data(), nullptr));
   }
   if (!in_place) return ffi::Error::InvalidArgument("call with input_output_aliases: the step works in place");
 
@@ -101,8 +104,9 @@ ffi::Error step(ffi::Span<const int64_t> counts, ffi::Span<const int32_t> decays
 }  // namespace
 
 // For swd_jax.py, which makes the arrays: bytes of state and workspace, and where in the workspace the statistics lie.
-extern "C" __attribute__((visibility("default"))) swd_status swd_jax_layout(const int64_t* counts, const int32_t* decays,
-                                                                            int64_t leaves, int32_t decay, uint64_t* layout) {
+extern "C" __attribute__((visibility("default"))) swd_status swd_jax_layout(const int64_t* counts,
+                                                                            const int32_t* decays, int64_t leaves,
+                                                                            int32_t decay, uint64_t* layout) {
   Plan plan;
   swd_status status = plan.create(counts, decays, leaves, decay);
   if (status == SWD_OK) status = swd_state_size(plan.get(), &layout[0]);

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """AdamS for JAX on the CPU: an optax-shaped pair (init, update) around the XLA custom call in swd_ffi.cc.
 
-Unlike optax, update returns the new parameters and not what to add to them: the library writes parameters and moments in
-place. Under jit that costs no copy if params and state are donated, and come out in the order in which they went in: JAX
-pairs donated inputs with outputs of the same shape by position, and XLA copies where it paired two others.
+Unlike optax, update returns the new parameters and not what to add to them: the library writes parameters and moments
+in place. Under jit that costs no copy if params and state are donated, and come out in the order in which they went in:
+JAX pairs donated inputs with outputs of the same shape by position, and XLA copies where it paired two others.
 """
 import ctypes
 import os
@@ -16,9 +16,9 @@ import numpy as np
 DECAY = {"scheduled": 0, "decoupled": 1, "l2": 2, "none": 3}
 
 # swd_stats of swd.h.
-STATS = np.dtype([("status", "i4"), ("flags", "u4"), ("steps_applied", "u8"), ("steps_skipped", "u8"), ("grad_norm", "f8"),
-                  ("clip_coef", "f8"), ("vbar", "f8"), ("inv_sqrt_vbar", "f8"), ("largest_decay", "f8"), ("bad", "f8"),
-                  ("param_norm", "f8"), ("update_norm", "f8")])
+STATS = np.dtype([("status", "i4"), ("flags", "u4"), ("steps_applied", "u8"), ("steps_skipped", "u8"),
+                  ("grad_norm", "f8"), ("clip_coef", "f8"), ("vbar", "f8"), ("inv_sqrt_vbar", "f8"),
+                  ("largest_decay", "f8"), ("bad", "f8"), ("param_norm", "f8"), ("update_norm", "f8")])
 
 _library = ctypes.CDLL(os.environ.get("SWD_JAX_LIBRARY", os.path.join(os.path.dirname(__file__), "libswd_jax.so")))
 for _name in ("swd_jax_workspace_init", "swd_jax_step"):
@@ -41,8 +41,8 @@ class AdamS(NamedTuple):
 
 
 def adams(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0, mask=None, decay="scheduled", max_grad_norm=0.0):
-    """learning_rate: a number or an optax schedule. mask: as in optax.adamw, a tree of bools or a function of params that
-    gives one; leaves with False do not decay. max_grad_norm clips the global norm inside the step."""
+    """learning_rate: a number or an optax schedule. mask: as in optax.adamw, a tree of bools or a function of params
+    that gives one; leaves with False do not decay. max_grad_norm clips the global norm inside the step."""
     if decay not in DECAY:
         raise ValueError(f"decay must be one of {', '.join(DECAY)}, not {decay!r}")
 
@@ -70,19 +70,21 @@ def adams(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0, mask=None
     def init(params):
         plan = describe(params)
         state_bytes, workspace_bytes, _ = layout(plan)
-        workspace = jax.ffi.ffi_call("swd_jax_workspace_init", jax.ShapeDtypeStruct((workspace_bytes,), jnp.uint8))(**plan)
-        return AdamSState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params),
-                          jnp.zeros((state_bytes,), jnp.uint8), workspace)
+        shape = jax.ShapeDtypeStruct((workspace_bytes,), jnp.uint8)
+        workspace = jax.ffi.ffi_call("swd_jax_workspace_init", shape)(**plan)
+        zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(2)]
+        return AdamSState(jnp.zeros((), jnp.int32), *zeros, jnp.zeros((state_bytes,), jnp.uint8), workspace)
 
     def update(grads, state, params):
         leaves, tree = jax.tree.flatten(params)
-        kept = [state.state, state.workspace, *leaves, *jax.tree.leaves(state.exp_avg), *jax.tree.leaves(state.exp_avg_sq)]
+        moments = jax.tree.leaves((state.exp_avg, state.exp_avg_sq))
+        kept = [state.state, state.workspace, *leaves, *moments]
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         call = jax.ffi.ffi_call("swd_jax_step", [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in kept],
                                 input_output_aliases={i + 1: i for i in range(len(kept))})
         out = call(jnp.asarray(rate, jnp.float32), *kept, *jax.tree.leaves(grads), **describe(params),
-                   beta1=np.float64(b1), beta2=np.float64(b2), eps=np.float64(eps), weight_decay=np.float64(weight_decay),
-                   max_grad_norm=np.float64(max_grad_norm))
+                   beta1=np.float64(b1), beta2=np.float64(b2), eps=np.float64(eps),
+                   weight_decay=np.float64(weight_decay), max_grad_norm=np.float64(max_grad_norm))
         n = len(leaves)
         trees = [jax.tree.unflatten(tree, out[2 + i * n : 2 + (i + 1) * n]) for i in range(3)]
         return trees[0], AdamSState(state.count + 1, trees[1], trees[2], out[0], out[1])

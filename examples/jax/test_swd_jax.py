@@ -49,7 +49,8 @@ def run(optimizer, steps, jit=True, donate=True, params=None, state=None, first=
 
 
 def same_bits(a, b):
-    return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    return all(np.asarray(x).tobytes() == np.asarray(y).tobytes()
+               for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 @pytest.mark.parametrize("decay", ["scheduled", "decoupled"])
@@ -87,7 +88,7 @@ def test_donated_memory_is_used_in_place():
     state = optimizer.init(params)
 
     def addresses(params, state):
-        return [x.unsafe_buffer_pointer() for x in jax.tree.leaves((params["w"], state.exp_avg["w"], state.exp_avg_sq["w"]))]
+        return [x["w"].unsafe_buffer_pointer() for x in (params, state.exp_avg, state.exp_avg_sq)]
 
     before = addresses(params, state)
     assert addresses(*run(optimizer, 3, params=params, state=state)) == before
@@ -109,7 +110,8 @@ def test_a_schedule_is_followed_without_compiling_again():
     scheduled, _ = run(swd_jax.adams(lambda count: rates[count], weight_decay=1e-3), 4)
     params, state = tree(0), None
     for t in range(4):
-        params, state = run(swd_jax.adams(float(rates[t]), weight_decay=1e-3), 1, params=params, state=state, first=t + 1)
+        constant = swd_jax.adams(float(rates[t]), weight_decay=1e-3)
+        params, state = run(constant, 1, params=params, state=state, first=t + 1)
     assert same_bits(scheduled, params)
 
 
@@ -117,7 +119,7 @@ def test_resume_with_a_fresh_workspace_is_bit_for_bit():
     optimizer = swd_jax.adams(1e-2, weight_decay=1e-3, max_grad_norm=1.0)
     whole, _ = run(optimizer, 6)
     params, state = run(optimizer, 3)
-    params, state = jax.tree.map(lambda x: jnp.array(np.asarray(x)), (params, state))  # as through a file
+    params, state = jax.tree.map(lambda x: jnp.array(np.array(x)), (params, state))  # as from a file
     state = state._replace(workspace=optimizer.init(params).workspace)
     assert same_bits(whole, run(optimizer, 3, params=params, state=state, first=4)[0])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains a small network with swd_jax.adams: jitted, everything donated. Run: SWD_JAX_LIBRARY=.../libswd_jax.so train.py"""
+"""Trains a small network with swd_jax.adams, jitted and donated: SWD_JAX_LIBRARY=.../libswd_jax.so python train.py"""
 import jax
 import jax.numpy as jnp
 import swd_jax
@@ -9,7 +9,8 @@ STEPS = 400
 
 def init_params(key, sizes=(2, 32, 32, 1)):
     keys = jax.random.split(key, len(sizes) - 1)
-    return [{"w": jax.random.normal(k, (m, n)) / jnp.sqrt(m), "b": jnp.zeros(n)} for k, m, n in zip(keys, sizes, sizes[1:])]
+    return [{"w": jax.random.normal(k, (m, n)) / jnp.sqrt(m), "b": jnp.zeros(n)}
+            for k, m, n in zip(keys, sizes, sizes[1:])]
 
 
 def loss_function(params, x, y):

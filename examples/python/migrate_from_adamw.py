@@ -92,7 +92,8 @@ def main(arguments=None):
         (loss_w, decay_w), (loss_s, decay_s) = next(runs)
         apart = max((a - b).abs().max().item() for a, b in zip(model.parameters(), model2.parameters()))
         rows.append((step + 1, loss_w, loss_s, decay_w, decay_s, decay_s / decay_w, apart))
-    print(f"{'step':>6} {'loss AdamW':>11} {'loss AdamS':>11} {'decay AdamW':>12} {'decay AdamS':>12} {'ratio':>7} {'apart':>9}")
+    print("{:>6} {:>11} {:>11} {:>12} {:>12} {:>7} {:>9}".format(
+        "step", "loss AdamW", "loss AdamS", "decay AdamW", "decay AdamS", "ratio", "apart"))
     for row in rows[:: max(1, options.after // 6)]:
         print("{:6d} {:11.4f} {:11.4f} {:12.4e} {:12.4e} {:7.4f} {:9.1e}".format(*row))
     print("decay: share of the parameters that a step takes. apart: largest difference between the two models.")

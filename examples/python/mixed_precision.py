@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AdamS with automatic mixed precision and loss scaling, on flat buffers. Fits a surface; float16 on a GPU, bfloat16 on a CPU."""
+"""AdamS with automatic mixed precision and loss scaling, on flat buffers: float16 on a GPU, bfloat16 on a CPU."""
 import torch
 from torch import nn
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sharded optimizer states with torch.distributed: every process computes gradients on its share of the data, owns some of
-the parameters, steps those, and sends them to the others.
+"""Sharded optimizer states with torch.distributed: every process computes gradients on its share of the data, owns some
+of the parameters, steps those, and sends them to the others.
 
     torchrun --nproc-per-node 2 sharded.py
 """

@@ -20,8 +20,8 @@ import sharded
 import train_charlm
 
 TEXT = str(charlm.ROOT / "include" / "swd" / "swd.h")
-SMALL = [TEXT, "--device", "cpu", "--steps", "40", "--checkpoint-every", "15", "--log-every", "5", "--batch", "4", "--context", "16",
-         "--width", "16", "--layers", "1", "--heads", "2"]
+SMALL = [TEXT, *("--device cpu --steps 40 --checkpoint-every 15 --log-every 5 --batch 4 --context 16 --width 16 "
+                 "--layers 1 --heads 2").split()]
 
 
 @pytest.fixture(autouse=True)

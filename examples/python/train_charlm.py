@@ -5,8 +5,8 @@
     python train_charlm.py --optimizer adamw --output build/adamw book1.txt book2.txt
     python train_charlm.py --resume build/charlm/checkpoint.pt
 
-Shows a progress bar and leaves curves.png and checkpoint.pt in the output folder. Ctrl-C ends it after the present step,
-with a checkpoint. A resumed run gives the bits of one that was never interrupted, on the same machine.
+Shows a progress bar and leaves curves.png and checkpoint.pt in the output folder. Ctrl-C ends it after the present
+step, with a checkpoint. A resumed run gives the bits of one that was never interrupted, on the same machine.
 """
 import argparse
 import math
@@ -112,8 +112,8 @@ class Training:
             norm, decay = stats["grad_norm"], stats["lambda_eff"][0]
         else:  # L2 is no decay of the parameters by a share
             norm, decay = norm.item(), self.o.weight_decay if self.o.optimizer == "adamw" else math.nan
-        same = torch.Generator().manual_seed(0)  # the same places every time
-        validation = self.model.loss(*self.text.batch("validation", 4 * self.o.batch, self.o.context, same))
+        places = torch.Generator().manual_seed(0)  # the same ones every time
+        validation = self.model.loss(*self.text.batch("validation", 4 * self.o.batch, self.o.context, places))
         for name, value in (("step", self.step), ("loss", loss.item()), ("validation", validation.item()),
                             ("grad_norm", norm), ("lambda_eff", decay)):
             self.curves[name].append(value)
@@ -136,11 +136,12 @@ class Training:
 
     def draw(self, path):
         figure, panels = plt.subplots(1, 3, figsize=(15, 4.5))
+        training = {"loss": "training"}
         for names, title, panel in ((("loss", "validation"), "loss (nats per byte)", panels[0]),
                                     (("grad_norm",), "gradient norm, before clipping", panels[1]),
                                     (("lambda_eff",), "effective lambda (AdamW's unit)", panels[2])):
             for name in names:
-                panel.plot(self.curves["step"], self.curves[name], label={"loss": "training"}.get(name, name), linewidth=1)
+                panel.plot(self.curves["step"], self.curves[name], label=training.get(name, name), linewidth=1)
             panel.set_title(title)
             panel.set_xlabel("step")
             panel.grid(alpha=0.3)
@@ -174,7 +175,7 @@ def main(arguments=None):
             training.train_step()
             bar.update()
             if training.curves["step"] and training.curves["step"][-1] == training.step:
-                bar.set_postfix(loss=f"{training.curves['loss'][-1]:.3f}", validation=f"{training.curves['validation'][-1]:.3f}")
+                bar.set_postfix({name: f"{training.curves[name][-1]:.3f}" for name in ("loss", "validation")})
             if training.step % options.checkpoint_every == 0:
                 training.save(output / "checkpoint.pt")
     training.save(output / "checkpoint.pt")

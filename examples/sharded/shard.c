@@ -21,8 +21,8 @@ static void* zeros(uint64_t bytes) {
 static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* A segment is what this rank holds of a tensor. `index` says where that lies in the model: it makes the segments of all
- * ranks, and of runs with other numbers of ranks, fit together in a checkpoint. */
+/* A segment is what this rank holds of a tensor. `index` says where that lies in the model: it makes the segments of
+ * all ranks, and of runs with other numbers of ranks, fit together in a checkpoint. */
 static swd_plan* create_plan(shard* s, const tensor* tensors, int tensor_count) {
   swd_segment* segments = zeros((uint64_t)tensor_count * sizeof *segments);
   for (int k = 0; k < tensor_count; ++k) {
@@ -90,7 +90,8 @@ void shard_step(shard* s, const swd_step_args* args) {
   check(swd_update(s->plan, &s->buffers, args, NULL));
 }
 
-/* ---- Checkpoint: three arrays of `total` floats, the number of blobs, then size and bytes of each blob ------------- */
+/* ---- Checkpoint: three arrays of `total` floats, the number of blobs, then size and bytes of each blob -------------
+ */
 
 static void transfer(size_t done, size_t wanted, const char* path) {
   if (done == wanted) return;

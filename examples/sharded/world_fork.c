@@ -59,7 +59,8 @@ world world_start(int* argc, char*** argv, int size) {
     fprintf(stderr, "world_fork: 1 to 64 ranks\n");
     exit(2);
   }
-  common = mmap(NULL, sizeof(shared) + (size_t)size * kSlotBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  common =
+      mmap(NULL, sizeof(shared) + (size_t)size * kSlotBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (common == MAP_FAILED) die("mmap");
   pthread_barrierattr_t attributes;
   pthread_barrierattr_init(&attributes);
