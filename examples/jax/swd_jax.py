@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AdamS for JAX on the CPU: an optax-shaped pair (init, update) around the XLA custom call in swd_ffi.cc.
+"""AdamS for JAX on the CPU: an optax-shaped pair (init, update) around the XLA custom call in swd_ffi.cpp.
 
 Unlike optax, update returns the new parameters and not what to add to them: the library writes parameters and moments
 in place. Under jit that costs no copy if params and state are donated, and come out in the order in which they went in:

@@ -148,6 +148,7 @@ class Training:
         panels[0].legend()
         panels[1].set_yscale("log")
         if self.o.optimizer == "adam":
+            panels[2].set(xticks=[], yticks=[], xlabel="")
             panels[2].text(0.5, 0.5, "L2 is not a decay of the parameters", ha="center", transform=panels[2].transAxes)
         figure.suptitle(f"{self.o.optimizer}, weight decay {self.o.weight_decay:g}, {self.text.bytes:,} bytes of text")
         figure.tight_layout()
