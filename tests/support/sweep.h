@@ -8,8 +8,9 @@
 namespace swd::test {
 
 struct SweepFigures {
-  // Measured over 1e8 points, then frozen (scripts/accuracy.sh).
-  UlpFigures formula{"formula", 3.0, 5.0}, whole{"whole step", 7.0, 7.0};
+  // Frozen above the largest seen over 1e8 points (scripts/accuracy.sh): formula 1.9 for exp_avg, 2.64 for exp_avg_sq,
+  // 5.06 for parameters; whole step 4.0, 6.4, 6.2. The trajectories of ulp_test.cpp stay within 2 and 4.
+  UlpFigures formula{"formula", 3.0, 5.5}, whole{"whole step", 7.0, 7.0};
   void merge(const SweepFigures& other) {
     formula.merge(other.formula);
     whole.merge(other.whole);
