@@ -141,3 +141,23 @@ def test_state_that_users_change_is_taken_over():
     run(twins, [two], 5, 3)
     assert all(torch.equal(a, b) for a, b in zip(params, twins))
     assert int(one.state[params[1]]["step"]) < int(one.state[params[0]]["step"])
+
+
+def test_sums_that_are_there_keep_their_bits_when_another_is_rebuilt():
+    params = parameters()
+    one = AdamS(params)
+    run(params, [one], 1, 30)
+    state_dict = one.state_dict()
+    saved = [state_dict["state"][k].pop("exp_avg_sq_sum") for k in (0,)] + [
+        state_dict["state"][k]["exp_avg_sq_sum"] for k in (1, 2)]
+    two = AdamS(params)
+    two.load_state_dict(state_dict)
+    two.vbar()
+    sums = [two.state[p]["exp_avg_sq_sum"].item() for p in params]
+    assert sums[1:] == saved[1:] and sums[0] == pytest.approx(saved[0], rel=1e-6)
+    # Not a vacuous equality: what a rebuild gives has other bits.
+    for state in state_dict["state"].values():
+        state.pop("exp_avg_sq_sum", None)
+    two.load_state_dict(state_dict)
+    two.vbar()
+    assert [two.state[p]["exp_avg_sq_sum"].item() for p in params[1:]] != saved[1:]

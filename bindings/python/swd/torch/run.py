@@ -53,7 +53,7 @@ def _write_numbers(engine, optimizer):
 
 def _together(engines, phases, device, hook):
     """The same step in pieces. The records of all engines are summed, so that all decide alike; the hook may add those
-    of other processes."""
+    of other processes. If it raises, only workspaces were written, and the next step reduces everything again."""
     for phase in phases:
         total = torch.zeros(8, dtype=torch.float64, device=device)
         for engine in engines:
@@ -90,12 +90,6 @@ def run(optimizer, engines, grads):
     else:
         two_rounds = groups[0]["amsgrad"] and any(group["decay"] == "scheduled" for group in groups)
         device = engines[0].device if engines else groups[0]["params"][0].device
-        try:
-            _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), device, hook)
-        except BaseException:  # the hook may raise, too; the next step must not meet what this one has reduced
-            for engine in engines:
-                with engine.current_device():
-                    engine.plan.discard(engine.workspace, engine.stream())
-            raise
+        _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), device, hook)
     for engine, some in zip(engines, grads):
         engine.finish(some)
