@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times libswd and its peers on the same memory in one process: first the same mathematics on a small problem, then
-rounds in which every contender takes one step, so that all see the same machine; medians are compared."""
+steps in turns, so that both see the same machine; medians are compared."""
 import argparse
 import gc
 import json
@@ -90,24 +90,21 @@ def usable_contenders(library, options):
     return usable, missing
 
 
-def measure(library, usable, options):
-    """Median seconds by name. Each peer takes its turn right behind the libswd step that does the same work."""
+def measure(library, contender, options):
+    """Seconds of the peer's and of our steps, in turns, on the same memory. Each turn takes an untimed step first, so
+    that neither pays for the caches and waiting threads that the other left."""
     tensors = Tensors(options.elements, options.tensors, options.backend)
     tensors.reset()
     hyper = Hyper(lr=1e-7, weight_decay=1e-4)
-    steps = {}
-    for contender, _ in usable:
-        name = f"libswd_{contender.decay}" + ("_clip" if contender.clip else "")
-        if name not in steps:
-            steps[name] = swd_step(library, tensors, hyper, contender.decay, contender.clip)
-        steps[contender.name] = contender.make(tensors, hyper)
+    steps = {"peer": contender.make(tensors, hyper),
+             "libswd": swd_step(library, tensors, hyper, contender.decay, contender.clip)}
     times = {name: [] for name in steps}
-    for turn in range(options.rounds + 1):
+    for _ in range(options.rounds):
         for name, step in steps.items():
+            step()
             time.sleep(0.005)  # threads of an OpenMP runtime look out for work that long, at the cost of whoever is next
-            taken = seconds(step, options.backend)
-            if turn > 0:  # the first round warms up
-                times[name].append(taken)
+            times[name].append(seconds(step, options.backend))
+    steps["libswd"].close()
     steps.clear()
     gc.collect()
     return {name: {"median_s": statistics.median(t), "least_s": min(t), "most_s": max(t)} for name, t in times.items()}
@@ -128,17 +125,16 @@ def main():
     library = libswd.Library(options.library)
     check_the_check(library, options.backend)
     usable, missing = usable_contenders(library, options)
-    times = measure(library, usable, options)
     rows = []
     print(f"{'peer, ' + str(options.elements) + ' elements in ' + str(options.tensors) + ' tensors':<46} {'ms':>9} "
           f"{'libswd ms':>10} {'ratio':>7}  {'deviation':>9}")
     for contender, error in usable:
-        ours = times[f"libswd_{contender.decay}" + ("_clip" if contender.clip else "")]
-        theirs = times[contender.name]
-        rows.append({"name": contender.name, "decay": contender.decay, "clip": contender.clip, "peer": theirs,
-                     "libswd": ours, "ratio": theirs["median_s"] / ours["median_s"], "deviation": error})
-        print(f"{contender.name:<46} {theirs['median_s'] * 1e3:9.3f} {ours['median_s'] * 1e3:10.3f} "
-              f"{rows[-1]['ratio']:7.2f}  {error:9.1e}")
+        times = measure(library, contender, options)
+        ratio = times["peer"]["median_s"] / times["libswd"]["median_s"]
+        rows.append({"name": contender.name, "decay": contender.decay, "clip": contender.clip, **times, "ratio": ratio,
+                     "deviation": error})
+        print(f"{contender.name:<46} {times['peer']['median_s'] * 1e3:9.3f} {times['libswd']['median_s'] * 1e3:10.3f} "
+              f"{ratio:7.2f}  {error:9.1e}", flush=True)
     for name, reason in missing.items():
         print(f"{name:<46} missing: {reason}")
     if options.json:

@@ -148,6 +148,8 @@ Pool::Pool(int threads) : shared_(new Shared) {
   shared_->threads = threads < kMostThreads ? threads : kMostThreads;
 }
 
+int Pool::threads() const { return shared_->threads; }
+
 Pool::~Pool() {
   pid_t process = shared_->process.load(std::memory_order_relaxed);
   if (process != 0 && process != getpid()) {

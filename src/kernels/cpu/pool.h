@@ -16,6 +16,8 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
+  int threads() const;  // most that a run uses, the caller's included
+
   // Calls body(context, begin, end) for disjoint ranges that cover [0, count), `grain` at a time, and returns when all
   // are done. If another thread is inside run(), or after a fork, the caller does all the work alone.
   void run(int64_t count, int64_t grain, void (*body)(void* context, int64_t begin, int64_t end),
