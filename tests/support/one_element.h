@@ -27,8 +27,8 @@ inline long double bias(double beta, int64_t t) {
   return -std::expm1(static_cast<long double>(t) * std::log1p(static_cast<long double>(beta) - 1.0L));
 }
 
-// How far each number of `after` is from the exact step, in units in the last place of the largest number that takes
-// part in it. Each part starts from the fp32 results of the part before, so that their errors do not add up.
+// How far each number of `after` is from the exact step, in units in the last place of the larger of its two
+// terms. Each part starts from the fp32 results of the part before, so that their errors do not add up.
 struct Distance {
   double m, v, p;
 };
@@ -49,8 +49,8 @@ inline Distance distance(const ElementSetup& s, float raw, const ElementState& b
   Real m = b1 * static_cast<Real>(before.m) + (1.0L - b1) * g;
   Real v = b2 * static_cast<Real>(before.v) + (1.0L - b2) * g * g;
   Distance out;
-  out.m = flushed(after.m, m, std::max(std::fabs(static_cast<Real>(before.m)), std::fabs(g)));
-  out.v = flushed(after.v, v, std::max(static_cast<Real>(before.v), g * g));
+  out.m = flushed(after.m, m, std::max(b1 * std::fabs(static_cast<Real>(before.m)), (1.0L - b1) * std::fabs(g)));
+  out.v = flushed(after.v, v, std::max(b2 * static_cast<Real>(before.v), (1.0L - b2) * g * g));
   Real root = std::sqrt(static_cast<Real>(after.v) / bias(s.group.beta2, s.step));
   Real update = static_cast<Real>(s.group.lr) / bias(s.group.beta1, s.step) * static_cast<Real>(after.m) /
                 (root + static_cast<Real>(s.group.eps));

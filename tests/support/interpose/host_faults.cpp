@@ -34,7 +34,7 @@ std::atomic<int64_t> all{0}, library{0}, countdown{0};
 std::atomic<bool> fail_all{false};
 
 // A plan takes a dozen allocations; a table that is full would only hide a leak, so it aborts.
-constexpr int kRemembered = 4096;
+constexpr int kRemembered = 512;
 std::atomic<void*> remembered[kRemembered];
 std::atomic<int64_t> live{0};
 
@@ -94,6 +94,7 @@ void* remember(const void* caller, void* memory) {
 void forget(void* memory) {
   if (!memory || live.load(std::memory_order_relaxed) == 0) return;
   for (std::atomic<void*>& slot : remembered) {
+    if (slot.load(std::memory_order_relaxed) != memory) continue;
     void* expected = memory;
     if (slot.compare_exchange_strong(expected, nullptr)) {
       live.fetch_sub(1);
