@@ -4,6 +4,7 @@
 # for SECONDS from the committed corpus. Usage: fuzz.sh [SECONDS, default 60] [TARGET: args struct_size state diff ...]
 #
 #   SWD_FUZZ_JOBS   targets at a time (default: one per core)
+#   SWD_FUZZ_NICE   niceness of the targets, for long runs beside other work (default: 0)
 #   SWD_FUZZ_MERGE  1: afterwards replaces the committed corpus by the smallest one with the coverage that was reached
 # Inputs that were found stay in build/fuzz/corpus, so that long runs go on where the last one stopped; an input that
 # breaks something is left in build/fuzz/findings, and the target, run with that file, shows what happens.
@@ -18,10 +19,10 @@ build=$PWD/build/fuzz
 scripts/install_deps.sh fuzz
 
 # Edges and counters only: the inputs are short and structured, so comparing operands would cost more than it finds.
-flags="-g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
+flags="-O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
 flags+=" -fsanitize-coverage=inline-8bit-counters,pc-table"
 flags+=" -fsanitize-coverage-ignorelist=$PWD/tests/fuzz/without_coverage.txt"
-cmake -S . -B "$build" -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" \
+cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=None -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" \
   -DBUILD_SHARED_LIBS=OFF -DSWD_CUDA=OFF -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_EXAMPLES=OFF -DSWD_BUILD_BENCH=OFF -DSWD_BUILD_FUZZERS=ON > /dev/null
 cmake --build "$build" -j "$(nproc)" --target "${targets[@]/#/fuzz_}" > "$build/build.log" 2>&1 || { tail -n 40 "$build/build.log"; exit 1; }
 
@@ -36,7 +37,7 @@ run() {
     args|struct_size) more=(-max_len=64 -use_counters=0 -reduce_inputs=0) ;;  # for speed: these need many executions
   esac
   mkdir -p "$build/corpus/$target" "tests/fuzz/corpus/$target"
-  "$build/tests/fuzz/fuzz_$target" "${options[@]}" "${more[@]}" -max_total_time="$seconds" "$build/corpus/$target" \
+  nice -n "${SWD_FUZZ_NICE:-0}" "$build/tests/fuzz/fuzz_$target" "${options[@]}" "${more[@]}" -max_total_time="$seconds" "$build/corpus/$target" \
     "tests/fuzz/corpus/$target" > "$build/$target.log" 2>&1
 }
 

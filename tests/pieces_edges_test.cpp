@@ -55,6 +55,20 @@ TEST(PiecesEdges, ARangeTouchesNoSegmentBeforeIt) {
   EXPECT_EQ(params(pieces), params(whole));
 }
 
+TEST(PiecesEdges, WhatWasDiscardedDoesNotCount) {
+  Runner r(small());
+  start(r);
+  fill(r, 1);
+  std::vector<float> before = r.get(SWD_BUFFER_PARAM, 2);
+  reduce(r, 0, 4);
+  r.ok(swd_discard(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream()));
+  reduce(r, 3, 1);
+  finish(r);
+  EXPECT_EQ(r.get(SWD_BUFFER_PARAM, 2), before);
+  EXPECT_EQ(r.segment_state(2).step, 0);
+  EXPECT_EQ(r.segment_state(3).step, 1);
+}
+
 // In the very first step of a workspace, too, only what was reduced counts.
 TEST(PiecesEdges, NothingIsReducedAtFirst) {
   Runner r(small());
