@@ -1,33 +1,51 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what building and testing need and the machine lacks, with apt-get where that is allowed; else says what is
-# missing and fails. Quick when nothing is missing.
-#   install_deps.sh              building and testing
-#   install_deps.sh demo         also the demo
-#   install_deps.sh lint         also the checks of scripts/lint.sh
+# Installs what is needed and the machine lacks, with apt-get where that is allowed; else says what is missing and fails.
+# Quick when nothing is missing. Usage: install_deps.sh [TOPIC...]; building and testing are always meant.
+# Topics: demo, lint, fuzz, sanitize, coverage, abi, bench, python.
 set -euo pipefail
 
 missing=()
 need_command() { command -v "$1" > /dev/null || missing+=("$2"); }
 need_file() { compgen -G "$1" > /dev/null || missing+=("$2"); }
+need_module() { /usr/bin/python3 -c "import $1" 2> /dev/null || missing+=("$2"); }
 need_command g++ g++
 need_command cmake cmake
 need_command make make
 need_command nm binutils
 need_command pkg-config pkg-config
 need_file '/usr/include/gtest/gtest.h' libgtest-dev
-if [ "${1:-}" = demo ]; then
-  need_file '/usr/include/eigen3/Eigen/Dense' libeigen3-dev
-  need_file '/usr/include/CLI/CLI.hpp' libcli11-dev
-  need_file '/usr/lib/python3/dist-packages/matplotlib' python3-matplotlib
-  need_file '/usr/lib/python3/dist-packages/tqdm' python3-tqdm
-fi
-if [ "${1:-}" = lint ]; then
-  need_command clang-format clang-format
-  need_command clang-tidy clang-tidy
-  need_command doxygen doxygen
-  need_command shellcheck shellcheck
-fi
+need_file /usr/bin/python3 python3
+need_module pycparser python3-pycparser
+for topic in "$@"; do
+  case $topic in
+    demo)
+      need_file '/usr/include/eigen3/Eigen/Dense' libeigen3-dev
+      need_file '/usr/include/CLI/CLI.hpp' libcli11-dev
+      need_module matplotlib python3-matplotlib
+      need_module tqdm python3-tqdm
+      ;;
+    lint)
+      need_command clang-format clang-format
+      need_command clang-tidy clang-tidy
+      need_command doxygen doxygen
+      need_command shellcheck shellcheck
+      ;;
+    fuzz)
+      need_command clang++ clang
+      need_file '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*' libclang-rt-14-dev
+      ;;
+    sanitize) need_command valgrind valgrind ;;
+    coverage) need_command gcovr gcovr ;;
+    abi) need_command abidiff abigail-tools ;;
+    bench)
+      need_file '/usr/include/benchmark/benchmark.h' libbenchmark-dev
+      need_module matplotlib python3-matplotlib
+      ;;
+    python) need_module ensurepip python3-venv ;;
+    *) echo "install_deps.sh: no topic $topic" >&2; exit 2 ;;
+  esac
+done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 run=()
