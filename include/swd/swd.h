@@ -232,7 +232,8 @@ SWD_API swd_status swd_backend_available(swd_backend backend);
 /* ---- Workspace ---------------------------------------------------------------------------------- */
 
 /** Bytes that a workspace of this plan needs, a multiple of 16: tables, partial sums, the norm record. About
- * 150 bytes a segment (200 in a list) and 20 a chunk of 4,096 elements (90 with SWD_PLAN_UPDATE_NORMS). Errors: NULL.
+ * 150 bytes a segment (200 in a list) and 20 a chunk of 4,096 elements (90 with SWD_PLAN_UPDATE_NORMS). Errors: NULL,
+ * ALIGNMENT.
  */
 SWD_API swd_status swd_workspace_size(const swd_plan* plan, uint64_t* bytes);
 
@@ -452,11 +453,12 @@ SWD_API swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes);
 SWD_API swd_status swd_state_export(const swd_plan* plan, const void* image, uint64_t image_bytes, void* blob,
                                     uint64_t blob_bytes);
 
-/** And back. Several blobs (the shards of a model, in any order) may be given together, and segments may have been
- * cut differently: records are matched by index. Each element of each non-empty segment must be covered exactly
- * once, by records of one step; records of other elements are ignored. A sum is shared out by element count where
- * a record is cut, which keeps vbar. Step counts are the largest of all blobs. The image is written on success only.
- * Errors: NULL, SIZE, ALIGNMENT, OVERLAP, and the refusals of a blob; the detail names the blob and the byte or record.
+/** And back. Several blobs (1 .. 2^31 - 1: the shards of a model, in any order) may be given together, and segments may
+ * have been cut differently: records are matched by index. Each element of each non-empty segment must be covered
+ * exactly once, by records of one step; records of other elements are ignored. A sum is shared out by element count
+ * where a record is cut, which keeps vbar. Step counts are the largest of all blobs. The image is written on success
+ * only. Errors: NULL, SIZE, ALIGNMENT, OVERLAP, and the refusals of a blob; the detail names the blob and the byte or
+ * record.
  */
 SWD_API swd_status swd_state_import(const swd_plan* plan, const void* const* blobs, const uint64_t* blob_bytes,
                                     int64_t blob_count, void* image, uint64_t image_bytes);
