@@ -401,7 +401,8 @@ typedef struct swd_stats {
   double largest_decay;   /**< largest decay factor d of any group */
   double bad;             /**< non-finite gradients seen, plus found_inf */
   double param_norm;      /**< SWD_PLAN_UPDATE_NORMS: norm of the updated parameters; 0 if the step was skipped */
-  double update_norm;     /**< SWD_PLAN_UPDATE_NORMS: norm of what they lost; segments with a gradient only */
+  double update_norm;     /**< SWD_PLAN_UPDATE_NORMS: norm of what they lost; segments with a gradient only. Both
+ ignore values below 2^-63, and are infinite where one exceeds 1.8e19 */
 } swd_stats;
 
 /** Copies the statistics to `stats` (host; stats_size bytes, at most sizeof(swd_stats) are written) and, unless
@@ -463,10 +464,10 @@ SWD_API swd_status swd_state_export(const swd_plan* plan, const void* image, uin
 SWD_API swd_status swd_state_import(const swd_plan* plan, const void* const* blobs, const uint64_t* blob_bytes,
                                     int64_t blob_count, void* image, uint64_t image_bytes);
 
-/** Sets the running sum of every segment to the sum of its exp_avg_sq: after loading the moments of an Adam or AdamW
- * checkpoint (step counters through swd_state_set), or when a sum is unknown. One launch. Sums of L2 groups become
- * unknown. Uses exp_avg_sq, state and workspace of `buffers`; other members are not read.
- * Errors: those of swd_step. */
+/** Sets the running sum of every segment with elements to the sum of its exp_avg_sq: after loading the moments of an
+ * Adam or AdamW checkpoint (step counters through swd_state_set), or when a sum is unknown. One launch. Sums of L2
+ * groups become unknown. Uses exp_avg_sq, state and workspace of `buffers`; other members are not read. Errors: those
+ * of swd_step. */
 SWD_API swd_status swd_state_rebuild(const swd_plan* plan, const swd_buffers* buffers, void* stream);
 
 /* ---- Library ------------------------------------------------------------------------------------ */
