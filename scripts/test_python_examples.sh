@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs the tests of examples/python and examples/jax in the virtual environment of test_python.sh, which comes first: it
 # installs PyTorch and the package. Adds JAX, matplotlib and tqdm. Usage: test_python_examples.sh [PYTEST ARGUMENT ...]
+# Exit code 77: the packages are not there and cannot be installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$PWD/build/python
 python=${SWD_EXAMPLES_PYTHON:-$work/venv/bin/python}  # any Python that has what is needed
 
 mkdir -p "$work"
-"$python" -c 'import swd, torch, pytest' || { echo "run scripts/test_python.sh first" >&2; exit 1; }
+"$python" -c 'import swd, torch, pytest' || { echo "scripts/test_python.sh has not made an environment" >&2; exit 77; }
 if ! "$python" -c 'import jax, matplotlib, tqdm' 2> /dev/null; then
   echo "installing: jax matplotlib tqdm"
-  "$python" -m pip install -q --disable-pip-version-check jax matplotlib tqdm
+  "$python" -m pip install -q --disable-pip-version-check jax matplotlib tqdm || exit 77
 fi
 
 cmake -S . -B "$work/jax" -DSWD_CUDA=OFF -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_BENCH=OFF -DSWD_BUILD_EXAMPLES=ON \
