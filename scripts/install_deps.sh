@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is needed and the machine lacks, with apt-get where that is allowed; else says what is missing and fails.
 # Quick when nothing is missing. Usage: install_deps.sh [TOPIC...]; building and testing are always meant.
-# Topics: demo, lint, fuzz, sanitize, coverage, abi, bench, python.
+# Topics: demo, lint, fuzz, sanitize, coverage, abi, bench, mpi, python.
 set -euo pipefail
 
 missing=()
@@ -41,6 +41,10 @@ for topic in "$@"; do
     bench)
       need_file '/usr/include/benchmark/benchmark.h' libbenchmark-dev
       need_module matplotlib python3-matplotlib
+      ;;
+    mpi)
+      need_command mpicc libopenmpi-dev
+      need_command mpiexec openmpi-bin
       ;;
     python) need_module ensurepip python3-venv ;;
     *) echo "install_deps.sh: no topic $topic" >&2; exit 2 ;;

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 jobs=${SWD_TEST_JOBS:-$(nproc)}
 build=build/test
 
-scripts/install_deps.sh demo
+scripts/install_deps.sh demo mpi
 # PTX only: quick to build, runs on any device through the driver's compiler.
 cmake -S . -B "$build" -DSWD_CUDA=AUTO -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON
 cmake --build "$build" -j "$jobs"
@@ -27,6 +27,7 @@ binding() {  # name, script; exit code 77: it cannot run here
 }
 binding "Rust crates" scripts/test_rust.sh
 binding "Python package" scripts/test_python.sh
+binding "Python examples" scripts/test_python_examples.sh
 
 echo "== library"
 labels=cpu

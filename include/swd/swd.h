@@ -182,7 +182,8 @@ enum {
   SWD_PLAN_LIST = 1u << 0,         /**< one pointer per segment (swd_set_pointers) instead of flat bases */
   SWD_PLAN_AMSGRAD = 1u << 1,      /**< keep the maximum of exp_avg_sq in max_exp_avg_sq and divide by it */
   SWD_PLAN_MAXIMIZE = 1u << 2,     /**< ascend: the gradient counts with the opposite sign */
-  SWD_PLAN_UPDATE_NORMS = 1u << 3, /**< also reduce param_norm and update_norm, inside the second pass */
+  SWD_PLAN_UPDATE_NORMS = 1u << 3, /**< also reduce param_norm and update_norm, inside the second pass; values below
+                                      2^-63 are left out, and one above 1.8e19 makes them infinite */
   SWD_PLAN_INDEXED = 1u << 4       /**< swd_segment.index is given */
 };
 
@@ -243,7 +244,7 @@ SWD_API swd_status swd_state_size(const swd_plan* plan, uint64_t* bytes);
 /** Writes the plan's tables into `workspace` (16-byte aligned, at least swd_workspace_size bytes, where the backend
  * computes). The only call that may block: it copies from host memory and waits for the stream. Must not be
  * captured. Call it once per workspace; calling it again starts the workspace afresh. A workspace holds nothing
- * that a checkpoint needs. Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, CUDA. */
+ * that a checkpoint needs. It may be copied byte for byte to another place, pointer tables and all. Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, CUDA. */
 SWD_API swd_status swd_workspace_init(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream);
 
 /** Tensor lists: sets the pointers of segments first .. first + count - 1 in one pointer table of the workspace.
@@ -401,8 +402,7 @@ typedef struct swd_stats {
   double largest_decay;   /**< largest decay factor d of any group */
   double bad;             /**< non-finite gradients seen, plus found_inf */
   double param_norm;      /**< SWD_PLAN_UPDATE_NORMS: norm of the updated parameters; 0 if the step was skipped */
-  double update_norm;     /**< SWD_PLAN_UPDATE_NORMS: norm of what they lost; segments with a gradient only. Both
- ignore values below 2^-63, and are infinite where one exceeds 1.8e19 */
+  double update_norm;     /**< SWD_PLAN_UPDATE_NORMS: norm of what they lost; segments with a gradient only */
 } swd_stats;
 
 /** Copies the statistics to `stats` (host; stats_size bytes, at most sizeof(swd_stats) are written) and, unless
