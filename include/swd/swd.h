@@ -244,7 +244,8 @@ SWD_API swd_status swd_state_size(const swd_plan* plan, uint64_t* bytes);
 /** Writes the plan's tables into `workspace` (16-byte aligned, at least swd_workspace_size bytes, where the backend
  * computes). The only call that may block: it copies from host memory and waits for the stream. Must not be
  * captured. Call it once per workspace; calling it again starts the workspace afresh. A workspace holds nothing
- * that a checkpoint needs. It may be copied byte for byte to another place, pointer tables and all. Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, CUDA. */
+ * that a checkpoint needs. It may be copied byte for byte to another place, pointer tables and all. Errors: NULL,
+ * ALIGNMENT, SIZE, UNEXPECTED, CUDA. */
 SWD_API swd_status swd_workspace_init(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream);
 
 /** Tensor lists: sets the pointers of segments first .. first + count - 1 in one pointer table of the workspace.
