@@ -19,7 +19,8 @@ NAMES = {"norm": "pass 1 (norm)", "update": "pass 2 (update)", "step": "whole st
 
 def draw_bandwidth(axes, found):
     for part, colour in COLOURS.items():
-        rows = sorted((r for r in found.rows if r.part == part and r.is_base and not r.error), key=lambda r: r.elements)
+        rows = [r for r in found.rows if r.part == part and r.is_base and not r.error]
+        rows.sort(key=lambda r: r.elements)
         if not rows:
             continue
         x = [r.elements for r in rows]
@@ -38,9 +39,11 @@ def draw_bandwidth(axes, found):
 
 
 def draw_ratios(axes, found):
-    rows = [r for r in found.rows if r.elements == results.BASE and "ratio_to_roof" in r.counters and r.part != "memcpy"]
+    rows = [r for r in found.rows
+            if r.elements == results.BASE and "ratio_to_roof" in r.counters and r.part != "memcpy"]
     rows.sort(key=lambda r: (len(r.changed), r.label), reverse=True)
-    axes.barh([r.label for r in rows], [r["ratio_to_roof"] for r in rows], color=[COLOURS[r.part] for r in rows], height=0.7)
+    axes.barh([r.label for r in rows], [r["ratio_to_roof"] for r in rows], color=[COLOURS[r.part] for r in rows],
+              height=0.7)
     goal = GOAL[found.context["backend"]]
     axes.axvline(goal, color="black", linewidth=1, linestyle=":")
     axes.axvline(1.0, color="black", linewidth=1)
@@ -56,7 +59,8 @@ def draw_peers(axes, run):
     for place, row in enumerate(rows):
         ours, theirs = row["libswd"]["median_s"] * 1e3, row["peer"]["median_s"] * 1e3
         axes.barh(place + 0.2, theirs, height=0.38, color="#bbbbbb", label="peer" if place == 0 else None)
-        axes.barh(place - 0.2, ours, height=0.38, color=COLOURS["step"], label="libswd, same work" if place == 0 else None)
+        axes.barh(place - 0.2, ours, height=0.38, color=COLOURS["step"],
+                  label="libswd, same work" if place == 0 else None)
         axes.text(theirs, place + 0.2, f" {row['ratio']:.2f}x", va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), [r["name"].replace("_", " ") for r in rows], fontsize=8)
     axes.margins(x=0.12)
