@@ -9,6 +9,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.ticker  # noqa: E402
 
 import results  # noqa: E402
 
@@ -30,7 +31,9 @@ def draw_bandwidth(axes, found):
     axes.plot([], [], "--", color="black", linewidth=1, label="roof: plain loops, same bytes")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     axes.set_xlabel("parameters")
     axes.set_ylabel("GB/s")
     axes.set_title("Bandwidth, fp32, warm caches")
@@ -50,7 +53,7 @@ def draw_ratios(axes, found):
     axes.tick_params(axis="y", labelsize=7)
     for place, row in enumerate(rows):
         axes.text(0.02, place, f"{row['ratio_to_roof']:.2f}", va="center", fontsize=7, color="white")
-    axes.margins(y=0.01)
+    axes.set_ylim(-0.7, max(len(rows), 8) - 0.3)
     axes.set_title(f"Ratio to the roof, 2^26 parameters (goal {goal:.2f})")
 
 
@@ -79,7 +82,7 @@ def main():
     draw_ratios(axes[1], found)
     for place, run in enumerate(runs):
         draw_peers(axes[2 + place], run)
-    figure.suptitle(f"libswd on {found.context['machine']}, {found.context['date'][:10]}")
+    figure.suptitle(f"libswd on {found.context['machine']}, {found.context['date'][:10]}", fontsize=15)
     figure.savefig(picture, dpi=110)
 
 
