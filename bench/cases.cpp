@@ -19,16 +19,22 @@ const char* dtype_name(swd_dtype d) {
 }
 
 const char* decay_name(swd_decay d) {
-  return d == SWD_DECAY_SCHEDULED ? "scheduled" : d == SWD_DECAY_DECOUPLED ? "decoupled" : d == SWD_DECAY_L2 ? "l2" : "none";
+  const char* rest = d == SWD_DECAY_L2 ? "l2" : "none";
+  return d == SWD_DECAY_SCHEDULED ? "scheduled" : d == SWD_DECAY_DECOUPLED ? "decoupled" : rest;
 }
 
 const char* part_name(Part part) {
   switch (part) {
-    case Part::kNorm: return "norm";
-    case Part::kUpdate: return "update";
-    case Part::kStep: return "step";
-    case Part::kMemcpy: return "memcpy";
-    case Part::kStale: return "stale";
+    case Part::kNorm:
+      return "norm";
+    case Part::kUpdate:
+      return "update";
+    case Part::kStep:
+      return "step";
+    case Part::kMemcpy:
+      return "memcpy";
+    case Part::kStale:
+      return "stale";
   }
   return "";
 }
@@ -120,11 +126,15 @@ int64_t update_bytes(const Case& c) { return bytes_of(c.grad) + 24 + bytes_of(c.
 
 int64_t part_bytes(const Case& c) {
   switch (c.part) {
-    case Part::kNorm: return norm_bytes(c);
-    case Part::kUpdate: return update_bytes(c);
-    case Part::kMemcpy: return 8;
+    case Part::kNorm:
+      return norm_bytes(c);
+    case Part::kUpdate:
+      return update_bytes(c);
+    case Part::kMemcpy:
+      return 8;
     case Part::kStep:
-    case Part::kStale: return norm_bytes(c) + update_bytes(c);
+    case Part::kStale:
+      return norm_bytes(c) + update_bytes(c);
   }
   return 0;
 }
@@ -163,6 +173,10 @@ std::vector<Case> quick_cases(swd_backend backend) {
     list.add(c);
   }
   if (backend == SWD_BACKEND_CPU) list.add(list.base(Part::kStale, int64_t{1} << 18));
+  if (backend == SWD_BACKEND_CUDA) {
+    add_graphs(list);
+    list.add_parts(list.base(Part::kStep, int64_t{1} << 30));
+  }
   return list.cases;
 }
 

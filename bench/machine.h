@@ -21,7 +21,7 @@ struct RoofArrays {
   void* exp_avg = nullptr;
   void* exp_avg_sq = nullptr;
   void* param_copy = nullptr;
-  int threads = 0;     // CPU; 0: one per core
+  int threads = 0;  // CPU; 0: one per core
 };
 
 enum class RoofKind {

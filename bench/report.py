@@ -8,13 +8,15 @@ import results
 
 
 def print_table(found):
-    print(f"{'':<52}{'elements':>11} {'median us':>12} {'5 .. 95 %':>25} {'B/param':>8} {'GB/s':>8} {'roof':>8} {'ratio':>6}")
+    print(f"{'':<52}{'elements':>11} {'median us':>12} {'5 .. 95 %':>25} {'B/param':>8} {'GB/s':>8} {'roof':>8} "
+          f"{'ratio':>6}")
     for row in found.rows:
         if row.error:
             print(f"{row.label:<52}{row.elements:>11} not run: {row.error}")
             continue
         spread = f"{row['p05_us']:.1f} .. {row['p95_us']:.1f}"
-        line = f"{row.label:<52}{row.elements:>11} {row['median_us']:>12.1f} {spread:>25} {row['bytes_per_param']:>8.0f} {row['GB_per_s']:>8.1f}"
+        line = (f"{row.label:<52}{row.elements:>11} {row['median_us']:>12.1f} {spread:>25} "
+                f"{row['bytes_per_param']:>8.0f} {row['GB_per_s']:>8.1f}")
         if "ratio_to_roof" in row.counters:
             line += f" {row['roof_GB_per_s']:>8.1f} {row['ratio_to_roof']:>6.2f}"
         if "stale_over_live" in row.counters:
@@ -25,14 +27,18 @@ def print_table(found):
 def metrics(found):
     """(name, value) of what is there."""
     backend = found.context["backend"]
-    wanted = [(f"{part}_ratio_to_stream", part, results.BASE, {}, "ratio_to_roof") for part in ("step", "update", "norm")]
-    wanted += [(f"step_ratio_to_stream_{grad}", "step", results.BASE, {"grad": grad}, "ratio_to_roof") for grad in ("bf16", "f16")]
-    wanted += [("step_us_at_1000", "step", 1000, {}, "median_us"), ("stale_over_live", "stale", 1 << 18, {}, "stale_over_live")]
+    ratio = "ratio_to_roof"
+    wanted = [(f"{part}_ratio_to_stream", part, results.BASE, {}, ratio) for part in ("step", "update", "norm")]
+    wanted += [(f"step_ratio_to_stream_{g}", "step", results.BASE, {"grad": g}, ratio) for g in ("bf16", "f16")]
+    wanted += [("step_ratio_to_stream_2p30", "step", 1 << 30, {}, ratio),
+               ("step_us_at_1000", "step", 1000, {}, "median_us"),
+               ("stale_over_live", "stale", 1 << 18, {}, "stale_over_live")]
     for name, part, elements, changed, counter in wanted:
         row = found.find(part, elements, **changed)
         if row:
             yield f"{backend}_{name}", row[counter]
-    for name, peer in (("step_vs_torch_adamw_clip", "torch_adamw_fused_clip"), ("step_vs_reference_adams", "eager_adams_clip"),
+    for name, peer in (("step_vs_torch_adamw_clip", "torch_adamw_fused_clip"),
+                       ("step_vs_reference_adams", "eager_adams_clip"),
                        ("update_vs_deepspeed_cpu_adam", "deepspeed_cpu_adam"),
                        ("step_vs_torch_adamw_scaler_clip", "torch_adamw_fused_scaler_clip")):
         row = found.peer(peer)

@@ -23,7 +23,8 @@ class Row:
 
     @property
     def changed(self):
-        base = dict(grad="f32", copy="none", decay="scheduled", clip="1", segments="1", launch="eager", cache="warm", threads="0")
+        base = dict(grad="f32", copy="none", decay="scheduled", clip="1", segments="1", launch="eager", cache="warm",
+                    threads="0")
         return {k: v for k, v in self.axes.items() if base.get(k) != v}
 
     @property

@@ -9,6 +9,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.ticker  # noqa: E402
 
 import results  # noqa: E402
 
@@ -19,7 +20,8 @@ NAMES = {"norm": "pass 1 (norm)", "update": "pass 2 (update)", "step": "whole st
 
 def draw_bandwidth(axes, found):
     for part, colour in COLOURS.items():
-        rows = sorted((r for r in found.rows if r.part == part and r.is_base and not r.error), key=lambda r: r.elements)
+        rows = [r for r in found.rows if r.part == part and r.is_base and not r.error]
+        rows.sort(key=lambda r: r.elements)
         if not rows:
             continue
         x = [r.elements for r in rows]
@@ -29,7 +31,9 @@ def draw_bandwidth(axes, found):
     axes.plot([], [], "--", color="black", linewidth=1, label="roof: plain loops, same bytes")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     axes.set_xlabel("parameters")
     axes.set_ylabel("GB/s")
     axes.set_title("Bandwidth, fp32, warm caches")
@@ -38,16 +42,18 @@ def draw_bandwidth(axes, found):
 
 
 def draw_ratios(axes, found):
-    rows = [r for r in found.rows if r.elements == results.BASE and "ratio_to_roof" in r.counters and r.part != "memcpy"]
+    rows = [r for r in found.rows
+            if r.elements == results.BASE and "ratio_to_roof" in r.counters and r.part != "memcpy"]
     rows.sort(key=lambda r: (len(r.changed), r.label), reverse=True)
-    axes.barh([r.label for r in rows], [r["ratio_to_roof"] for r in rows], color=[COLOURS[r.part] for r in rows], height=0.7)
+    axes.barh([r.label for r in rows], [r["ratio_to_roof"] for r in rows], color=[COLOURS[r.part] for r in rows],
+              height=0.7)
     goal = GOAL[found.context["backend"]]
     axes.axvline(goal, color="black", linewidth=1, linestyle=":")
     axes.axvline(1.0, color="black", linewidth=1)
     axes.tick_params(axis="y", labelsize=7)
     for place, row in enumerate(rows):
         axes.text(0.02, place, f"{row['ratio_to_roof']:.2f}", va="center", fontsize=7, color="white")
-    axes.margins(y=0.01)
+    axes.set_ylim(-0.7, max(len(rows), 8) - 0.3)
     axes.set_title(f"Ratio to the roof, 2^26 parameters (goal {goal:.2f})")
 
 
@@ -56,7 +62,8 @@ def draw_peers(axes, run):
     for place, row in enumerate(rows):
         ours, theirs = row["libswd"]["median_s"] * 1e3, row["peer"]["median_s"] * 1e3
         axes.barh(place + 0.2, theirs, height=0.38, color="#bbbbbb", label="peer" if place == 0 else None)
-        axes.barh(place - 0.2, ours, height=0.38, color=COLOURS["step"], label="libswd, same work" if place == 0 else None)
+        axes.barh(place - 0.2, ours, height=0.38, color=COLOURS["step"],
+                  label="libswd, same work" if place == 0 else None)
         axes.text(theirs, place + 0.2, f" {row['ratio']:.2f}x", va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), [r["name"].replace("_", " ") for r in rows], fontsize=8)
     axes.margins(x=0.12)
@@ -75,7 +82,7 @@ def main():
     draw_ratios(axes[1], found)
     for place, run in enumerate(runs):
         draw_peers(axes[2 + place], run)
-    figure.suptitle(f"libswd on {found.context['machine']}, {found.context['date'][:10]}")
+    figure.suptitle(f"libswd on {found.context['machine']}, {found.context['date'][:10]}", fontsize=15)
     figure.savefig(picture, dpi=110)
 
 

@@ -94,8 +94,8 @@ Subject::~Subject() {
 
 void Subject::allocate(int slot) {
   uint64_t n = static_cast<uint64_t>(case_.elements);
-  // As separate allocations of malloc lie: whole pages, and one page more. Arrays whose distance is a multiple of a large
-  // power of two share their places in the first cache and cost twice the time, libswd's and anybody's.
+  // As separate allocations of malloc lie: whole pages, and one page more. Arrays whose distance is a multiple of a
+  // large power of two share their places in the first cache and cost twice the time, libswd's and anybody's.
   auto padded = [](uint64_t bytes) { return (bytes + 4095) / 4096 * 4096 + 4096; };
   uint64_t wide = padded(n * 4), grad = padded(n * width(case_.grad)), copy = padded(n * width(case_.copy));
   uint8_t* at = arena_of(case_.backend, slot).take(machine_, 3 * wide + grad + copy);

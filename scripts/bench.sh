@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds bench_step, runs it and the peers, prints one table and `metric name value` lines, and leaves JSON and a picture
-# in bench/results/<machine>/.
+# Builds bench_step, runs it and the peers, prints one table and `metric name value` lines, and leaves JSON and a
+# picture in bench/results/<machine>/.
 #
 #   bench.sh [--backend=cpu|cuda] [--quick] [--no-peers]
 #
@@ -23,12 +23,14 @@ build=build/bench
 scripts/install_deps.sh bench
 cuda=OFF
 if [ "$backend" = cuda ]; then cuda=ON; fi
-cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DSWD_CUDA=$cuda -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_EXAMPLES=OFF > /dev/null
+cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DSWD_CUDA=$cuda -DSWD_BUILD_TESTS=OFF \
+  -DSWD_BUILD_EXAMPLES=OFF > /dev/null
 cmake --build "$build" -j "$(nproc)" --target bench_step > /dev/null
 
 python=${SWD_BENCH_PYTHON:-build/bench-venv/bin/python}
 if [ -n "$peers" ] && [ -z "$quick" ] && [ -z "${SWD_BENCH_PYTHON:-}" ]; then bench/peers/setup.sh; fi
-if [ -n "$peers" ] && ! "$python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' 2> /dev/null; then
+has_torch='import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'
+if [ -n "$peers" ] && ! "$python" -c "$has_torch" 2> /dev/null; then
   echo "peers not run: no Python with torch (bench/peers/setup.sh makes one)"
   peers=""
 fi
@@ -40,16 +42,18 @@ rm -rf "$fresh" && mkdir -p "$fresh"
   { cat "$fresh/step.log" >&2; exit 1; }
 peer_json=()
 if [ -n "$peers" ]; then
-  "$python" bench/peers/run.py --library "$build/libswd.so" --backend "$backend" $quick --json "$fresh/peers.json"
+  run_peers() { "$python" bench/peers/run.py --library "$build/libswd.so" --backend "$backend" "$@"; }
+  run_peers $quick --json "$fresh/peers.json"
   peer_json+=("$fresh/peers.json")
   if [ -z "$quick" ]; then  # the number of tensors of GPT-2
-    "$python" bench/peers/run.py --library "$build/libswd.so" --backend "$backend" --tensors 148 --json "$fresh/peers-148.json"
+    run_peers --tensors 148 --json "$fresh/peers-148.json"
     peer_json+=("$fresh/peers-148.json")
   fi
 fi
 
 machine=$(/usr/bin/python3 -c 'import json, re, sys
-print(re.sub("[^a-z0-9]+", "-", json.load(open(sys.argv[1]))["context"]["machine"].lower()).strip("-"))' "$fresh/step.json")
+name = json.load(open(sys.argv[1]))["context"]["machine"]
+print(re.sub("[^a-z0-9]+", "-", name.lower()).strip("-"))' "$fresh/step.json")
 results=bench/results/$machine
 prefix=$backend${quick:+-quick}
 mkdir -p "$results"

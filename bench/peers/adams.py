@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AdamS as a user of PyTorch would write it from the paper (arXiv 2011.11152, the AdamS algorithm), one tensor operation
-after the other. A baseline: what the same step costs without a kernel of its own. Used by torch_peers.py."""
+"""AdamS as a user of PyTorch would write it from the paper (arXiv 2011.11152, the AdamS algorithm), one tensor
+operation after the other. A baseline: what the same step costs without a kernel of its own. Used by torch_peers.py."""
 import torch
 
 
@@ -11,7 +11,8 @@ class EagerAdamS(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure=None):
         assert closure is None
-        live = [(group, p, self.state[p]) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        live = [(group, p, self.state[p])
+                for group in self.param_groups for p in group["params"] if p.grad is not None]
         total, count = 0.0, 0
         for group, p, state in live:
             beta1, beta2 = group["betas"]

@@ -11,12 +11,14 @@ PROPAGATE, SKIP_NORM = 1, 2
 
 
 class Segment(c.Structure):
-    _fields_ = [("offset", c.c_int64), ("count", c.c_int64), ("index", c.c_int64), ("group", c.c_uint32), ("flags", c.c_uint32)]
+    _fields_ = [("offset", c.c_int64), ("count", c.c_int64), ("index", c.c_int64), ("group", c.c_uint32),
+                ("flags", c.c_uint32)]
 
 
 class PlanArgs(c.Structure):
-    _fields_ = [("struct_size", c.c_uint32), ("flags", c.c_uint32), ("backend", c.c_int32), ("param_dtype", c.c_int32),
-                ("grad_dtype", c.c_int32), ("copy_dtype", c.c_int32), ("segments", c.POINTER(Segment)),
+    _fields_ = [("struct_size", c.c_uint32), ("flags", c.c_uint32), ("backend", c.c_int32),
+                ("param_dtype", c.c_int32), ("grad_dtype", c.c_int32), ("copy_dtype", c.c_int32),
+                ("segments", c.POINTER(Segment)),
                 ("segment_count", c.c_int64), ("decay_modes", c.POINTER(c.c_int32)), ("segment_stride", c.c_uint32),
                 ("group_count", c.c_uint32), ("threads", c.c_int32), ("reserved", c.c_uint32)]
 
@@ -28,8 +30,8 @@ class Group(c.Structure):
 
 class Buffers(c.Structure):
     _fields_ = [("struct_size", c.c_uint32), ("flags", c.c_uint32)] + \
-               [(name, c.c_void_p) for name in ("param", "grad", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "param_copy",
-                                                "state")] + \
+               [(name, c.c_void_p) for name in ("param", "grad", "exp_avg", "exp_avg_sq", "max_exp_avg_sq",
+                                                "param_copy", "state")] + \
                [("state_bytes", c.c_uint64), ("workspace", c.c_void_p), ("workspace_bytes", c.c_uint64)]
 
 
@@ -69,8 +71,8 @@ class Step:
         device = tensors.param.device
         backend = CUDA if device.type == "cuda" else CPU
         modes = (c.c_int32 * 1)(DECAYS[decay])
-        args = PlanArgs(c.sizeof(PlanArgs), 0, backend, 1, DTYPES[tensors.grad.dtype], 0, segments, len(segments), modes,
-                        c.sizeof(Segment), 1, 0, 0)
+        args = PlanArgs(c.sizeof(PlanArgs), 0, backend, 1, DTYPES[tensors.grad.dtype], 0, segments, len(segments),
+                        modes, c.sizeof(Segment), 1, 0, 0)
         self.plan = c.c_void_p()
         library.call("swd_plan_create", c.byref(args), c.byref(self.plan))
         self.stream = c.c_void_p(torch.cuda.current_stream().cuda_stream if backend == CUDA else 0)
@@ -79,14 +81,15 @@ class Step:
         library.call("swd_state_size", self.plan, c.byref(state_bytes))
         self.workspace = torch.zeros(workspace_bytes.value // 8, dtype=torch.float64, device=device)
         self.state = torch.zeros(state_bytes.value // 8, dtype=torch.float64, device=device)
-        library.call("swd_workspace_init", self.plan, c.c_void_p(self.workspace.data_ptr()), workspace_bytes, self.stream)
+        library.call("swd_workspace_init", self.plan, c.c_void_p(self.workspace.data_ptr()), workspace_bytes,
+                     self.stream)
         self.buffers = Buffers(c.sizeof(Buffers), 0, tensors.param.data_ptr(), tensors.grad.data_ptr(),
                                tensors.exp_avg.data_ptr(), tensors.exp_avg_sq.data_ptr(), None, None,
                                self.state.data_ptr(), state_bytes, self.workspace.data_ptr(), workspace_bytes)
         self.group = Group(hyper.lr, hyper.beta1, hyper.beta2, hyper.eps, hyper.weight_decay, None)
         flags = PROPAGATE | SKIP_NORM if skip_norm else 0
-        self.args = StepArgs(c.sizeof(StepArgs), flags, c.pointer(self.group), None, 1, c.sizeof(Group), loss_scale, None,
-                             None, None, hyper.max_grad_norm if clip else 0.0, 0.0)
+        self.args = StepArgs(c.sizeof(StepArgs), flags, c.pointer(self.group), None, 1, c.sizeof(Group), loss_scale,
+                             None, None, None, hyper.max_grad_norm if clip else 0.0, 0.0)
 
     def __call__(self):
         self.library.call("swd_step", self.plan, c.byref(self.buffers), c.byref(self.args), self.stream)

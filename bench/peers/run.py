@@ -102,7 +102,7 @@ def measure(library, contender, options):
     for _ in range(options.rounds):
         for name, step in steps.items():
             step()
-            time.sleep(0.005)  # threads of an OpenMP runtime look out for work that long, at the cost of whoever is next
+            time.sleep(0.005)  # so long do threads of an OpenMP runtime look out for work, and disturb who is next
             times[name].append(seconds(step, options.backend))
     steps["libswd"].close()
     steps.clear()
@@ -140,7 +140,8 @@ def main():
     if options.json:
         context = {"torch": torch.__version__, "backend": options.backend, "threads": torch.get_num_threads(),
                    "elements": options.elements, "tensors": options.tensors, "rounds": options.rounds}
-        pathlib.Path(options.json).write_text(json.dumps({"context": context, "peers": rows, "missing": missing}, indent=1))
+        document = {"context": context, "peers": rows, "missing": missing}
+        pathlib.Path(options.json).write_text(json.dumps(document, indent=1))
 
 
 if __name__ == "__main__":

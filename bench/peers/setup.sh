@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes build/bench-venv with the peers: PyTorch (several GB; needed), DeepSpeed, JAX with Optax, and on a machine with a
-# device bitsandbytes (each left out where it does not install; run.py reports it as missing). Called by
+# Makes build/bench-venv with the peers: PyTorch (several GB; needed), DeepSpeed, JAX with Optax, and on a machine with
+# a device bitsandbytes (each left out where it does not install; run.py reports it as missing). Called by
 # scripts/bench.sh. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

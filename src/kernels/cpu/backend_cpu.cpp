@@ -10,9 +10,9 @@
 namespace swd::cpu {
 namespace {
 
-// Chunks that one thread takes at a time. A job of one piece wakes nobody: 64 Ki elements take less time than waking. In
-// large jobs 1 Mi elements: hardware prefetchers start anew less often, which makes pass 1 8 % faster (2 cores of an AMD
-// EPYC, 2^26 elements); but each thread gets some kPieces of them, so that all end together.
+// Chunks that one thread takes at a time. A job of one piece wakes nobody: 64 Ki elements take less time than waking.
+// In large jobs 1 Mi elements: hardware prefetchers start anew less often, which makes pass 1 8 % faster (2 cores of an
+// AMD EPYC, 2^26 elements); but each thread gets some kPieces of them, so that all end together.
 constexpr int64_t kFewestChunks = 16;
 constexpr int64_t kMostChunks = 256;
 constexpr int64_t kPieces = 16;

@@ -41,9 +41,7 @@ inline void prefetch_block(const Arrays<Grad, Copy>& at, int64_t i) {
 
 // What most steps are: no L2 decay, and both betas 0.5 or more. With the constants known that say so, compilers leave
 // out a quarter of the arithmetic, which shows wherever memory is fast; the bits are the same.
-inline bool is_plain(const Coefficients& c) {
-  return c.l2 == 0.0f && c.from_target1 == 0.0f && c.from_target2 == 0.0f;
-}
+inline bool is_plain(const Coefficients& c) { return c.l2 == 0.0f && c.from_target1 == 0.0f && c.from_target2 == 0.0f; }
 
 // Elements [begin, begin + count) of a chunk, within one row of lanes. The arrays are disjoint, as swd.h demands;
 // compilers believe it best of parameters. Flattened, because a call left inside would keep the loop from being
@@ -80,10 +78,10 @@ inline void update_blocks(const Arrays<Grad, Copy>& at, const Coefficients& c, i
   for (; begin < end; begin += kBlock) {
     int64_t count = end - begin < kBlock ? end - begin : kBlock;
     prefetch_block<Grad, Copy, kAmsgrad>(at, begin);
-    update_block<kAmsgrad, kNorms, kPlain>(
-        at.p + begin, in_bulk(at.g + begin, count, room), at.m + begin, at.v + begin,
-        kAmsgrad ? at.v_max + begin : nullptr, sizeof(Copy) == 2 ? at.copy + begin : nullptr,
-        norms.param + begin % kLanes, norms.lost + begin % kLanes, c, count);
+    update_block<kAmsgrad, kNorms, kPlain>(at.p + begin, in_bulk(at.g + begin, count, room), at.m + begin, at.v + begin,
+                                           kAmsgrad ? at.v_max + begin : nullptr,
+                                           sizeof(Copy) == 2 ? at.copy + begin : nullptr, norms.param + begin % kLanes,
+                                           norms.lost + begin % kLanes, c, count);
   }
 }
 
