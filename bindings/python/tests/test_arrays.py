@@ -8,6 +8,7 @@ import torch
 
 import swd
 from model import Model
+from swd import _dlpack
 from swd._arrays import describe, locate
 
 
@@ -74,6 +75,31 @@ def test_descriptions_agree():
     assert describe(NewCapsule(torch.ones(3).bfloat16()), "x").dtype == "bfloat16"
     assert describe(NewCapsule(np.ones(3, np.float16)), "x").dtype == "float16"
     assert describe(CudaArray(4096, 5), "x") [:4] == (4096, 20, "float32", True)
+
+
+class Offset:
+    """A DLPack producer whose tensor starts behind its data pointer, as JAX and TVM may have it."""
+
+    def __init__(self, array, skip):
+        self.array, self.managed = array, (ctypes.c_char * 128)()
+        self.shape, self.tensor = (ctypes.c_int64 * 1)(array.size - skip), _dlpack._Tensor.from_buffer(self.managed)
+        self.tensor.data, self.tensor.device_type, self.tensor.ndim = array.ctypes.data, 1, 1
+        self.tensor.dtype.code, self.tensor.dtype.bits, self.tensor.dtype.lanes = 2, 32, 1
+        self.tensor.shape, self.tensor.byte_offset = self.shape, 4 * skip
+
+    def __dlpack__(self, **_):
+        new = ctypes.pythonapi.PyCapsule_New
+        new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+        return new(ctypes.addressof(self.managed), b"dltensor", None)
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+
+def test_dlpack_byte_offset():
+    array = np.arange(10, dtype=np.float32)
+    found = describe(Offset(array, 3), "x")
+    assert found[:4] == (array.ctypes.data + 12, 28, "float32", False)
 
 
 def test_memory_stays_alive():

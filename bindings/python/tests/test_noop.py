@@ -157,6 +157,14 @@ def test_without_the_norm_a_step_is_the_same_and_the_statistics_say_so():
     assert state["exp_avg_sq_sum"].item() == pytest.approx(state["exp_avg_sq"].double().sum().item(), rel=1e-6)
 
 
+def test_parameter_that_left_its_group_counts_no_more():
+    params, optimizer = trained()
+    both = optimizer.vbar()
+    optimizer.param_groups[0]["params"].pop()
+    left = optimizer.state[params[0]]
+    assert optimizer.vbar() == pytest.approx(left["exp_avg_sq_sum"].item() / (1 - 0.999 ** 3) / 5) and optimizer.vbar() != both
+
+
 def test_found_inf_is_obeyed():
     params, optimizer = trained()
     before = bits(optimizer)

@@ -19,7 +19,7 @@ class GradScaler(torch.amp.GradScaler):
 
     torch's own works with AdamS too, but reads and writes all gradients once more to look for infinities. Here the
     step's first pass does it: the scale goes into the step as a pointer, and the verdict comes out of the library's
-    status on the device. After unscale_ it does what torch's does. A step that the library skipped because gradients
+    status on the device. After unscale_, which makes that pass, the step obeys what it found. A step that the library skipped because gradients
     were not finite, or because unscaled they would overflow or underflow, counts as one with infinities.
     """
 
@@ -33,11 +33,9 @@ class GradScaler(torch.amp.GradScaler):
     def step(self, optimizer, *args, **kwargs):
         if not self._enabled or not isinstance(optimizer, AdamS):
             return super().step(optimizer, *args, **kwargs)
-        unscaled = bool(self._per_optimizer_states[id(optimizer)]["found_inf_per_device"])
         result = super().step(optimizer, *args, **kwargs)
-        if not unscaled:
-            engines = optimizer._layout.engines if optimizer._layout else []
-            # All engines decide alike, so the first one speaks for all.
-            found = _verdict(engines[0]) if engines else torch.zeros((), device=self._scale.device)
-            self._per_optimizer_states[id(optimizer)]["found_inf_per_device"] = {found.device: found}
+        engines = optimizer._layout.engines if optimizer._layout else []
+        # All engines decide alike, so the first one speaks for all; what unscale_ found is part of their decision.
+        found = _verdict(engines[0]) if engines else torch.zeros((), device=self._scale.device)
+        self._per_optimizer_states[id(optimizer)]["found_inf_per_device"] = {found.device: found}
         return result
