@@ -17,9 +17,10 @@ for file in tests/*_test.cpp; do
   case "$name" in cpu_* | host_* | simulator_*) ;; *) targets+=("$name") ;; esac
 done
 
-# Static but for libc, since the other machine's C++ library may be older; libswd.so is found beside the programs.
+# Static but for libc, since the other machine's C++ library may be older, and not for the instruction set of this one.
+# libswd.so is found beside the programs.
 cmake -S . -B $tree -DSWD_CUDA=ON -DSWD_CUDART=static -DSWD_CUDA_ARCHITECTURES="90-real;90-virtual" \
-  -DSWD_BUILD_EXAMPLES=OFF -DSWD_BUILD_BENCH=$bench -DCMAKE_BUILD_RPATH="\$ORIGIN" \
+  -DSWD_BUILD_EXAMPLES=OFF -DSWD_BUILD_BENCH=$bench -DSWD_BENCH_HAS_NATIVE=OFF -DCMAKE_BUILD_RPATH="\$ORIGIN" \
   -DSWD_TEST_DATA_DIR=tests/golden -DSWD_TEST_LIBRARY=build/gpu/libswd.so \
   -DCMAKE_EXE_LINKER_FLAGS="-static-libstdc++ -static-libgcc" \
   -DCMAKE_SHARED_LINKER_FLAGS="-static-libstdc++ -static-libgcc"
@@ -34,7 +35,7 @@ cp "$(readlink -f $tree/libswd.so)" build/gpu/libswd.so
 cp build/gpu/libswd.so "build/gpu/$(readelf -d build/gpu/libswd.so | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')"
 strip build/gpu/*
 for file in build/gpu/*; do  # what the machine there may lack
-  ldd "$file" 2> /dev/null | sed -n 's/.*=> \(.*lib\(benchmark\|gtest\)[^ ]*\) .*/\1/p'
+  { ldd "$file" 2> /dev/null || true; } | sed -n 's/.*=> \(.*lib\(benchmark\|gtest\)[^ ]*\) .*/\1/p'
 done | sort -u | xargs -r cp -t build/gpu
 git rev-parse --short HEAD > build/gpu/commit
 du -sh build/gpu
