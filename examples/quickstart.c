@@ -68,8 +68,8 @@ int main(void) {
   }
   swd_stats stats;
   check(swd_stats_fetch(plan, buffers.workspace, &stats, sizeof stats, NULL, NULL));
-  printf("y = %.3f x %+.3f   loss %.6f -> %.6f   gradient norm %.2e   decay as AdamW sees it %.2e\n", param[0], param[1],
-         first, loss, stats.grad_norm, swd_weight_decay_to_adamw(group.weight_decay, stats.vbar));
+  printf("y = %.3f x %+.3f   loss %.6f -> %.6f   gradient norm %.2e   decay as AdamW sees it %.2e\n", param[0],
+         param[1], first, loss, stats.grad_norm, swd_weight_decay_to_adamw(group.weight_decay, stats.vbar));
   free(buffers.workspace);
   free(buffers.state);
   check(swd_plan_destroy(plan));

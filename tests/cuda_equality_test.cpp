@@ -10,13 +10,14 @@ namespace {
 struct Case {
   const char* name;
   RunSetup setup;
-  int scale = 0;                // power of two of the gradients
+  int scale = 0;  // power of two of the gradients
   double max_grad_norm = 0.5;
   bool pieces = false;
-  int bad_step = 0;             // this step has an infinite gradient
+  int bad_step = 0;  // this step has an infinite gradient
 };
 
-void drive(Runner& r, const Case& c, int steps, std::vector<std::vector<uint8_t>>* trace, std::vector<swd_stats>* stats) {
+void drive(Runner& r, const Case& c, int steps, std::vector<std::vector<uint8_t>>* trace,
+           std::vector<swd_stats>* stats) {
   for (size_t k = 0; k < c.setup.counts.size(); ++k) r.set(SWD_BUFFER_PARAM, k, uniform(7, k, c.setup.counts[k]));
   r.args().max_grad_norm = c.max_grad_norm;
   for (int t = 1; t <= steps; ++t) {
@@ -74,8 +75,10 @@ std::vector<Case> cases() {
   mixed.setup.flags = SWD_PLAN_UPDATE_NORMS | SWD_PLAN_MAXIMIZE;
   mixed.setup.decay = {SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED, SWD_DECAY_L2, SWD_DECAY_NONE};
   mixed.setup.group_of = {0, 1, 2, 3};
-  mixed.setup.groups = {{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr}, {2e-3, 0.4, 0.3, 1e-8, 1e-2, nullptr},
-                        {1e-3, 0.0, 0.99, 1e-6, 1e-1, nullptr}, {1e-3, 0.8, 0.9, 1e-8, 0.0, nullptr}};
+  mixed.setup.groups = {{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr},
+                        {2e-3, 0.4, 0.3, 1e-8, 1e-2, nullptr},
+                        {1e-3, 0.0, 0.99, 1e-6, 1e-1, nullptr},
+                        {1e-3, 0.8, 0.9, 1e-8, 0.0, nullptr}};
   add("carried_groups", {300, 200});
   out.back().setup.decay.assign(100, SWD_DECAY_SCHEDULED);
   out.back().setup.groups.assign(100, {1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr});
@@ -107,7 +110,8 @@ TEST_P(EqualityTest, CpuEqualsCuda) {
   for (size_t t = 0; t < bytes[0].size(); ++t) {
     EXPECT_TRUE(bytes[0][t] == bytes[1][t]) << "after step " << t + 1;
     EXPECT_EQ(stats[0][t].status, stats[1][t].status);
-    EXPECT_EQ(stats[0][t].status, static_cast<int>(t) + 1 == c.bad_step ? SWD_STEP_SKIPPED_NONFINITE : SWD_STEP_APPLIED);
+    EXPECT_EQ(stats[0][t].status,
+              static_cast<int>(t) + 1 == c.bad_step ? SWD_STEP_SKIPPED_NONFINITE : SWD_STEP_APPLIED);
     // A skipped step has no meaningful norm; NaN payloads are outside the promise.
     if (stats[0][t].status == SWD_STEP_APPLIED) EXPECT_EQ(memcmp(&stats[0][t], &stats[1][t], sizeof(swd_stats)), 0);
   }

@@ -13,8 +13,12 @@ constexpr int kSteps = 6;
 // The hyper-parameters of a step, all in device memory, so that a graph follows them.
 struct Scalars {
   explicit Scalars(const Runner& r, swd_backend backend, size_t segments)
-      : groups(backend, {}), lr(backend, 0.0f), loss_scale(backend, 1.0f), found_inf(backend, 0.0f),
-        has_grad(backend, segments), stream(r.stream()) {}
+      : groups(backend, {}),
+        lr(backend, 0.0f),
+        loss_scale(backend, 1.0f),
+        found_inf(backend, 0.0f),
+        has_grad(backend, segments),
+        stream(r.stream()) {}
 
   void set(int t) {
     swd_group g = SWD_GROUP_INIT;
@@ -120,7 +124,8 @@ TEST(Graph, PiecesReplayLikeTheWhole) {
   }
 }
 
-// Pointers travel as kernel arguments: a captured table update replays what it was given, long after the host array is gone.
+// Pointers travel as kernel arguments: a captured table update replays what it was given, long after the host array is
+// gone.
 TEST(Graph, PointerTablesAreFrozen) {
   RunSetup s = small(SWD_PLAN_LIST);
   std::vector<std::vector<uint8_t>> trace;

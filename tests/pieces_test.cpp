@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A step in pieces is the whole step, to the bit: any split, any order, segments reduced twice; and hyper-parameters give
-// the same step from wherever they are read.
+// A step in pieces is the whole step, to the bit: any split, any order, segments reduced twice; and hyper-parameters
+// give the same step from wherever they are read.
 #include <algorithm>
 
 #include "support/small_model.h"
@@ -57,7 +57,8 @@ void step_in_pieces(Runner& r, Dice& dice, swd_norm_record* record) {
 }
 
 TEST(Pieces, AnySplitIsTheWholeStep) {
-  for (uint32_t flags : std::vector<uint32_t>{0, SWD_PLAN_AMSGRAD, SWD_PLAN_LIST | SWD_PLAN_UPDATE_NORMS | SWD_PLAN_MAXIMIZE}) {
+  for (uint32_t flags :
+       std::vector<uint32_t>{0, SWD_PLAN_AMSGRAD, SWD_PLAN_LIST | SWD_PLAN_UPDATE_NORMS | SWD_PLAN_MAXIMIZE}) {
     RunSetup s = mixed(flags);
     std::vector<uint8_t> expected = whole(s);
     for (uint64_t seed = 1; seed <= 5; ++seed) {

@@ -21,7 +21,8 @@ TEST(Resume, ResumeThroughABlobIsRunThrough) {
   uint64_t bytes = 0, image_bytes = first.buffers.state_bytes;
   ASSERT_EQ(swd_state_blob_size(first.plan(), &bytes), SWD_OK);
   std::vector<uint8_t> blob(bytes), image = first.image();
-  ASSERT_EQ(swd_state_export(first.plan(), image.data(), image_bytes, blob.data(), bytes), SWD_OK) << swd_error_detail();
+  ASSERT_EQ(swd_state_export(first.plan(), image.data(), image_bytes, blob.data(), bytes), SWD_OK)
+      << swd_error_detail();
   const void* blobs[] = {blob.data()};
   std::vector<uint8_t> again(image_bytes, 0xEE);
   ASSERT_EQ(swd_state_import(second.plan(), blobs, &bytes, 1, again.data(), image_bytes), SWD_OK) << swd_error_detail();

@@ -42,9 +42,10 @@ TEST(Skip, FoundInfOverflowUnderflowAndBadScalarsSkip) {
     float found_inf, loss_scale;
     double factor;
   };
-  for (const Row& row : {Row{SWD_STEP_SKIPPED_NONFINITE, 1.0f, 1.0f, 1.0}, Row{SWD_STEP_SKIPPED_OVERFLOW, 0.0f, 1.0f, 0x1p100},
-                         Row{SWD_STEP_SKIPPED_UNDERFLOW, 0.0f, 0x1.8p127f, 1.0}, Row{SWD_STEP_SKIPPED_INVALID, 0.0f, 0.0f, 1.0},
-                         Row{SWD_STEP_SKIPPED_INVALID, 0.0f, NAN, 1.0}, Row{SWD_STEP_SKIPPED_OVERFLOW, 0.0f, 1e-39f, 0.0}}) {
+  for (const Row& row :
+       {Row{SWD_STEP_SKIPPED_NONFINITE, 1.0f, 1.0f, 1.0}, Row{SWD_STEP_SKIPPED_OVERFLOW, 0.0f, 1.0f, 0x1p100},
+        Row{SWD_STEP_SKIPPED_UNDERFLOW, 0.0f, 0x1.8p127f, 1.0}, Row{SWD_STEP_SKIPPED_INVALID, 0.0f, 0.0f, 1.0},
+        Row{SWD_STEP_SKIPPED_INVALID, 0.0f, NAN, 1.0}, Row{SWD_STEP_SKIPPED_OVERFLOW, 0.0f, 1e-39f, 0.0}}) {
     Runner r(small());
     start(r);
     fill(r, 1);
@@ -112,7 +113,8 @@ TEST(Skip, MissingGradientsKeepTheirSegment) {
 
 // Nothing to update is a step all the same: it is counted, and its norm is 0.
 TEST(Skip, PlansWithoutElementsStep) {
-  for (const std::vector<int64_t>& counts : {std::vector<int64_t>{}, std::vector<int64_t>{0}, std::vector<int64_t>{0, 0, 0}}) {
+  for (const std::vector<int64_t>& counts :
+       {std::vector<int64_t>{}, std::vector<int64_t>{0}, std::vector<int64_t>{0, 0, 0}}) {
     for (uint32_t flags : std::vector<uint32_t>{0, SWD_PLAN_LIST, SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS}) {
       RunSetup s = small(flags);
       s.counts = counts;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trains the same character model from the same weights on the same batches with AdamS, AdamW and Adam with L2, each at the
-// best of a few strengths. Prints progress as "progress DONE TOTAL" lines, and writes curves and results as JSON. Run by
-// scripts/demo.sh through run.py.
+// Trains the same character model from the same weights on the same batches with AdamS, AdamW and Adam with L2, each at
+// the best of a few strengths. Prints progress as "progress DONE TOTAL" lines, and writes curves and results as JSON.
+// Run by scripts/demo.sh through run.py.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fstream>
@@ -32,7 +32,8 @@ struct Run {
 
 class Trainer {
  public:
-  Trainer(const Options& options, Text text, bool cuda, int total) : o_(options), text_(std::move(text)), cuda_(cuda), total_(total) {}
+  Trainer(const Options& options, Text text, bool cuda, int total)
+      : o_(options), text_(std::move(text)), cuda_(cuda), total_(total) {}
 
   Run train(const char* name, swd_decay decay, double strength, int steps) {
     Model model(text_.alphabet, o_.hidden, o_.seed);
@@ -50,7 +51,8 @@ class Trainer {
       if (++done_ % 25 == 0) std::printf("progress %d %d\n", done_, total_), std::fflush(stdout);
     }
     size_t tenth = std::max<size_t>(1, run.norm.size() / 10);
-    for (size_t i = run.norm.size() - tenth; i < run.norm.size(); ++i) run.last_norm += run.norm[i] / static_cast<double>(tenth);
+    for (size_t i = run.norm.size() - tenth; i < run.norm.size(); ++i)
+      run.last_norm += run.norm[i] / static_cast<double>(tenth);
     run.train_loss = mean_loss(model, text_.train);
     run.validation_loss = mean_loss(model, text_.validation);
     run.lambda_eff = run.lambda.back();
@@ -113,9 +115,9 @@ void write(const Options& o, bool cuda, size_t bytes, const std::vector<Run>& tr
   out << "], \"runs\": [";
   for (size_t i = 0; i < runs.size(); ++i) {
     const Run& r = runs[i];
-    out << (i ? ", " : "") << "{\"name\": \"" << r.name << "\", \"strength\": " << r.strength << ", \"train_loss\": " << r.train_loss
-        << ", \"validation_loss\": " << r.validation_loss << ", \"last_norm\": " << r.last_norm
-        << ", \"lambda_eff\": " << r.lambda_eff << ", \"step_us\": " << r.step_us;
+    out << (i ? ", " : "") << "{\"name\": \"" << r.name << "\", \"strength\": " << r.strength
+        << ", \"train_loss\": " << r.train_loss << ", \"validation_loss\": " << r.validation_loss
+        << ", \"last_norm\": " << r.last_norm << ", \"lambda_eff\": " << r.lambda_eff << ", \"step_us\": " << r.step_us;
     write_curve(out, "loss", r.loss);
     write_curve(out, "norm", r.norm);
     write_curve(out, "lambda", r.lambda);
@@ -148,7 +150,8 @@ int run(const Options& o) {
     const char* name;
     swd_decay decay;
     const std::vector<double>& strengths;
-  } kinds[] = {{"AdamS", SWD_DECAY_SCHEDULED, scheduled}, {"AdamW", SWD_DECAY_DECOUPLED, o.adamw_strengths},
+  } kinds[] = {{"AdamS", SWD_DECAY_SCHEDULED, scheduled},
+               {"AdamW", SWD_DECAY_DECOUPLED, o.adamw_strengths},
                {"Adam + L2", SWD_DECAY_L2, o.l2_strengths}};
   int total = 3 * o.steps;
   for (const Kind& kind : kinds) total += static_cast<int>(kind.strengths.size()) * o.trial_steps;

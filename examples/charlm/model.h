@@ -33,7 +33,8 @@ class Model {
     grad.resize(param.size());
     std::mt19937_64 random(seed);
     for (const Tensor& t : tensors) {
-      std::normal_distribution<float> normal(0.0f, t.offset == 0 ? 0.1f : 1.0f / std::sqrt(static_cast<float>(t.columns)));
+      std::normal_distribution<float> normal(0.0f,
+                                             t.offset == 0 ? 0.1f : 1.0f / std::sqrt(static_cast<float>(t.columns)));
       for (int64_t i = 0; t.decays && i < t.count(); ++i) param[static_cast<size_t>(t.offset + i)] = normal(random);
     }
   }
@@ -45,7 +46,8 @@ class Model {
     View embedding = view(param, 0), w1 = view(param, 1), b1 = view(param, 2), w2 = view(param, 3), b2 = view(param, 4);
     Matrix x(kContext * kEmbedding, batch);
     for (Eigen::Index j = 0; j < batch; ++j) {
-      for (int c = 0; c < kContext; ++c) x.block(c * kEmbedding, j, kEmbedding, 1) = embedding.col(byte(text, at, j, c));
+      for (int c = 0; c < kContext; ++c)
+        x.block(c * kEmbedding, j, kEmbedding, 1) = embedding.col(byte(text, at, j, c));
     }
     Matrix h = ((w1 * x).colwise() + b1.col(0)).array().tanh().matrix();
     Matrix y = (w2 * h).colwise() + b2.col(0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libswd as a trainer uses it: flat buffers, one segment per tensor, on the CUDA backend if a device is there. The network
-// itself runs on the host, so with CUDA gradients and parameters are copied at every step. Used by main.cpp.
+// libswd as a trainer uses it: flat buffers, one segment per tensor, on the CUDA backend if a device is there. The
+// network itself runs on the host, so with CUDA gradients and parameters are copied at every step. Used by main.cpp.
 #pragma once
 #include <chrono>
 #include <cstring>
@@ -44,7 +44,8 @@ class Memory {
   uint64_t bytes() const { return bytes_; }
   void copy(void* to, const void* from) const {
 #ifdef SWD_DEMO_WITH_CUDA
-    if (cuda_ && cudaMemcpy(to, from, bytes_, cudaMemcpyDefault) != cudaSuccess) throw std::runtime_error("copy failed");
+    if (cuda_ && cudaMemcpy(to, from, bytes_, cudaMemcpyDefault) != cudaSuccess)
+      throw std::runtime_error("copy failed");
 #endif
     if (!cuda_) std::memcpy(to, from, bytes_);
   }

@@ -33,7 +33,8 @@ inline Text read_text(const std::vector<std::string>& files) {
   }
   // Every tenth block of 2,000 bytes is held out.
   for (size_t i = 0; i < all.size(); ++i) {
-    (i / 2000 % 10 == 9 ? text.validation : text.train).push_back(static_cast<uint8_t>(number[static_cast<uint8_t>(all[i])]));
+    (i / 2000 % 10 == 9 ? text.validation : text.train)
+        .push_back(static_cast<uint8_t>(number[static_cast<uint8_t>(all[i])]));
   }
   return text;
 }

@@ -18,13 +18,13 @@ struct Plan {
   swd_dtype grad_dtype = 0;
   swd_dtype copy_dtype = 0;
   std::vector<SegmentInfo> segments;
-  std::vector<int64_t> index;            // of each segment in the unsharded model
-  std::vector<uint32_t> by_index;        // segment numbers: with elements, ascending by index; then the empty ones
+  std::vector<int64_t> index;      // of each segment in the unsharded model
+  std::vector<uint32_t> by_index;  // segment numbers: with elements, ascending by index; then the empty ones
   std::vector<swd_decay> group_decay;
   uint64_t workspace_bytes = 0;
   uint64_t state_bytes = 0;
-  int64_t extent = 0;                    // flat layout: one past the last element of any segment
-  std::unique_ptr<cpu::Pool> pool;       // CPU backend
+  int64_t extent = 0;               // flat layout: one past the last element of any segment
+  std::unique_ptr<cpu::Pool> pool;  // CPU backend
   Plan();
   ~Plan();
 };

@@ -15,14 +15,14 @@ namespace swd {
 
 // The fp32 constants of one segment in one step, each rounded once from fp64 (scalars.h makes them).
 struct Coefficients {
-  float s;           // clip_coef / loss_scale, negative for maximize
-  float weight1;     // 1 - beta1, or -beta1 if from_target1
-  float weight2;     // 1 - beta2, or -beta2 if from_target2
-  float a;           // lr / (1 - beta1^t)
-  float b;           // 1 / sqrt(1 - beta2^t)
+  float s;        // clip_coef / loss_scale, negative for maximize
+  float weight1;  // 1 - beta1, or -beta1 if from_target1
+  float weight2;  // 1 - beta2, or -beta2 if from_target2
+  float a;        // lr / (1 - beta1^t)
+  float b;        // 1 / sqrt(1 - beta2^t)
   float eps;
-  float d;           // decay factor, 0 for none
-  float l2;          // weight_decay that joins the gradient, 0 for none
+  float d;             // decay factor, 0 for none
+  float l2;            // weight_decay that joins the gradient, 0 for none
   float from_target1;  // 1 if beta1 < 0.5, else 0; a float, because gcc vectorises no choice by an invariant bool
   float from_target2;  // 1 if beta2 < 0.5, else 0
 };

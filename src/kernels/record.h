@@ -43,7 +43,8 @@ SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const P
                                       bool has_copy) {
   const swd_segment_state& state = pass.segment_states[segment];
   bool sum_known = state.exp_avg_sq_sum >= 0.0 || state.exp_avg_sq_sum != state.exp_avg_sq_sum;
-  bool sum_kept = sum_known && pass.ws.segments[segment].decay != SWD_DECAY_L2 && !(pass.step_flags & SWD_STEP_SKIP_NORM);
+  bool sum_kept =
+      sum_known && pass.ws.segments[segment].decay != SWD_DECAY_L2 && !(pass.step_flags & SWD_STEP_SKIP_NORM);
   SegmentScratch out;
   out.epoch = pass.ws.header->epoch;
   out.max_epoch = 0;

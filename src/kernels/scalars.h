@@ -93,7 +93,8 @@ SWD_FN Decision decide(const Pass& pass, const swd_norm_record& r, double invali
 // The second round of amsgrad with scheduled decay: vbar is the mean of the maxed v-hat. The rest stands.
 SWD_FN void decide_max(Decision& d, const swd_norm_record& r, double invalid) {
   set_vbar(d, r.vbar_base + d.s_squared * r.vbar_grad, r.count);
-  if (d.status == SWD_STEP_APPLIED && (invalid > 0.0 || !(r.invalid == 0.0) || !is_sum(r.count))) d.status = SWD_STEP_SKIPPED_INVALID;
+  if (d.status == SWD_STEP_APPLIED && (invalid > 0.0 || !(r.invalid == 0.0) || !is_sum(r.count)))
+    d.status = SWD_STEP_SKIPPED_INVALID;
 }
 
 // The larger decay factor; NaN survives.

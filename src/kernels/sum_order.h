@@ -11,10 +11,10 @@
 
 namespace swd {
 
-constexpr int kLanes = 256;              // also the radix of the tree
-constexpr int kRun = 16;                 // terms of a lane in a chunk
+constexpr int kLanes = 256;  // also the radix of the tree
+constexpr int kRun = 16;     // terms of a lane in a chunk
 constexpr int kChunk = kLanes * kRun;
-constexpr int kItem = kChunk / 4;        // elements of one work item of pass 2, and of a run of the update norms
+constexpr int kItem = kChunk / 4;  // elements of one work item of pass 2, and of a run of the update norms
 constexpr int kItemsPerChunk = kChunk / kItem;
 
 // A sum and the number of non-finite elements in it (exact as double up to 2^53).

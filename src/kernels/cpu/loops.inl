@@ -22,8 +22,8 @@ namespace swd::cpu {
 namespace {
 
 #include "loops_shared.inl"
-#include "loops_sum.inl"
-#include "loops_update.inl"
+#include "pass1_sums.inl"
+#include "pass2_update.inl"
 
 template <class Grad, class Copy>
 const Loops* table() {

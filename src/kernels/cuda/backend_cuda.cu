@@ -62,8 +62,8 @@ swd_status prepare(const Plan& plan, const Pass& pass, swd_norm_record* record, 
     if (!carried) {
       memcpy(out.inline_groups, batch, count * sizeof(swd_group));
     } else {
-      swd_status status = launch_carry(plan.facts, pass.ws, batch, count * sizeof(swd_group), pass.ws.carried_groups + first,
-                                       stream);
+      swd_status status =
+          launch_carry(plan.facts, pass.ws, batch, count * sizeof(swd_group), pass.ws.carried_groups + first, stream);
       if (status != SWD_OK) return status;
     }
   }
@@ -123,7 +123,9 @@ swd_status step(const Plan& plan, const Pass& pass, void* stream) {
   return status == SWD_OK ? launch_update(plan, args, true, stream) : status;
 }
 
-swd_status discard(const Plan& plan, const Workspace& ws, void* stream) { return launch_discard(plan.facts, ws, stream); }
+swd_status discard(const Plan& plan, const Workspace& ws, void* stream) {
+  return launch_discard(plan.facts, ws, stream);
+}
 
 swd_status rebuild(const Plan& plan, const Pass& pass, void* stream) {
   Launch args;

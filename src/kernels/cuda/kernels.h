@@ -6,15 +6,15 @@
 
 namespace swd::cuda {
 
-swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream);   // pass 1, for args.pass.phase
-swd_status launch_rebuild(const Launch& args, void* stream);                    // sums of exp_avg_sq into the state
-swd_status launch_decide(const Launch& args, void* stream);                     // args.then in a launch of its own
+swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream);  // pass 1, for args.pass.phase
+swd_status launch_rebuild(const Launch& args, void* stream);                   // sums of exp_avg_sq into the state
+swd_status launch_decide(const Launch& args, void* stream);                    // args.then in a launch of its own
 swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, void* stream);  // pass 2
 swd_status launch_chunk_table(const PlanFacts& plan, const Workspace& ws, void* stream);
 swd_status launch_discard(const PlanFacts& plan, const Workspace& ws, void* stream);
 
-// Writes host bytes (a multiple of 8) into a workspace, if it is one of this plan, as kernel arguments: ordered in the stream, capturable, and the
-// host bytes may be reused on return.
+// Writes host bytes (a multiple of 8) into a workspace, if it is one of this plan, as kernel arguments: ordered in the
+// stream, capturable, and the host bytes may be reused on return.
 swd_status launch_carry(const PlanFacts& plan, const Workspace& ws, const void* bytes, uint64_t count, void* to,
                         void* stream);
 

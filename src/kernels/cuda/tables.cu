@@ -10,7 +10,8 @@ namespace {
 // elements start where their successor does and so are never the last.
 __global__ void __launch_bounds__(kThreads) chunk_table_kernel(PlanFacts plan, Workspace ws, uint32_t* table) {
   int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t chunk = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; chunk < plan.chunk_count; chunk += stride) {
+  for (int64_t chunk = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; chunk < plan.chunk_count;
+       chunk += stride) {
     int64_t low = 0, high = plan.segment_count;
     while (high - low > 1) {
       int64_t middle = low + (high - low) / 2;
@@ -28,8 +29,8 @@ struct Carried {
   uint64_t words[kCarriedBytes / 8];
 };
 
-__global__ void __launch_bounds__(kThreads) carry_kernel(const __grid_constant__ Carried carried, uint32_t words, uint64_t fingerprint,
-                                                        const Header* header, uint64_t* to) {
+__global__ void __launch_bounds__(kThreads) carry_kernel(const __grid_constant__ Carried carried, uint32_t words,
+                                                         uint64_t fingerprint, const Header* header, uint64_t* to) {
   if (header->fingerprint != fingerprint) return;
   for (uint32_t i = threadIdx.x; i < words; i += kThreads) to[i] = carried.words[i];
 }

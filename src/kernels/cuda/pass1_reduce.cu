@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pass 1: sums over the chunks of all segments, the segments' scalars, and, in the last block, the decision.
 // Called by backend_cuda.cu.
-#include "chunk_sum.cuh"
 #include "decide.cuh"
 #include "kernels.h"
+#include "pass1_chunk.cuh"
 
 namespace swd::cuda {
 namespace {

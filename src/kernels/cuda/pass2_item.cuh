@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One work item of pass 2 by one warp: loads, the formula of element.h, stores. Called by update.cu.
+// One work item of pass 2 by one warp: loads, the formula of element.h, stores. Called by pass2_update.cu.
 #pragma once
 #include "../scalars.h"
 #include "fold.cuh"
@@ -7,7 +7,7 @@
 
 namespace swd::cuda {
 
-// The arrays of a segment, from position 0 of its grid on (update.cu).
+// The arrays of a segment, from position 0 of its grid on (pass2_update.cu).
 template <class Grad, class Copy>
 struct Arrays {
   float* p;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pass 2: walks the work items, last ones first, and commits the step. Called by backend_cuda.cu.
 #include "kernels.h"
-#include "update_item.cuh"
+#include "pass2_item.cuh"
 
 namespace swd::cuda {
 namespace {
