@@ -17,25 +17,25 @@ for file in tests/*_test.cpp; do
   case "$name" in cpu_* | host_* | simulator_*) ;; *) targets+=("$name") ;; esac
 done
 
-# Static but for libc, since the other machine's C++ library may be older, and not for the instruction set of this one.
-# libswd.so is found beside the programs.
-cmake -S . -B $tree -DSWD_CUDA=ON -DSWD_CUDART=static -DSWD_CUDA_ARCHITECTURES="90-real;90-virtual" \
+# The runtime and what else the machine there may lack go along once, beside the programs; its C library and C++ library
+# must not be older than these here. Not for the instruction set of this machine.
+cmake -S . -B $tree -DSWD_CUDA=ON -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="90-real;90-virtual" \
   -DSWD_BUILD_EXAMPLES=OFF -DSWD_BUILD_BENCH=$bench -DSWD_BENCH_HAS_NATIVE=OFF -DCMAKE_BUILD_RPATH="\$ORIGIN" \
-  -DSWD_TEST_DATA_DIR=tests/golden -DSWD_TEST_LIBRARY=build/gpu/libswd.so \
-  -DCMAKE_EXE_LINKER_FLAGS="-static-libstdc++ -static-libgcc" \
-  -DCMAKE_SHARED_LINKER_FLAGS="-static-libstdc++ -static-libgcc"
+  -DSWD_TEST_DATA_DIR=tests/golden -DSWD_TEST_LIBRARY=build/gpu/libswd.so
 cmake --build $tree -j "${SWD_TEST_JOBS:-$(nproc)}" --target "${targets[@]}" cuda_large
 
 mkdir -p build/gpu
+rm -rf build/gpu/run build/gpu/run.tar.gz  # markers of other programs
 find build/gpu -maxdepth 1 \( -type f -o -type l \) ! -name '*.tar.gz' -delete
 for name in "${targets[@]}" cuda_large; do
   find $tree -type f -name "$name" -perm -u+x -exec cp {} build/gpu/ \;
 done
-cp "$(readlink -f $tree/libswd.so)" build/gpu/libswd.so
-cp build/gpu/libswd.so "build/gpu/$(readelf -d build/gpu/libswd.so | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')"
+soname=$(readelf -d $tree/libswd.so | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+cp "$(readlink -f $tree/libswd.so)" "build/gpu/$soname"
 strip build/gpu/*
-for file in build/gpu/*; do  # what the machine there may lack
-  { ldd "$file" 2> /dev/null || true; } | sed -n 's/.*=> \(.*lib\(benchmark\|gtest\)[^ ]*\) .*/\1/p'
+ln -s "$soname" build/gpu/libswd.so
+for file in build/gpu/*; do
+  { ldd "$file" 2> /dev/null || true; } | sed -n 's/.*=> \(.*lib\(benchmark\|gtest\|cudart\)[^ ]*\) .*/\1/p'
 done | sort -u | xargs -r cp -t build/gpu
 git rev-parse --short HEAD > build/gpu/commit
 du -sh build/gpu
