@@ -15,7 +15,7 @@ tools=("$@")
 jobs=${SWD_TEST_JOBS:-$(nproc)}
 scripts/install_deps.sh sanitize
 
-export SWD_TEST_SCALE=1024 SWD_ACCURACY_POINTS=20000 SWD_SOAK_STEPS=2000
+export SWD_TEST_SCALE=1024 SWD_ACCURACY_POINTS=20000 SWD_SOAK_STEPS=300
 report() { grep -E 'ERROR: |WARNING: |SUMMARY: |runtime error|FAILED|\*\*\*|Invalid|uninitialised|definitely lost' "$1" | head -n 40; }
 
 run() {
