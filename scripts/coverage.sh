@@ -14,7 +14,7 @@ jobs=${SWD_TEST_JOBS:-$(nproc)}
 build=$PWD/build/coverage
 scripts/install_deps.sh coverage
 # Sizes and repetitions execute no other lines.
-export SWD_TEST_SCALE=1024 SWD_ACCURACY_POINTS=20000 SWD_SOAK_STEPS=2000
+export SWD_TEST_SCALE=1024 SWD_ACCURACY_POINTS=20000 SWD_SOAK_STEPS=300
 
 # Only the library is measured, so only it is built with counters; atomic ones, because its threads share them.
 cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS=-O1 -DCMAKE_CXX_FLAGS=-O1 -DSWD_COVERAGE=ON -DSWD_CUDA=OFF \

@@ -15,14 +15,14 @@ tools=("$@")
 jobs=${SWD_TEST_JOBS:-$(nproc)}
 scripts/install_deps.sh sanitize
 
-export SWD_TEST_SCALE=1024 SWD_ACCURACY_POINTS=20000 SWD_SOAK_STEPS=2000
+export SWD_TEST_SCALE=1024 SWD_ACCURACY_POINTS=20000 SWD_SOAK_STEPS=300
 report() { grep -E 'ERROR: |WARNING: |SUMMARY: |runtime error|FAILED|\*\*\*|Invalid|uninitialised|definitely lost' "$1" | head -n 40; }
 
 run() {
   local tool=$1 flags="-O1 -g1 -fno-omit-frame-pointer $2" build=$PWD/build/$1
   shift 2
   cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" -DSWD_CUDA=OFF \
-    -DSWD_WERROR=OFF -DSWD_BUILD_BENCH=OFF > /dev/null
+    -DSWD_WERROR=OFF -DSWD_BUILD_BENCH=OFF -DCMAKE_CROSSCOMPILING_EMULATOR="$emulator" > /dev/null
   cmake --build "$build" -j "$jobs" > "$build/build.log" 2>&1 || { tail -n 40 "$build/build.log"; exit 1; }
   local start=$SECONDS
   if ! env "$@" ctest --test-dir "$build" -L cpu --no-tests=error -j "$jobs" -V \
@@ -36,6 +36,7 @@ run() {
 }
 
 for tool in "${tools[@]}"; do
+  emulator=
   case $tool in
     asan)
       run asan "-fsanitize=address,undefined -fno-sanitize-recover=all" \
@@ -46,7 +47,7 @@ for tool in "${tools[@]}"; do
       ;;
     valgrind)
       # ctest puts it before each program; programs that start themselves again run free the second time.
-      export CMAKE_CROSSCOMPILING_EMULATOR="valgrind;-q;--error-exitcode=99;--leak-check=full;--errors-for-leak-kinds=definite,indirect"
+      emulator="valgrind;-q;--error-exitcode=99;--leak-check=full;--errors-for-leak-kinds=definite,indirect"
       run valgrind ""
       ;;
     *)

@@ -43,7 +43,7 @@ TEST(CpuLoading, AThousandTimes) {
   ASSERT_FALSE(is_loaded()) << "this program must not be linked with the library";
   int64_t threads = entries("/proc/self/task"), files = entries("/proc/self/fd"), mapped = 0;
   size_t heap = 0;
-  for (int cycle = 0; cycle < shortened(1000, 20); ++cycle) {
+  for (int cycle = 0; cycle < shortened(1000, 200); ++cycle) {
     {
       Library library;
       Training training(library);

@@ -116,6 +116,16 @@ TEST(ScalarEdges, BetaOfOneHalfStartsFromTheMoment) {
   EXPECT_EQ(r.get(SWD_BUFFER_EXP_AVG, 0), m);
 }
 
+TEST(ScalarEdges, DenormalGradientsCountAsZero) {
+  Runner r(one_group(SWD_DECAY_NONE));
+  start(r);
+  r.set(SWD_BUFFER_EXP_AVG, 0, std::vector<float>(40, 0x1p-125f));
+  r.set(SWD_BUFFER_GRAD, 0, std::vector<float>(40, 0x1p-127f));
+  r.step();
+  const float moved = 0x1p-125f + static_cast<float>(1.0 - 0.9) * (0.0f - 0x1p-125f);
+  EXPECT_EQ(r.get(SWD_BUFFER_EXP_AVG, 0), std::vector<float>(40, moved));
+}
+
 TEST(ScalarEdges, ASegmentWithoutDecayHasNoneOfAnyKind) {
   for (swd_decay decay : {SWD_DECAY_L2, SWD_DECAY_DECOUPLED, SWD_DECAY_SCHEDULED}) {
     RunSetup flagged = one_group(decay), none = one_group(SWD_DECAY_NONE);
