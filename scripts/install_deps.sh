@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is needed and the machine lacks, with apt-get where that is allowed; else says what is missing and fails.
 # Quick when nothing is missing. Usage: install_deps.sh [TOPIC...]; building and testing are always meant.
-# Topics: demo, lint, fuzz, sanitize, coverage, abi, bench, mpi, python.
+# Topics: demo, lint, fuzz, sanitize, coverage, abi, bench, python, test.
 set -euo pipefail
 
 missing=()
@@ -42,7 +42,8 @@ for topic in "$@"; do
       need_file '/usr/include/benchmark/benchmark.h' libbenchmark-dev
       need_module matplotlib python3-matplotlib
       ;;
-    mpi)
+    test)  # a second compiler for the header, ranks for the sharded example
+      need_command clang clang
       need_command mpicc libopenmpi-dev
       need_command mpiexec openmpi-bin
       ;;

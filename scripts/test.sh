@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 jobs=${SWD_TEST_JOBS:-$(nproc)}
 build=build/test
 
-scripts/install_deps.sh demo mpi
+scripts/install_deps.sh demo test
 # PTX only: quick to build, runs on any device through the driver's compiler.
 cmake -S . -B "$build" -DSWD_CUDA=AUTO -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON
 cmake --build "$build" -j "$jobs"

@@ -3,6 +3,7 @@
 # Builds the Python package as a wheel, installs it into a virtual environment under build/python and runs its tests.
 # Uses a PyTorch that python3 already has; else installs one from PyPI into that environment (about 5 GB, two minutes,
 # once). Ends with pytest's summary. Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_PYTHON names another python3.
+# Exit code 77: the packages are not there and cannot be installed.
 #
 # Tests marked cuda run where there is a device; else they are not selected, and the script says so. Where
 # SWD_CUDA_SIMULATOR names a folder with a simulated libcudart.so.13, they alone run, on it (tests/simulated_cuda.py).
@@ -14,16 +15,7 @@ venv=$work/venv
 base=${SWD_PYTHON:-python3}
 
 scripts/install_deps.sh
-if ! "$base" -c 'import venv, ensurepip' 2> /dev/null; then
-  echo "installing: python3-venv"
-  run=()
-  if [ "$(id -u)" -ne 0 ]; then
-    sudo -n true 2> /dev/null || { echo "missing, and this user may not install: python3-venv" >&2; exit 1; }
-    run=(sudo -n)
-  fi
-  "${run[@]}" apt-get update -qq
-  "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv
-fi
+"$base" -c 'import venv, ensurepip' 2> /dev/null || scripts/install_deps.sh python
 
 if ! "$venv/bin/python" -c 'import torch, numpy, pytest' 2> /dev/null; then
   rm -rf "$venv"
@@ -35,13 +27,14 @@ if ! "$venv/bin/python" -c 'import torch, numpy, pytest' 2> /dev/null; then
     echo "$base has no PyTorch: installing it into $venv"
   fi
   "$base" -m venv "${options[@]}" "$venv"
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check torch numpy pytest
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check torch numpy pytest ||
+    { echo "Python tests not run: PyTorch is not there and cannot be installed" >&2; exit 77; }
 fi
 
 build() {  # folder, CUDA runtime
   # PTX only: quick to build, runs on any device through the driver's compiler.
   echo "building the wheel"
-  rm -rf "$work/$1"
+  rm -rf "${work:?}/$1"
   "$venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps . -w "$work/$1" -C build-dir="$work/cmake_$1" \
     -C "cmake.define.SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" -C "cmake.define.SWD_CUDART=$2"
   wheels=("$work/$1"/swd-*.whl)
