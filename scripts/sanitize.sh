@@ -7,8 +7,9 @@
 #   tsan      ThreadSanitizer
 #   valgrind  memcheck with leak checks. It shows programs a CPU without AVX-512, so the library uses AVX2 and SSE2.
 # Long tests are shortened there by SWD_TEST_SCALE, SWD_ACCURACY_POINTS and SWD_SOAK_STEPS; every test of the CPU suite
-# runs, but those that build the library anew, without the tool (consume, fast_math_parent) or look at its objects, and but MPI's ranks: MPI itself leaks (those over
-# fork run). A small quarantine, because cpu_loading_test looks at the memory that is mapped.
+# runs, but those that build the library anew, without the tool (consume, fast_math_parent), look at its objects, or run
+# under MPI, which leaks by itself (the same ranks over fork run). A small quarantine, because cpu_loading_test looks at
+# the memory that is mapped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=("$@")
