@@ -41,6 +41,7 @@ bool is_loaded() {
 
 TEST(CpuLoading, AThousandTimes) {
   ASSERT_FALSE(is_loaded()) << "this program must not be linked with the library";
+  std::thread([] {}).join();  // a checking tool may start a thread of its own with the first one
   int64_t threads = entries("/proc/self/task"), files = entries("/proc/self/fd"), mapped = 0;
   size_t heap = 0;
   for (int cycle = 0; cycle < shortened(1000, 200); ++cycle) {
@@ -62,7 +63,9 @@ TEST(CpuLoading, AThousandTimes) {
   EXPECT_EQ(entries("/proc/self/task"), threads);
   EXPECT_EQ(entries("/proc/self/fd"), files);
   EXPECT_LT(mallinfo2().uordblks, heap + 900 * 16) << "900 cycles";
+#ifndef __SANITIZE_THREAD__  // which maps memory to remember each thread
   EXPECT_LT(mapped_bytes(), mapped + (64 << 20)) << "900 cycles; the C library keeps up to 40 MB of stacks for later";
+#endif
 }
 
 // What f does in a child; true if it ended by itself, with code 0.
