@@ -99,16 +99,23 @@ TEST(Pieces, SegmentsNotReducedHaveNoGradient) {
   Runner r(s);
   start(r);
   fill(r, 1);
+  r.step();  // what the segments were reduced to here must not count below
+  fill(r, 2);
   std::vector<float> before = r.get(SWD_BUFFER_PARAM, 2);
   r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, 0, 2, r.stream()));
   r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, 3, 1, r.stream()));
   r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, r.stream()));
   r.ok(swd_finalize(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, r.stream()));
   r.ok(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()));
+  double squares = 0.0;
+  for (size_t k : {size_t{0}, size_t{3}}) {
+    for (float g : uniform(102, k, s.counts[k])) squares += static_cast<double>(g) * static_cast<double>(g);
+  }
   EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+  EXPECT_NEAR(r.stats().grad_norm * r.stats().grad_norm, squares, 1e-6 * squares);
   EXPECT_EQ(r.get(SWD_BUFFER_PARAM, 2), before);
-  EXPECT_EQ(r.segment_state(2).step, 0);
-  EXPECT_EQ(r.segment_state(3).step, 1);
+  EXPECT_EQ(r.segment_state(2).step, 1);
+  EXPECT_EQ(r.segment_state(3).step, 2);
 }
 
 TEST(Pieces, DeviceScalarsAreHostScalars) {

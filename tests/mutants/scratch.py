@@ -16,8 +16,7 @@ OPTIONS = {
     # Another processor's name leaves the wide instruction sets out.
     "cpu": ["-DSWD_CUDA=OFF", "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=generic"],
     "wide": ["-DSWD_CUDA=OFF"],
-    "cuda": ["-DSWD_CUDA=ON", "-DSWD_CUDART=shared", "-DSWD_CUDA_ARCHITECTURES=90-virtual",
-             "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=generic"],
+    "cuda": ["-DSWD_CUDA=ON", "-DSWD_CUDART=shared", "-DSWD_CUDA_ARCHITECTURES=90-virtual"],
 }
 
 
@@ -69,7 +68,7 @@ class Scratch:
 
     def tests(self, mutant):
         """All test programs of the mutant's backend, its own first."""
-        other = "cpu_" if mutant.backend == "cuda" else "cuda_"
+        other = ("cpu_",) if mutant.backend == "cuda" else ("cuda_", "simulator_")
         names = {path.stem for path in pathlib.Path(ROOT, "tests").glob("*_test.cpp")}
         rest = sorted(name for name in names - set(mutant.kill) if not name.startswith(other))
         return [*mutant.kill, *rest]
