@@ -20,7 +20,7 @@ while read -r lines file; do
   [ "$file" = total ] || [ "$file" = include/swd/swd.h ] || [ "$lines" -le 220 ] || complain "$file has $lines lines, over 220"
 done < <(git ls-files '*.h' '*.c' '*.cpp' '*.inl' '*.cu' '*.cuh' '*.py' '*.rs' '*.sh' '*.cmake' '*CMakeLists.txt' | xargs wc -l)
 
-! git grep -nE '\b(TO''DO|FIX''ME|XX''X)\b' -- . ':!*.txt' ':!scripts/lint.sh' || complain "markers of unfinished work"
+! git grep -nIE '\b(TO''DO|FIX''ME|XX''X)\b' -- . ':!*.txt' ':!scripts/lint.sh' || complain "markers of unfinished work"
 mapfile -t unlicensed < <(git ls-files '*.h' '*.c' '*.cpp' '*.inl' '*.cu' '*.cuh' '*.py' '*.rs' '*.sh' '*.cmake' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0' || true)
 [ ${#unlicensed[@]} -eq 0 ] || complain "no SPDX line: ${unlicensed[*]}"
 
