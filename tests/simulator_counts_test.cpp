@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include "support/runner.h"
+#include "support/simulated_calls.h"
 
 namespace {
 std::vector<void*> streams_seen;  // of every call that takes a stream
@@ -40,13 +41,6 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 
 namespace swd::test {
 namespace {
-
-uint64_t calls(const char* name) {
-  using Count = unsigned long long (*)(const char*);
-  static Count count = reinterpret_cast<Count>(dlsym(RTLD_DEFAULT, "cudasimCallCount"));
-  if (!count) throw std::runtime_error("this runtime is not a simulated one");
-  return count(name);
-}
 
 struct Counts {
   uint64_t launches = calls("cudaLaunchKernel");

@@ -9,6 +9,7 @@
 
 #include "support/interpose/host_faults.h"
 #include "support/runner.h"
+#include "support/simulated_calls.h"
 
 // The simulated runtime has no failure for this one, so it gets one here.
 static cudaError_t device_count_error = cudaSuccess;
@@ -19,13 +20,6 @@ extern "C" cudaError_t cudaGetDeviceCount(int* count) {
 
 namespace swd::test {
 namespace {
-
-uint64_t calls(const char* name) {
-  using Count = unsigned long long (*)(const char*);
-  static Count count = reinterpret_cast<Count>(dlsym(RTLD_DEFAULT, "cudasimCallCount"));
-  if (!count) throw std::runtime_error("this runtime is not a simulated one");
-  return count(name);
-}
 
 RunSetup setup(uint32_t flags) {
   RunSetup s;
