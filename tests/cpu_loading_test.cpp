@@ -93,8 +93,8 @@ TEST(CpuLoading, ForkBetweenLoadingAndFirstUse) {
 
 TEST(CpuLoading, ExitWithALivePool) {
   EXPECT_TRUE(in_child([] {
-    static Library library;
-    static Training* training = new Training(library);  // never destroyed
+    static Library* library = new Library;  // neither is ever destroyed: the workers' code must stay
+    static Training* training = new Training(*library);
     exit(training->step() ? 0 : 1);
   }));
   EXPECT_TRUE(in_child([] {
