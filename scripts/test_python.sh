@@ -35,8 +35,8 @@ build() {  # folder, CUDA runtime
   # PTX only: quick to build, runs on any device through the driver's compiler.
   echo "building the wheel"
   rm -rf "${work:?}/$1"
-  "$venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps . -w "$work/$1" -C build-dir="$work/cmake_$1" \
-    -C "cmake.define.SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" -C "cmake.define.SWD_CUDART=$2"
+  "$venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps . -w "$work/$1" --config-settings build-dir="$work/cmake_$1" \
+    --config-settings "cmake.define.SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" --config-settings "cmake.define.SWD_CUDART=$2"
   wheels=("$work/$1"/swd-*.whl)
   "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-index --force-reinstall "${wheels[0]}"
 }

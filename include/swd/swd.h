@@ -224,8 +224,8 @@ SWD_API swd_status swd_plan_args_init(swd_plan_args* args, uint64_t struct_size)
  * mistakes but WORKSPACE, UNSUPPORTED, NO_CUDA, MEMORY. */
 SWD_API swd_status swd_plan_create(const swd_plan_args* args, swd_plan** plan);
 
-/** Frees a plan; NULL is allowed. No call may be using it; work in streams may still be pending. A CPU plan owns threads:
- * destroy it before the library is unloaded (dlclose). Exiting the process with plans alive is safe. */
+/** Frees a plan; NULL is allowed. No call may be using it; work in streams may still be pending. A CPU plan owns
+ * threads: destroy it before the library is unloaded (dlclose). Exiting the process with plans alive is safe. */
 SWD_API swd_status swd_plan_destroy(swd_plan* plan);
 
 /** SWD_OK if the backend can run here; else SWD_ERR_NO_CUDA, SWD_ERR_NO_DEVICE or SWD_ERR_ENUM. */
