@@ -79,17 +79,21 @@ std::vector<Case> cases() {
                         {2e-3, 0.4, 0.3, 1e-8, 1e-2, nullptr},
                         {1e-3, 0.0, 0.99, 1e-6, 1e-1, nullptr},
                         {1e-3, 0.8, 0.9, 1e-8, 0.0, nullptr}};
-  add("carried_groups", {300, 200});
-  out.back().setup.decay.assign(100, SWD_DECAY_SCHEDULED);
-  out.back().setup.groups.assign(100, {1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr});
-  out.back().setup.group_of = {99, 12};
+  // More groups, and pointers, than one launch carries; no two alike.
+  Case& groups = add("carried_groups", std::vector<int64_t>(100, 5));
+  groups.setup.decay.assign(100, SWD_DECAY_SCHEDULED);
+  groups.setup.groups.clear();
+  for (uint32_t k = 0; k < 100; ++k) {
+    groups.setup.groups.push_back({1e-3 * (1 + k), 0.9, 0.999, 1e-8, 1e-3, nullptr});
+    groups.setup.group_of.push_back(99 - k);
+  }
   add("huge_gradients", {5000, 300}).scale = 90;
   out.back().max_grad_norm = 1.0;
   add("tiny_gradients", {5000, 300}).scale = -120;
   out.back().max_grad_norm = 0.0;
   add("skipped_step", {5000, 300}).bad_step = 2;
   std::vector<int64_t> many;
-  for (int64_t k = 0; k < 300; ++k) many.push_back(k * 37 % 71);
+  for (int64_t k = 0; k < 1100; ++k) many.push_back(k * 37 % 71);
   add("many_segments", many).setup.flags = SWD_PLAN_LIST;
   add("deep_tree", {257 * 4096 + 5}).setup.grad = SWD_DTYPE_BF16;
   return out;
