@@ -116,6 +116,14 @@ TEST(ExactSum, TheEndsOfFp32) {
   }
 }
 
+// Where a chunk is trusted, squares below 2^-126 are left out, also in lanes that hold nothing else.
+TEST(ExactSum, DenormalSquaresAreLeftOutOfATrustedChunk) {
+  std::vector<float> grad(4096 + 300, 0x1.8p-64f);
+  grad[5] = 0x1p-40f;
+  grad[4096 + 7] = 0x1p-41f;
+  expect_sum(grad, 0x1p-80 + 0x1p-82, "two chunks");
+}
+
 TEST(ExactSum, HalfPrecision) {
   for (swd_dtype dtype : {SWD_DTYPE_BF16, SWD_DTYPE_F16}) {
     for (int64_t n : sizes()) {

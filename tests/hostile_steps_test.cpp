@@ -199,5 +199,20 @@ TEST(HostileSteps, EverythingFrozenButOneElement) {
   }
 }
 
+// As in every other array, a NaN that is there stays in sight: a maximum that forgot it would hide a broken checkpoint.
+TEST(HostileSteps, ANaNMaximumStays) {
+  Runner r(setup({1e-3, 0.9, 0.999, 1e-8, 0.0, nullptr}, SWD_PLAN_AMSGRAD));
+  start(r, 3);
+  std::vector<float> maximum(kCount, 0.25f);
+  maximum[7] = NAN;
+  r.set(SWD_BUFFER_MAX_EXP_AVG_SQ, 0, maximum);
+  r.step();
+  std::vector<float> p = r.get(SWD_BUFFER_PARAM, 0), v_max = r.get(SWD_BUFFER_MAX_EXP_AVG_SQ, 0);
+  for (size_t i = 0; i < p.size(); ++i) {
+    EXPECT_EQ(std::isnan(v_max[i]), i == 7) << i;
+    EXPECT_EQ(std::isnan(p[i]), i == 7) << i;
+  }
+}
+
 }  // namespace
 }  // namespace swd::test

@@ -102,6 +102,11 @@ std::vector<PinnedRun> pinned_runs() {
   RunSetup many;
   for (int64_t k = 0; k < 1000; ++k) many.counts.push_back(k * 37 % 71);
   add("many_segments", many);
+  // Lanes of one magnitude add up exactly in fp64, in any order; these do not.
+  RunSetup wide;
+  wide.counts = {70003, 4096, 300};
+  wide.flags = SWD_PLAN_UPDATE_NORMS | SWD_PLAN_AMSGRAD;
+  add("wide_lanes", wide).spread = 31;
   return out;
 }
 
@@ -117,7 +122,8 @@ uint64_t hash_of(const PinnedRun& run, int32_t threads) {
   for (int t = 1; t <= run.steps; ++t) {
     for (size_t k = 0; k < setup.counts.size(); ++k) {
       std::vector<float> g = uniform(11 + static_cast<uint64_t>(t), k, setup.counts[k]);
-      for (float& x : g) x = std::ldexp(x, run.exponent);
+      for (size_t i = 0; i < g.size(); ++i)
+        g[i] = std::ldexp(g[i], run.exponent - (run.spread != 0 ? static_cast<int>(7 * i % 256 % run.spread) : 0));
       if (t == run.bad_step && k == 3) g.back() = INFINITY;
       r.set(SWD_BUFFER_GRAD, k, g);
       r.missing[k] = k > 2 && (k + static_cast<size_t>(t)) % 5 == 0;  // lists only

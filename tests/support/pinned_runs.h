@@ -12,6 +12,7 @@ struct PinnedRun {
   int exponent = 0;  // gradients are uniform in [-1, 1) times this power of two
   double max_grad_norm = 1.0, loss_scale = 1.0;
   int steps = 4, bad_step = 0;  // this step has an infinite gradient
+  size_t spread = 0;            // neighbouring gradients differ by up to this power of two
 };
 
 std::vector<PinnedRun> pinned_runs();
