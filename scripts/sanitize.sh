@@ -34,7 +34,7 @@ run() {
     echo "sanitize $tool: FAILED, see $build/test.log" >&2
     exit 1
   fi
-  echo "sanitize $tool: $(grep 'tests passed' "$build/test.log"), no findings, $((SECONDS - start)) s"
+  echo "sanitize $tool: $(grep '% tests passed' "$build/test.log"), no findings, $((SECONDS - start)) s"
 }
 
 for tool in "${tools[@]}"; do

@@ -110,12 +110,15 @@ TEST(StateShards, AnUnknownSumMakesTheWholeUnknown) {
 }
 
 TEST(StateShards, StepCountsAreTheLargest) {
-  StatePlan whole({{0, 4}, {4, 4}});
-  ASSERT_EQ(whole.import({blob_of({{0, 4, 3, 0.0}}, 7, 100), blob_of({{4, 4, 2, 0.0}}, 90, 1)}), SWD_OK);
-  EXPECT_EQ(whole.header().steps_applied, 90u);
-  EXPECT_EQ(whole.header().steps_skipped, 100u);
-  EXPECT_EQ(whole.get(0).step, 3);
-  EXPECT_EQ(whole.get(1).step, 2);
+  Blob first = blob_of({{0, 4, 3, 0.0}}, 7, 100), second = blob_of({{4, 4, 2, 0.0}}, 90, 1);
+  for (const std::vector<Blob>& blobs : {std::vector<Blob>{first, second}, std::vector<Blob>{second, first}}) {
+    StatePlan whole({{0, 4}, {4, 4}});
+    ASSERT_EQ(whole.import(blobs), SWD_OK) << swd_error_detail();
+    EXPECT_EQ(whole.header().steps_applied, 90u);
+    EXPECT_EQ(whole.header().steps_skipped, 100u);
+    EXPECT_EQ(whole.get(0).step, 3);
+    EXPECT_EQ(whole.get(1).step, 2);
+  }
 }
 
 // Indices of a model of 2^62 elements, of which this rank has the last ones.
