@@ -101,6 +101,8 @@ TEST(StateShards, AnUnknownSumMakesTheWholeUnknown) {
   ASSERT_EQ(whole.import({blob_of({{0, 16, 3, -1.0}}), blob_of({{16, 54, 3, 0.25}})}), SWD_OK) << swd_error_detail();
   EXPECT_EQ(whole.get(0).exp_avg_sq_sum, -1.0);
   EXPECT_EQ(whole.get(1).exp_avg_sq_sum, 0.25 * (6.0 / 54.0));
+  ASSERT_EQ(whole.import({blob_of({{0, 16, 3, 0.25}}), blob_of({{16, 54, 3, -1.0}})}), SWD_OK) << swd_error_detail();
+  EXPECT_EQ(whole.get(0).exp_avg_sq_sum, -1.0);
   StatePlan parts({{0, 5}, {5, 11}});
   ASSERT_EQ(parts.import({blob_of({{0, 16, 3, -1.0}})}), SWD_OK);
   EXPECT_EQ(parts.get(0).exp_avg_sq_sum, -1.0);

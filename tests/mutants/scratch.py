@@ -11,7 +11,7 @@ import time
 
 from mutants import ROOT
 
-FLAGS = "-O1 -g0"
+FLAGS = {"cpu": "-O1 -g0", "wide": "-O2 -g0", "cuda": "-O1 -g0"}  # gcc contracts from -O2 on
 OPTIONS = {
     # Another processor's name leaves the wide instruction sets out.
     "cpu": ["-DSWD_CUDA=OFF", "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=generic"],
@@ -55,8 +55,8 @@ class Scratch:
     def build(self, kind, targets):
         folder = self.folder / kind
         if kind not in self.configured:
-            self.quietly(["cmake", "-S", self.source, "-B", folder, "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_CXX_FLAGS={FLAGS}",
-                          f"-DCMAKE_C_FLAGS={FLAGS}", "-DSWD_BUILD_EXAMPLES=OFF", "-DSWD_BUILD_BENCH=OFF", *OPTIONS[kind]])
+            self.quietly(["cmake", "-S", self.source, "-B", folder, "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_CXX_FLAGS={FLAGS[kind]}",
+                          f"-DCMAKE_C_FLAGS={FLAGS[kind]}", "-DSWD_BUILD_EXAMPLES=OFF", "-DSWD_BUILD_BENCH=OFF", *OPTIONS[kind]])
             self.configured.add(kind)
         self.quietly(["cmake", "--build", folder, "-j", str(self.jobs), "--target", *targets])
 
