@@ -5,6 +5,7 @@
 
 #include "support/figure.h"
 #include "support/runner.h"
+#include "support/shortened.h"
 
 namespace swd::test {
 namespace {
@@ -50,7 +51,7 @@ class Textbook {
 };
 
 TEST(SmallDecay, ArrivesInTheLibraryAndNotInTheTextbookForm) {
-  const int steps = scaled(200000, 2000);
+  const int steps = static_cast<int>(shortened(scaled(200000, 2000), 2000));
   RunSetup s;
   s.backend = backend_under_test();
   s.counts.assign(kRuns, kCount);
