@@ -123,6 +123,14 @@ TEST(StateShards, StepCountsAreTheLargest) {
   }
 }
 
+TEST(StateShards, WithoutIndicesSegmentsFollowEachOther) {
+  StatePlan plan({{0, 5}, {0, 11}, {0, 0}, {0, 3}}, SWD_PLAN_LIST);
+  ASSERT_EQ(plan.import({blob_of({{0, 5, 3, 0.5}, {5, 11, 3, 1.0}, {16, 3, 3, 0.25}})}), SWD_OK) << swd_error_detail();
+  EXPECT_EQ(plan.get(0).exp_avg_sq_sum, 0.5);
+  EXPECT_EQ(plan.get(1).exp_avg_sq_sum, 1.0);
+  EXPECT_EQ(plan.get(3).exp_avg_sq_sum, 0.25);
+}
+
 // Indices of a model of 2^62 elements, of which this rank has the last ones.
 TEST(StateShards, IndicesAtTheEnd) {
   StatePlan last({{INT64_MAX - 10, 10}});

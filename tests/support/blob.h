@@ -54,14 +54,15 @@ inline Blob blob_of(const std::vector<Record>& records, uint64_t applied = 9, ui
 // A plan of segments (index, count), and its image between canaries.
 class StatePlan {
  public:
-  explicit StatePlan(const std::vector<std::pair<int64_t, int64_t>>& cuts)
+  explicit StatePlan(const std::vector<std::pair<int64_t, int64_t>>& cuts,
+                     uint32_t flags = SWD_PLAN_LIST | SWD_PLAN_INDEXED)
       : image_(SWD_BACKEND_CPU, 16 + 16 * cuts.size()) {
     std::vector<swd_segment> segments;
     for (auto [index, count] : cuts) segments.push_back({0, count, index, 0, 0});
     const swd_decay decay = SWD_DECAY_SCHEDULED;
     swd_plan_args args = SWD_PLAN_ARGS_INIT;
     args.backend = backend_under_test();
-    args.flags = SWD_PLAN_LIST | SWD_PLAN_INDEXED;
+    args.flags = flags;
     args.segments = segments.data();
     args.segment_count = static_cast<int64_t>(segments.size());
     args.decay_modes = &decay;
