@@ -17,6 +17,15 @@ struct Calls {
   ~Calls() { fprintf(stderr, "calls of public functions: %llu\n", static_cast<unsigned long long>(count)); }
 } calls;
 
+// Two spoils may exchange the gradients and an array that is written, which are right arguments again.
+uint32_t updated(const Call& c) {
+  const void* grad = c.world->at(kGrad);
+  const swd_buffers& b = c.buffers;
+  bool written = b.param == grad || b.exp_avg == grad || b.exp_avg_sq == grad || b.max_exp_avg_sq == grad ||
+                 b.param_copy == grad || b.state == grad;
+  return written ? kUpdated | bit(kGrad) : kUpdated;
+}
+
 // Whether pointer tables and arrays are still such that right arguments mean success.
 bool memory_right = true;
 
@@ -27,7 +36,7 @@ Outcome call_step(Input& in, uint32_t which, Call& c) {
   c.world->snapshot();
   switch (which) {
     case 0:
-      return {swd_step(c.plan, b, a, c.stream), kUpdated};
+      return {swd_step(c.plan, b, a, c.stream), updated(c)};
     case 1:
       return {swd_reduce(c.plan, b, a, c.phase, c.first, c.count, c.stream), bit(kWorkspace)};
     case 2:
@@ -35,7 +44,7 @@ Outcome call_step(Input& in, uint32_t which, Call& c) {
     case 3:
       return {swd_finalize(c.plan, b, a, c.phase, c.record, c.stream), bit(kWorkspace)};
     default:
-      return {swd_update(c.plan, b, a, c.stream), kUpdated};
+      return {swd_update(c.plan, b, a, c.stream), updated(c)};
   }
 }
 
