@@ -17,14 +17,13 @@
 namespace swd::test {
 namespace {
 
-constexpr unsigned int kDefault = kDefaultControl;
 constexpr unsigned int kHostile[] = {
-    kDefault | 0x8000u,            // results that are denormal become zero
-    kDefault | 0x0040u,            // so do operands
-    kDefault | 0x8040u | 0x2000u,  // both, rounding down
-    kDefault | 0x4000u,            // rounding up
-    kDefault | 0x6000u,            // toward zero
-    kDefault & ~0x1E80u,           // every exception but the denormal operand traps
+    kDefaultControl | 0x8000u,            // results that are denormal become zero
+    kDefaultControl | 0x0040u,            // so do operands
+    kDefaultControl | 0x8040u | 0x2000u,  // both, rounding down
+    kDefaultControl | 0x4000u,            // rounding up
+    kDefaultControl | 0x6000u,            // toward zero
+    kDefaultControl & ~0x1E80u,           // every exception but the denormal operand traps
 };
 
 // Two segments of a plan, of which one is cut out of the middle of a record, so that import computes.
@@ -73,7 +72,7 @@ void expect_same_everywhere(const char* what, const std::function<Outcome()>& ca
     _mm_setcsr(csr);
     Outcome seen = call();
     unsigned int after = _mm_getcsr();
-    _mm_setcsr(kDefault);
+    _mm_setcsr(kDefaultControl);
     EXPECT_EQ(seen, wanted) << what << " under " << csr;
     EXPECT_EQ(after, csr) << what;
   }

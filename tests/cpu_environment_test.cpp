@@ -60,15 +60,15 @@ TEST(CpuEnvironment, RoundingModeOfTheCallerDoesNotMatter) {
 
 #if defined(__SSE2__)
 TEST(CpuEnvironment, ControlRegisterOfTheCallerDoesNotMatterAndStays) {
-  constexpr unsigned int kDefault = kDefaultControl, kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
-  constexpr unsigned int kTrapping = kDefault & ~0x0680u;  // invalid, division by zero and overflow raise SIGFPE
+  constexpr unsigned int kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
+  constexpr unsigned int kTrapping = kDefaultControl & ~0x0680u;  // invalid, division by zero and overflow raise SIGFPE
   for (int32_t threads : {1, 3}) {
     for (ModelCase c : cases()) {
       c.threads = threads;
       uint64_t wanted = hash_inside(
-          c, [] { _mm_setcsr(kDefault); }, [] { _mm_setcsr(kDefault); });
-      for (unsigned int csr : {kDefault | kFlushToZero, kDefault | kDenormalsAreZero, kTrapping,
-                               kDefault | kFlushToZero | kDenormalsAreZero | 0x2000u}) {
+          c, [] { _mm_setcsr(kDefaultControl); }, [] { _mm_setcsr(kDefaultControl); });
+      for (unsigned int csr : {kDefaultControl | kFlushToZero, kDefaultControl | kDenormalsAreZero, kTrapping,
+                               kDefaultControl | kFlushToZero | kDenormalsAreZero | 0x2000u}) {
         if (!takes_control(csr)) continue;
         // Exception flags are sticky: those of the caller stay, and the library's own work leaves none.
         unsigned int after = 0;
@@ -76,7 +76,7 @@ TEST(CpuEnvironment, ControlRegisterOfTheCallerDoesNotMatterAndStays) {
             c, [csr] { _mm_setcsr(csr); },
             [&after, csr] {
               after = _mm_getcsr();
-              _mm_setcsr(kDefault);
+              _mm_setcsr(kDefaultControl);
               EXPECT_EQ(after, csr);
             });
         EXPECT_EQ(hash, wanted) << csr;
