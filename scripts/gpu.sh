@@ -8,8 +8,9 @@
 #   gpu.sh --simulated DIR [PART...]   the same flow under a simulated runtime in DIR, with the programs of build/test
 #
 # SWD_GPU_SECONDS (default 520): no part starts later, and each is cut off there. build/gpu/run holds markers, logs and
-# JSON; build/gpu/run.tar.gz is the same for the way home, and resumes elsewhere if unpacked in build/gpu. Figures also
-# go to bench/results/<gpu>/. Status 0 only if no part failed and none is left; parts that cannot run here say why.
+# JSON; build/gpu/run.tar.gz is the same for the way home, written after every part, also to $OUT where that is set. A
+# run.tar.gz in build/gpu resumes: it is unpacked where there is no run. Figures also go to bench/results/<gpu>/. Status
+# 0 only if no part failed and none is left; parts that cannot run here say why.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 started=$SECONDS
@@ -30,6 +31,17 @@ if [ ! -x "$tests/cuda_equality_test" ]; then
   exit 2
 fi
 
+# What a run that is killed leaves behind; $OUT takes eight files.
+keep() {
+  cat "$run"/*.part > "$run/parts.jsonl" 2> /dev/null
+  tar czf "$run.tar.gz" -C "$(dirname "$run")" run
+  [ -n "${OUT:-}" ] || return 0
+  local file
+  for file in "$run.tar.gz" "$run"/{parts.jsonl,step.json,peers.json,roof.txt,ncu.csv,ncu.ncu-rep}; do
+    if [ -f "$file" ]; then cp "$file" "$OUT/"; fi
+  done
+}
+
 left_over=()
 run_part() {
   local part=$1 name=${1/:/-} left=$((budget - SECONDS + started)) begun=$SECONDS status code
@@ -49,9 +61,11 @@ run_part() {
     *) status=failed ;;
   esac
   printf '{"part": "%s", "status": "%s", "seconds": %d}\n' "$part" $status $((SECONDS - begun)) > "$run/$name.part"
+  keep
   printf '%-30s %-11s %4d s  %s\n' "$part" $status $((SECONDS - begun)) "$(tail -n 1 "$run/$name.log" | cut -c1-70)"
 }
 
+if [ ! -d "$run" ] && [ -f "$run.tar.gz" ]; then tar xzf "$run.tar.gz" -C "$(dirname "$run")"; fi
 mkdir -p "$run"
 if [ $# -gt 0 ]; then
   for part in "$@"; do run_part "$part"; done
@@ -61,17 +75,16 @@ else
   done
 fi
 
-cat "$run"/*.part > "$run/parts.jsonl" 2> /dev/null
+keep
 machine=simulated
 if [ -z "$simulated" ]; then
   machine=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 |
     tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]\+/-/g')
   mkdir -p "bench/results/$machine"
-  for file in step.json peers.json ncu.csv parts.jsonl; do
+  for file in step.json peers.json peers-148.json peers-268435456.json roof.txt ncu.csv parts.jsonl; do
     if [ -f "$run/$file" ]; then cp "$run/$file" "bench/results/$machine/gpu-$file"; fi
   done
 fi
-tar czf "$run.tar.gz" -C "$(dirname "$run")" run
 count() { grep -c "\"$1\"" "$run/parts.jsonl"; }
 echo "$machine: $(count passed) passed, $(count failed) failed, $(count unavailable) cannot run here," \
   "${#left_over[@]} left${left_over:+: ${left_over[*]}}"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CPU backend is the oracle of the CUDA backend: parameters, moments, copies and state are equal to the bit.
 #include <cmath>
+#include <cstdlib>
 
 #include "support/runner.h"
 
@@ -44,6 +45,31 @@ void drive(Runner& r, const Case& c, int steps, std::vector<std::vector<uint8_t>
     stats->push_back(r.stats());
     trace->push_back(r.bytes());
   }
+}
+
+// Sizes at which the grids of a large device are full and every warp goes round several times. Too slow for a
+// simulated one, where the same is reached with few multiprocessors.
+void add_wide(std::vector<Case>& out) {
+  std::vector<int64_t> tensors;
+  for (uint64_t k = 0; k < 2000; ++k) tensors.push_back(static_cast<int64_t>(mix(k) % 20001));
+  auto add = [&](const char* name, std::vector<int64_t> counts, uint32_t flags, swd_dtype grad,
+                 swd_dtype copy) -> Case& {
+    out.push_back({name, {}, 0, 0.5, false, 0});
+    out.back().setup.counts = std::move(counts);
+    out.back().setup.groups[0].weight_decay = 1e-2;
+    out.back().setup.flags = flags;
+    out.back().setup.grad = grad;
+    out.back().setup.copy = copy;
+    return out.back();
+  };
+  add("wide_one", {20000003}, 0, SWD_DTYPE_F32, SWD_DTYPE_NONE);
+  add("wide_packed", tensors, 0, SWD_DTYPE_F32, SWD_DTYPE_NONE).setup.gap = 1;
+  Case& askew = add("wide_askew", tensors, 0, SWD_DTYPE_BF16, SWD_DTYPE_BF16);
+  askew.setup.shift = 1;
+  askew.setup.gap = 3;
+  add("wide_list", tensors, SWD_PLAN_LIST, SWD_DTYPE_F16, SWD_DTYPE_F16);
+  add("wide_modes", tensors, SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS, SWD_DTYPE_F32, SWD_DTYPE_BF16);
+  add("wide_pieces", tensors, SWD_PLAN_UPDATE_NORMS, SWD_DTYPE_BF16, SWD_DTYPE_NONE).pieces = true;
 }
 
 std::vector<Case> cases() {
@@ -96,6 +122,7 @@ std::vector<Case> cases() {
   for (int64_t k = 0; k < 1100; ++k) many.push_back(k * 37 % 71);
   add("many_segments", many).setup.flags = SWD_PLAN_LIST;
   add("deep_tree", {257 * 4096 + 5}).setup.grad = SWD_DTYPE_BF16;
+  if (getenv("SWD_TEST_WIDE")) add_wide(out);
   return out;
 }
 

@@ -8,7 +8,7 @@ tree=build/gpu-tree
 bench=OFF targets=()
 if [ -d bench ]; then
   scripts/install_deps.sh bench
-  bench=ON targets=(bench_step)
+  bench=ON targets=(bench_step roof_lab)
 else
   scripts/install_deps.sh
 fi

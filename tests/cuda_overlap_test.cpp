@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pass 2 may start while pass 1 drains. Many steps that overlap so, against the same steps in pieces, which do not: the
+// same bits. For a real device: what a simulator cannot show is a multiprocessor that still holds what pass 1 has
+// overwritten. SWD_OVERLAP_STEPS says how many steps. CUDA only.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "support/runner.h"
+
+namespace swd::test {
+namespace {
+
+std::vector<std::vector<uint8_t>> train(const std::vector<int64_t>& counts, uint32_t flags, bool pieces, int steps) {
+  RunSetup s;
+  s.backend = SWD_BACKEND_CUDA;
+  s.counts = counts;
+  s.flags = flags;
+  s.gap = 1;
+  s.groups[0].lr = 1e-4;
+  s.groups[0].weight_decay = 1e-3;
+  Runner r(s);
+  for (size_t k = 0; k < counts.size(); ++k) {
+    r.set(SWD_BUFFER_PARAM, k, uniform(7, k, counts[k]));
+    r.set(SWD_BUFFER_GRAD, k, uniform(11, k, counts[k]));
+  }
+  r.args().max_grad_norm = 0.5;
+  std::vector<std::vector<uint8_t>> trace;
+  int64_t n = static_cast<int64_t>(counts.size());
+  for (int t = 1; t <= steps; ++t) {
+    if (pieces) {
+      swd_step_args& args = r.args();
+      r.ok(swd_reduce(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, 0, n, r.stream()));
+      r.ok(swd_fold(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, r.stream()));
+      r.ok(swd_finalize(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, r.stream()));
+      r.ok(swd_update(r.plan(), &r.buffers, &args, r.stream()));
+    } else {
+      r.ok(swd_step(r.plan(), &r.buffers, &r.args(), r.stream()));
+    }
+    if (t == steps || t % (steps / 4 + 1) == 0) {
+      EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+      trace.push_back(r.bytes());
+    }
+  }
+  return trace;
+}
+
+TEST(Overlap, HasTheBitsOfPieces) {
+  const char* text = getenv("SWD_OVERLAP_STEPS");
+  int steps = text ? atoi(text) : 3;
+  std::vector<int64_t> tensors, tiny;
+  for (uint64_t k = 0; k < 600; ++k) tensors.push_back(static_cast<int64_t>(mix(k) % 6001));
+  for (uint64_t k = 0; k < 3000; ++k) tiny.push_back(static_cast<int64_t>(mix(k) % 67));
+  for (const auto& counts : {std::vector<int64_t>{3000}, std::vector<int64_t>{2000003}, tensors, tiny}) {
+    for (uint32_t flags : {uint32_t{0}, uint32_t{SWD_PLAN_LIST}}) {
+      EXPECT_TRUE(train(counts, flags, false, steps) == train(counts, flags, true, steps))
+          << counts.size() << " tensors, flags " << flags;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace swd::test
