@@ -14,25 +14,34 @@
  *     swd_workspace_init     once per workspace
  *     swd_step               once per training step, on raw gradients
  *     swd_stats_fetch        whenever you want to know the gradient norm, the decay, what was skipped
+ *   At the end: wait for the stream, then swd_plan_destroy, then free buffers, state and workspace.
  *   examples/quickstart.c is this sequence as a program.
  *
  * RULES THAT HOLD FOR EVERY CALL
  *   Errors        Every call returns swd_status. Anything but SWD_OK means that nothing was changed and
  *                 nothing was launched, except as said for SWD_ERR_CUDA below; swd_error_detail() then names
  *                 the argument. Nothing throws, prints, exits or aborts.
- *   Memory        The library allocates host memory in swd_plan_create only, never device memory, and keeps
- *                 no pointer of yours between calls, but for the pointer tables inside a workspace.
+ *   Memory        The library allocates host memory in swd_plan_create and for the threads of the CPU backend,
+ *                 never device memory, and keeps no pointer of yours between calls, but for the pointer tables
+ *                 inside a workspace.
  *   Streams       `stream` is a cudaStream_t (NULL: the legacy default stream, because you asked for it) for
  *                 the CUDA backend and must be NULL for the CPU backend. CUDA calls are asynchronous and
  *                 ordered in that stream, and can be captured into a CUDA graph, swd_workspace_init and
  *                 swd_stats_fetch into pageable memory excepted. The device that owns the memory must be
- *                 current. CPU calls return when the work is done.
+ *                 current; swd_workspace_init checks it once. CPU calls return when the work is done.
+ *   Failures      After SWD_ERR_CUDA the step did not happen. The codes that CUDA calls sticky (swd_error_cuda: an
+ *                 illegal address, a failed launch, a lost device and their like) end the process's use of the
+ *                 device; after any other, call again: a whole step just so, a step in pieces from its first
+ *                 swd_reduce on, because the next swd_reduce after a failed piece starts afresh.
  *   Threads       All calls are thread safe. A plan may be shared. One workspace, and one set of buffers, must
- *                 not be used by two calls at the same time (two streams count as the same time).
+ *                 not be used by two calls at the same time (two streams count as the same time). All CPU plans
+ *                 share one pool of threads, made at the first use. Workers leave SEGV, BUS, FPE, ILL, TRAP, ABRT
+ *                 and SYS unblocked and block all other signals; yours are as they were after each call.
  *   Determinism   gpu_to_gpu and more: a result is a function of the data alone. It does not depend on the
- *                 machine, the backend, the thread count, the instruction set, the launch shape, the
- *                 alignment, on eager or graph launch, or on how reductions were split into calls. The payload
- *                 and sign of a NaN are outside this promise.
+ *                 machine (x86 with SSE2 or more, Arm; little-endian, 64 or 32 bits), the backend, the thread
+ *                 count, the instruction set, the launch shape, the alignment, on eager or graph launch, or on how
+ *                 reductions were split into calls. This holds within one swd_numerics_version(). The payload and
+ *                 sign of a NaN are outside this promise.
  *   Sizes         Counts and offsets are in elements, 64-bit. `_bytes` says bytes.
  *   Alignment     Every tensor needs the alignment of its element, not more. Workspace and state: 16 bytes.
  *                 Whatever else a typed pointer points to: the alignment of that type.
@@ -49,9 +58,9 @@
 #include <stdint.h>
 
 /** The version of this header; swd_version() is that of the library in use. While MAJOR is 0 a new MINOR may break the
- * ABI, and the SONAME changes with it. Everything here is since 0.1. */
+ * ABI, and the SONAME changes with it. Everything here is since 0.2. */
 #define SWD_VERSION_MAJOR 0
-#define SWD_VERSION_MINOR 1 /**< see SWD_VERSION_MAJOR */
+#define SWD_VERSION_MINOR 2 /**< see SWD_VERSION_MAJOR */
 #define SWD_VERSION_PATCH 0 /**< see SWD_VERSION_MAJOR */
 
 /** Marks what the shared library exports. */
@@ -71,29 +80,32 @@ extern "C" {
  * but not offered here. 40..49: the environment failed. 50..59: a state blob was refused. */
 typedef int32_t swd_status;
 enum {
-  SWD_OK = 0,                 /**< done, or on its way in the stream */
-  SWD_ERR_NULL = 1,           /**< a pointer that is needed is NULL */
-  SWD_ERR_STRUCT_SIZE = 2,    /**< struct_size or a stride is too small, or a longer struct has a non-zero tail */
-  SWD_ERR_FLAGS = 3,          /**< an unknown flag bit, or flags that exclude each other */
-  SWD_ERR_ENUM = 4,           /**< an unknown backend, dtype, decay mode, buffer or phase */
-  SWD_ERR_VALUE = 5,          /**< a number out of its range, NaN or infinite */
-  SWD_ERR_SIZE = 6,           /**< a byte or element count too small, too large or negative */
-  SWD_ERR_LAYOUT = 7,         /**< segments overlap or are out of order */
-  SWD_ERR_ALIGNMENT = 8,      /**< a pointer is not aligned as required */
-  SWD_ERR_OVERLAP = 9,        /**< two buffers share memory */
-  SWD_ERR_UNEXPECTED = 10,    /**< an argument is set that this plan has no use for */
-  SWD_ERR_WORKSPACE = 11,     /**< the workspace was not initialised for this plan (CPU backend only) */
-  SWD_ERR_UNSUPPORTED = 30,   /**< a dtype combination that this version does not offer */
-  SWD_ERR_NO_CUDA = 31,       /**< this library was built without CUDA */
-  SWD_ERR_NO_DEVICE = 32,     /**< built with CUDA, but no usable device is there */
-  SWD_ERR_MEMORY = 40,        /**< host memory ran out */
-  SWD_ERR_CUDA = 41,          /**< a CUDA call failed. The detail names it. The step did not happen: call again. */
-  SWD_ERR_BLOB_MAGIC = 50,    /**< not a libswd state blob */
-  SWD_ERR_BLOB_VERSION = 51,  /**< a format version that this library does not read */
-  SWD_ERR_BLOB_SIZE = 52,     /**< truncated, or longer than its header says */
+  SWD_OK = 0,                /**< done, or on its way in the stream */
+  SWD_ERR_NULL = 1,          /**< a pointer that is needed is NULL */
+  SWD_ERR_STRUCT_SIZE = 2,   /**< struct_size or a stride is too small, or a longer struct has a non-zero tail */
+  SWD_ERR_FLAGS = 3,         /**< an unknown flag bit, or flags that exclude each other */
+  SWD_ERR_ENUM = 4,          /**< an unknown backend, dtype, decay mode, buffer or phase */
+  SWD_ERR_VALUE = 5,         /**< a number out of its range, NaN or infinite */
+  SWD_ERR_SIZE = 6,          /**< a byte or element count too small, too large or negative */
+  SWD_ERR_LAYOUT = 7,        /**< segments overlap or are out of order */
+  SWD_ERR_ALIGNMENT = 8,     /**< a pointer is not aligned as required */
+  SWD_ERR_OVERLAP = 9,       /**< two buffers share memory */
+  SWD_ERR_UNEXPECTED = 10,   /**< an argument is set that this plan has no use for */
+  SWD_ERR_WORKSPACE = 11,    /**< the workspace was not initialised for this plan (CPU backend; on CUDA the device
+                                finds it: SWD_RESULT_FOREIGN_WORKSPACE) */
+  SWD_ERR_DEVICE = 12,       /**< memory or a stream does not belong to the current device */
+  SWD_ERR_UNSUPPORTED = 30,  /**< a dtype combination that this version does not offer */
+  SWD_ERR_NO_CUDA = 31,      /**< this library was built without CUDA */
+  SWD_ERR_NO_DEVICE = 32,    /**< built with CUDA, but no device is there, or none that this build has code for */
+  SWD_ERR_MEMORY = 40,       /**< host memory ran out */
+  SWD_ERR_CUDA = 41,         /**< a CUDA call failed: the detail names it, swd_error_cuda() is its code. See Failures */
+  SWD_ERR_BLOB_MAGIC = 50,   /**< not a libswd state blob */
+  SWD_ERR_BLOB_VERSION = 51, /**< a format version that this library does not read */
+  SWD_ERR_BLOB_SIZE = 52,    /**< truncated, or longer than its header says */
   SWD_ERR_BLOB_CHECKSUM = 53, /**< damaged: the checksum does not fit */
   SWD_ERR_BLOB_VALUE = 54,    /**< the checksum is right, a value inside is not */
-  SWD_ERR_BLOB_PLAN = 55      /**< the blobs do not cover this plan's segments exactly once, or disagree on a step */
+  SWD_ERR_BLOB_PLAN = 55      /**< the blobs are of another model, do not cover this plan's segments exactly once, or
+                                 disagree on a step */
 };
 
 /** Where a plan computes, and so where its memory lies. */
@@ -116,12 +128,15 @@ enum {
  *   SCHEDULED   SWD: d = lr * weight_decay / sqrt(vbar)
  *   DECOUPLED   AdamW: d = lr * weight_decay
  *   L2          Adam: the gradient gains weight_decay * param, after unscaling and clipping
- *   NONE        weight_decay is ignored */
+ *   NONE        weight_decay is ignored
+ *   RELATIVE    SWD in AdamW's unit: d = lr * weight_decay * sqrt(reference / vbar). The reference is a vbar that lives
+ *               in the state (swd_state_header.vbar_reference); until it is there d is AdamW's, and from then on it is
+ *               that of SCHEDULED with weight_decay * sqrt(reference) */
 typedef int32_t swd_decay;
-enum { SWD_DECAY_SCHEDULED = 0, SWD_DECAY_DECOUPLED = 1, SWD_DECAY_L2 = 2, SWD_DECAY_NONE = 3 };
+enum { SWD_DECAY_SCHEDULED = 0, SWD_DECAY_DECOUPLED = 1, SWD_DECAY_L2 = 2, SWD_DECAY_NONE = 3, SWD_DECAY_RELATIVE = 4 };
 
 /** The buffers of a plan, for swd_set_pointers. */
-typedef int32_t swd_buffer;
+typedef int32_t swd_buffer_kind;
 enum {
   SWD_BUFFER_PARAM = 0,
   SWD_BUFFER_GRAD = 1,
@@ -131,31 +146,38 @@ enum {
   SWD_BUFFER_PARAM_COPY = 5
 };
 
-/** The two rounds of reduce, fold and finalize. MAX exists only for plans with amsgrad and a scheduled group. */
+/** The two rounds of reduce, fold and decide. MAX exists only for plans with amsgrad and a scheduled or relative
+ * group. */
 typedef int32_t swd_phase;
 enum { SWD_PHASE_GRAD = 0, SWD_PHASE_MAX = 1 };
 
-/** What became of a step, as the device decided: swd_stats.status. Everything but APPLIED left every parameter,
+/** What became of a step, as the device decided: swd_stats.result. Everything but APPLIED left every parameter,
  * moment, counter and running sum as it was, to the bit. */
-typedef int32_t swd_step_status;
+typedef int32_t swd_result;
 enum {
-  SWD_STEP_NONE = 0, /**< no step has run in this workspace */
-  SWD_STEP_APPLIED = 1,
-  SWD_STEP_SKIPPED_NONFINITE = 2,   /**< a gradient is NaN or infinite, or found_inf was set */
-  SWD_STEP_SKIPPED_OVERFLOW = 3,    /**< the scaled gradients could make exp_avg_sq infinite: |s|^2 * sum g^2 > 2^126 */
-  SWD_STEP_SKIPPED_UNDERFLOW = 4,   /**< clip_coef / loss_scale is below FLT_MIN */
-  SWD_STEP_SKIPPED_INVALID = 5,     /**< a number or pointer read from where the backend computes is out of range */
-  SWD_STEP_SKIPPED_SUM_UNKNOWN = 6, /**< scheduled decay needs a running sum that is unknown: swd_state_rebuild */
-  SWD_STEP_NOT_ARMED = 7            /**< swd_update without a swd_finalize before it; not counted as skipped */
+  SWD_RESULT_NONE = 0, /**< no step has been committed in this workspace */
+  SWD_RESULT_APPLIED = 1,
+  SWD_RESULT_SKIPPED_NONFINITE = 2, /**< a gradient is NaN or infinite, or found_inf was set */
+  SWD_RESULT_SKIPPED_OVERFLOW = 3,  /**< the scaled gradients could make exp_avg_sq infinite: |s|^2 * sum g^2 > 2^126 */
+  SWD_RESULT_SKIPPED_UNDERFLOW = 4, /**< clip_coef / loss_scale is below FLT_MIN */
+  SWD_RESULT_SKIPPED_INVALID = 5,   /**< a number or pointer read from where the backend computes is out of range, or
+                                       two pointers of a listed tensor share memory */
+  SWD_RESULT_SKIPPED_SUM_UNKNOWN = 6, /**< scheduled or relative decay needs a running sum that is unknown:
+                                         swd_state_rebuild */
+  SWD_RESULT_NOT_ARMED = 7,           /**< swd_update without a swd_decide before it; not counted as skipped */
+  SWD_RESULT_SKIPPED_VBAR = 8,     /**< scheduled or relative decay, and vbar is NaN or infinite, though the gradients
+                                      are finite: a damaged second moment. Under PROPAGATE it is applied */
+  SWD_RESULT_FOREIGN_WORKSPACE = 9 /**< the workspace was not initialised for this plan, so nothing happened (CUDA) */
 };
 
 /** Bits of swd_stats.flags. */
 enum {
   SWD_STATS_CLIPPED = 1u << 0,      /**< clip_coef < 1 */
-  SWD_STATS_LARGE_DECAY = 1u << 1,  /**< some decay factor d exceeds 0.1: weight_decay is probably in AdamW's units */
+  SWD_STATS_LARGE_DECAY = 1u << 1,  /**< some d exceeds 0.01, at which trainings die: weight_decay is probably in
+                                       AdamW's unit. As DECAY_CAPPED only of groups that have elements to decay */
   SWD_STATS_DECAY_CAPPED = 1u << 2, /**< some d was cut to max_decay */
   SWD_STATS_NONFINITE = 1u << 3,    /**< non-finite gradients were seen (and applied, under PROPAGATE) */
-  SWD_STATS_NO_NORM = 1u << 4       /**< SWD_STEP_SKIP_NORM: grad_norm, vbar and bad are not measured */
+  SWD_STATS_NO_NORM = 1u << 4       /**< SWD_STEP_SKIP_NORM: grad_norm and vbar are not measured, bad is found_inf's */
 };
 
 /* ---- Plan --------------------------------------------------------------------------------------- */
@@ -192,24 +214,26 @@ typedef struct swd_plan_args {
   uint32_t struct_size;         /**< sizeof(swd_plan_args) */
   uint32_t flags;               /**< SWD_PLAN_* */
   swd_backend backend;          /**< needs no device here: a CUDA plan can be made where none is */
-  swd_dtype param_dtype;        /**< F32; also the dtype of exp_avg, exp_avg_sq, max_exp_avg_sq */
+  swd_dtype param_dtype;        /**< F32. The moments are F32 whatever the parameters are */
   swd_dtype grad_dtype;         /**< F32, BF16 or F16 */
   swd_dtype copy_dtype;         /**< NONE, BF16 or F16: param_copy, written by the same pass, rounded to nearest even */
   const swd_segment* segments;  /**< segment_count elements; may be NULL if that is 0. Copied. */
   int64_t segment_count;        /**< 0 .. 2^31 - 1 */
-  const swd_decay* decay_modes; /**< group_count elements. Copied. */
+  const swd_decay* decay_modes; /**< group_count elements. Copied. NULL: all SCHEDULED */
   uint32_t segment_stride;      /**< bytes from one segment to the next; 0: sizeof(swd_segment) */
   uint32_t group_count;         /**< 1 .. 2^20 */
   int32_t threads;              /**< CPU backend: most threads a step uses, 0 .. 1024; 0: one per available core.
                                    CUDA backend: 0 */
   uint32_t reserved;            /**< 0 */
+  uint64_t model_key;           /**< any number that tells models apart; a blob of another key that is not 0 is refused.
+                                   0: none */
 } swd_plan_args;
 
-/** CPU, fp32 parameters and gradients, no copy; segments and decay_modes still to be set. */
+/** CPU, fp32 parameters and gradients, no copy, one group; segments still to be set. */
 #define SWD_PLAN_ARGS_INIT                                                                                  \
   {                                                                                                         \
     sizeof(swd_plan_args), 0, SWD_BACKEND_CPU, SWD_DTYPE_F32, SWD_DTYPE_F32, SWD_DTYPE_NONE, NULL, 0, NULL, \
-        sizeof(swd_segment), 0, 0, 0                                                                        \
+        sizeof(swd_segment), 1, 0, 0, 0                                                                     \
   }
 
 /** An immutable plan. May be shared by threads and streams. */
@@ -224,11 +248,13 @@ SWD_API swd_status swd_plan_args_init(swd_plan_args* args, uint64_t struct_size)
  * mistakes but WORKSPACE, UNSUPPORTED, NO_CUDA, MEMORY. */
 SWD_API swd_status swd_plan_create(const swd_plan_args* args, swd_plan** plan);
 
-/** Frees a plan; NULL is allowed. No call may be using it; work in streams may still be pending. A CPU plan owns
- * threads: destroy it before the library is unloaded (dlclose). Exiting the process with plans alive is safe. */
+/** Frees a plan; NULL is allowed. No call may be using it; work in streams may still be pending. The CPU backend's
+ * threads end with the last plan: destroy all before the library is unloaded (dlclose). Exiting the process with plans
+ * alive is safe. */
 SWD_API swd_status swd_plan_destroy(swd_plan* plan);
 
-/** SWD_OK if the backend can run here; else SWD_ERR_NO_CUDA, SWD_ERR_NO_DEVICE or SWD_ERR_ENUM. */
+/** SWD_OK if the backend can run here, on the current device for CUDA; else SWD_ERR_NO_CUDA, SWD_ERR_NO_DEVICE (also if
+ * this build has no code for that device), SWD_ERR_CUDA or SWD_ERR_ENUM. */
 SWD_API swd_status swd_backend_available(swd_backend backend);
 
 /* ---- Workspace ---------------------------------------------------------------------------------- */
@@ -239,23 +265,29 @@ SWD_API swd_status swd_backend_available(swd_backend backend);
  */
 SWD_API swd_status swd_workspace_size(const swd_plan* plan, uint64_t* bytes);
 
-/** Bytes of a state image of this plan, a multiple of 16: 16, and 16 more a segment. Errors: NULL, ALIGNMENT. */
+/** Bytes of a state image of this plan, a multiple of 16. Errors: NULL, ALIGNMENT. */
 SWD_API swd_status swd_state_size(const swd_plan* plan, uint64_t* bytes);
 
 /** Writes the plan's tables into `workspace` (16-byte aligned, at least swd_workspace_size bytes, where the backend
  * computes). The only call that may block: it copies from host memory and waits for the stream. Must not be
  * captured. Call it once per workspace; calling it again starts the workspace afresh. A workspace holds nothing
- * that a checkpoint needs. It may be copied byte for byte to another place, pointer tables and all. Errors: NULL,
- * ALIGNMENT, SIZE, UNEXPECTED, CUDA. */
+ * that a checkpoint needs. It may be copied byte for byte to another place, pointer tables and all. CUDA: also loads
+ * the plan's kernels. Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, DEVICE, NO_DEVICE, CUDA. */
 SWD_API swd_status swd_workspace_init(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream);
+
+/** Writes to host memory (16-byte aligned, `bytes` at least swd_workspace_size) what a fresh workspace holds, for
+ * callers that copy it to the workspace in stream order themselves. Touches no device. Errors: NULL, ALIGNMENT, SIZE.
+ */
+SWD_API swd_status swd_workspace_image(const swd_plan* plan, void* image, uint64_t bytes);
 
 /** Tensor lists: sets the pointers of segments first .. first + count - 1 in one pointer table of the workspace.
  * pointers: host array of count pointers to where the backend computes; free to reuse on return, as they travel
  * as kernel arguments. A NULL gradient means "no gradient this step"; of an empty segment any pointer may be NULL;
- * all others must be set before the first step (CUDA: else the step is skipped as SKIPPED_INVALID). One launch per
- * 480 pointers; capturable, and then frozen into the graph. Errors: NULL, ENUM, SIZE, ALIGNMENT, UNEXPECTED, WORKSPACE,
- * CUDA. */
-SWD_API swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_buffer buffer, int64_t first,
+ * all others must be set before the first step (CUDA: else the step is skipped as SKIPPED_INVALID). Tensors must not
+ * share memory: this call checks those that it gets against each other, on the CPU also against all that are set; on
+ * CUDA the step checks the buffers of one segment against each other. One launch per 480 pointers; capturable, and then
+ * frozen into the graph. Errors: NULL, ENUM, SIZE, ALIGNMENT, OVERLAP, UNEXPECTED, WORKSPACE, MEMORY, CUDA. */
+SWD_API swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_buffer_kind buffer, int64_t first,
                                     int64_t count, const void* const* pointers, void* stream);
 
 /* ---- Buffers ------------------------------------------------------------------------------------ */
@@ -285,10 +317,10 @@ SWD_API swd_status swd_buffers_init(swd_buffers* buffers, uint64_t struct_size);
 
 /* ---- Hyper-parameters --------------------------------------------------------------------------- */
 
-/** The hyper-parameters of one group, all finite.
+/** The hyper-parameters of one group, all finite. A learning rate of 0 decays nothing.
  * UNITS: under SCHEDULED decay weight_decay has the unit of a gradient. A value w decays like a weight_decay of
  * w / sqrt(vbar) in AdamW (lambda_eff in the statistics); with clipping to 1 over n parameters sqrt(vbar) is at most
- * 1/sqrt(n). Convert with swd_weight_decay_from_adamw. */
+ * 1/sqrt(n). Convert with swd_weight_decay_from_adamw, or use RELATIVE decay, which takes AdamW's unit. */
 typedef struct swd_group {
   double lr;               /**< learning rate, >= 0 */
   double beta1;            /**< decay rate of exp_avg, 0 <= beta1 < 1 */
@@ -296,17 +328,19 @@ typedef struct swd_group {
   double eps;              /**< added to the root of the second moment; a normal number as fp32 */
   double weight_decay;     /**< >= 0; lambda of the paper, or as the group's decay mode says */
   const float* lr_pointer; /**< where the backend computes: replaces lr, read when the step is decided. NULL: lr */
+  double lr_factor;        /**< multiplies lr or *lr_pointer, >= 0; 0: 1 */
 } swd_group;
 
 /** lr 1e-3, betas 0.9 and 0.999, eps 1e-8, no decay. */
 #define SWD_GROUP_INIT \
-  { 1e-3, 0.9, 0.999, 1e-8, 0.0, NULL }
+  { 1e-3, 0.9, 0.999, 1e-8, 0.0, NULL, 0.0 }
 
 /** Bits of swd_step_args.flags. */
 enum {
   SWD_STEP_PROPAGATE = 1u << 0, /**< apply non-finite gradients and let NaN spread, instead of skipping the step */
-  SWD_STEP_SKIP_NORM = 1u << 1  /**< do not run the first pass. Needs PROPAGATE, no clipping, and no scheduled group;
-                                   running sums become unknown. 28 instead of 32 bytes per fp32 parameter. */
+  SWD_STEP_SKIP_NORM = 1u << 1  /**< do not run the first pass. Needs PROPAGATE, no clipping, and no scheduled or
+                                   relative group; running sums become unknown. 28 instead of 32 bytes per fp32
+                                   parameter. found_inf still skips the step. */
 };
 
 /** The arguments of one step. */
@@ -317,19 +351,21 @@ typedef struct swd_step_args {
   const swd_group* groups_device;  /**< the same where the backend computes, read by the kernels: a replayed graph
                                       follows what is there. Out of range: the step is SKIPPED_INVALID. */
   uint32_t group_count;            /**< as in the plan */
-  uint32_t group_stride;           /**< bytes; 0: sizeof(swd_group). groups_device: sizeof(swd_group) */
+  uint32_t group_stride;           /**< bytes from one group to the next, of either array; 0: sizeof(swd_group) */
   double loss_scale;               /**< gradients are divided by it; > 0 and finite; 0: 1 */
-  const float* loss_scale_pointer; /**< where the backend computes: replaces loss_scale; NULL: loss_scale */
+  const float* loss_scale_pointer; /**< where the backend computes: loss_scale is multiplied by it; or NULL */
   const float* found_inf;          /**< where the backend computes: not 0 counts as one non-finite gradient; or NULL */
   const uint8_t* has_grad;         /**< where the backend computes, a byte per segment: 0 says "no gradient this step":
                                       the segment keeps counter, sum, moments and parameters, and counts nowhere */
   double max_grad_norm;            /**< clip the global norm to it (PyTorch's rule, norm + 1e-6); 0: no clipping */
-  double max_decay;                /**< no decay factor d exceeds it; 0: 1 */
+  double max_decay;                /**< no decay factor d exceeds it; 0: 0.1 */
+  uint64_t reference_step;         /**< RELATIVE: the state's first applied step with this number or a later one, and a
+                                      vbar above 0, gives the reference; 0: 100 */
 } swd_step_args;
 
 /** No clipping, no loss scale; groups still to be set. */
 #define SWD_STEP_ARGS_INIT \
-  { sizeof(swd_step_args), 0, NULL, NULL, 0, sizeof(swd_group), 0.0, NULL, NULL, NULL, 0.0, 0.0 }
+  { sizeof(swd_step_args), 0, NULL, NULL, 0, sizeof(swd_group), 0.0, NULL, NULL, NULL, 0.0, 0.0, 0 }
 
 /** Writes what SWD_STEP_ARGS_INIT holds. Errors: NULL, ALIGNMENT, STRUCT_SIZE. */
 SWD_API swd_status swd_step_args_init(swd_step_args* args, uint64_t struct_size);
@@ -337,25 +373,31 @@ SWD_API swd_status swd_step_args_init(swd_step_args* args, uint64_t struct_size)
 /* ---- The step ----------------------------------------------------------------------------------- */
 
 /** One whole optimizer step: unscale, finite check, norm, clip, Adam, decay. CUDA: two launches for any number of
- * segments (three with amsgrad and a scheduled group; beyond 24 host groups one more per 80 of them). It happens wholly
- * or not at all: only the last launch writes parameters, moments and state. What the numbers on the device decide, a
- * skipped step say, is no error of the call: swd_stats.status tells. Errors: the caller's mistakes but ENUM and LAYOUT;
- * CUDA. The same errors for all pieces below. */
+ * segments (three with amsgrad and a scheduled or relative group; beyond 24 host groups one more per some 60 of them).
+ * It happens wholly or not at all: only the last launch writes parameters, moments and state. Nothing that swd_reduce
+ * left behind joins it. What the numbers on the device decide, a skipped step say, is no error of the call:
+ * swd_stats.result tells. Errors: the caller's mistakes but ENUM and LAYOUT; CUDA. The same errors for all pieces
+ * below. */
 SWD_API swd_status swd_step(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args, void* stream);
 
 /* The same step in pieces, with the same bits, in this order:
  *     swd_reduce     once or more, over any segments, also while backward still runs
  *     swd_fold       sums what was reduced into the norm record
- *                    [sharded training: all-reduce the record's eight doubles by sum, with any library]
- *     swd_finalize   decides the step from the record and arms the update
- *     [amsgrad with a scheduled group: swd_reduce, swd_fold, swd_finalize again, with SWD_PHASE_MAX]
+ *                    [sharded training: all-reduce the record's doubles by sum, with any library]
+ *     swd_decide     decides the step from the record and arms the update
+ *     [amsgrad with a scheduled or relative group: swd_reduce, swd_fold, swd_decide again, with SWD_PHASE_MAX]
  *     swd_update     applies and commits
  * Pass the same buffers and args to each. Before swd_update nothing but the workspace and the record is written;
- * lr and weight_decay are read by swd_finalize, betas by swd_reduce and swd_finalize, so they must not change
+ * lr and weight_decay are read by swd_decide, betas by swd_reduce and swd_decide, so they must not change
  * between these. CUDA: one launch a piece. */
 
-/** What ranks must agree on between the passes: eight sums. `record` arguments lie where the backend computes, 8-byte
- * aligned and apart from all buffers, or are NULL for the workspace's own. */
+/** Doubles in the norm record of this plan: what ranks must agree on between the passes, an array of sums. All-reduce
+ * all of them. `record` arguments lie where the backend computes, hold at least so many doubles (`record_doubles`),
+ * 8-byte aligned and apart from all buffers, or are NULL with 0 doubles for the workspace's own. Errors: NULL,
+ * ALIGNMENT. */
+SWD_API swd_status swd_record_size(const swd_plan* plan, uint64_t* doubles);
+
+/** The names of the first eight doubles of a record. */
 typedef struct swd_norm_record {
   double sum_sq;    /**< sum of squares of the raw gradients, norm members */
   double bad;       /**< non-finite gradients, plus 1 if found_inf was set */
@@ -373,45 +415,62 @@ typedef struct swd_norm_record {
 SWD_API swd_status swd_reduce(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args,
                               swd_phase phase, int64_t first_segment, int64_t segment_count, void* stream);
 
-/** Sums what was reduced since the last swd_update, and found_inf, into *record, which is overwritten. */
+/** Sums what was reduced since the last update that was armed, and found_inf, into *record, which is overwritten. */
 SWD_API swd_status swd_fold(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args,
-                            swd_phase phase, swd_norm_record* record, void* stream);
+                            swd_phase phase, double* record, uint64_t record_doubles, void* stream);
+
+/** Adds record `from` to record `to`, which lie where the backend computes: for models of several plans in one process,
+ * say of different dtypes. Fold each plan, add the records in one fixed order, decide each plan from the sum. Errors:
+ * NULL, ALIGNMENT, SIZE, OVERLAP, UNEXPECTED, CUDA. */
+SWD_API swd_status swd_record_add(const swd_plan* plan, double* to, const double* from, uint64_t record_doubles,
+                                  void* stream);
 
 /** Decides the step from *record, computes every constant of pass 2 and arms the update. */
-SWD_API swd_status swd_finalize(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args,
-                                swd_phase phase, const swd_norm_record* record, void* stream);
+SWD_API swd_status swd_decide(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args,
+                              swd_phase phase, const double* record, uint64_t record_doubles, void* stream);
 
-/** Pass 2: updates and commits an armed step, once. Not armed, it changes nothing and says SWD_STEP_NOT_ARMED. */
+/** Pass 2: updates and commits an armed step, once. Not armed, it changes nothing, what was reduced included, and says
+ * SWD_RESULT_NOT_ARMED. */
 SWD_API swd_status swd_update(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args,
                               void* stream);
 
-/** Forgets what was reduced and decided since the last swd_update. Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED,
+/** Fills param_copy with the parameters, rounded as a step rounds them: after loading parameters into a plan with
+ * copy_dtype. Uses param, param_copy and workspace of `buffers`; other members are not read. One launch. Errors: those
+ * of swd_step; UNEXPECTED without copy_dtype. */
+SWD_API swd_status swd_copy_params(const swd_plan* plan, const swd_buffers* buffers, void* stream);
+
+/** Forgets what was reduced and decided since the last update. Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED,
  * WORKSPACE, CUDA. */
 SWD_API swd_status swd_discard(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream);
 
 /* ---- Statistics --------------------------------------------------------------------------------- */
 
-/** What the latest step in a workspace did. */
+/** What the latest committed step in a workspace did; a step of which a launch failed leaves it as it was. */
 typedef struct swd_stats {
-  swd_step_status status; /**< of the latest step in this workspace */
-  uint32_t flags;         /**< SWD_STATS_* */
-  uint64_t steps_applied; /**< since the state was fresh */
-  uint64_t steps_skipped; /**< likewise */
-  double grad_norm;       /**< of the unscaled gradients, before clipping */
-  double clip_coef;       /**< 1: not clipped */
-  double vbar;            /**< mean of v-hat that the step used; NaN if a running sum is unknown */
-  double inv_sqrt_vbar;   /**< 1 / sqrt(vbar); 0 if vbar is 0 or has no members */
-  double largest_decay;   /**< largest decay factor d of any group */
-  double bad;             /**< non-finite gradients seen, plus found_inf */
-  double param_norm;      /**< SWD_PLAN_UPDATE_NORMS: norm of the updated parameters; 0 if the step was skipped */
-  double update_norm;     /**< SWD_PLAN_UPDATE_NORMS: norm of what they lost; segments with a gradient only */
+  swd_result result;       /**< of the latest swd_step or swd_update in this workspace */
+  uint32_t flags;          /**< SWD_STATS_* */
+  uint64_t steps_applied;  /**< since the state was fresh */
+  uint64_t steps_skipped;  /**< likewise */
+  double grad_norm;        /**< of the unscaled gradients, before clipping */
+  double clip_coef;        /**< 1: not clipped */
+  double vbar;             /**< mean of v-hat that the step used; NaN if a running sum is unknown */
+  double inv_sqrt_vbar;    /**< 1 / sqrt(vbar); 0 if vbar is 0 or has no members */
+  double largest_decay;    /**< largest decay factor d of any group */
+  double bad;              /**< non-finite gradients seen, plus found_inf */
+  double param_norm;       /**< SWD_PLAN_UPDATE_NORMS: norm of the updated parameters; 0 if the step was skipped */
+  double update_norm;      /**< SWD_PLAN_UPDATE_NORMS: norm of what they lost; segments with a gradient only */
+  double vbar_reference;   /**< RELATIVE: the state's reference after the step; 0: not set yet */
+  int64_t damaged_segment; /**< 1 + the number of the first segment in whose exp_avg_sq the latest swd_state_rebuild
+                              found NaN or an infinite sum; 0: none */
 } swd_stats;
 
 /** Copies the statistics to `stats` (host; stats_size bytes, at most sizeof(swd_stats) are written) and, unless
- * lambda_eff is NULL, group_count doubles: the decay of each group in AdamW's units (weight_decay / sqrt(vbar) for
- * scheduled groups, weight_decay for others). CUDA: asynchronous copies in the stream; synchronise before reading.
- * Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED, OVERLAP, WORKSPACE, CUDA. */
-SWD_API swd_status swd_stats_fetch(const swd_plan* plan, const void* workspace, swd_stats* stats, uint64_t stats_size,
+ * lambda_eff is NULL, group_count doubles: the decay of each group in AdamW's unit (weight_decay / sqrt(vbar) for
+ * scheduled groups, weight_decay * sqrt(reference / vbar) for relative ones, weight_decay for others). CUDA: one small
+ * launch and asynchronous copies in the stream; synchronise before reading. The workspace of another plan gives
+ * FOREIGN_WORKSPACE, all other members 0, and arbitrary lambda_eff (CPU: SWD_ERR_WORKSPACE). Errors: NULL, ALIGNMENT,
+ * SIZE, UNEXPECTED, OVERLAP, WORKSPACE, CUDA. */
+SWD_API swd_status swd_stats_fetch(const swd_plan* plan, void* workspace, swd_stats* stats, uint64_t stats_size,
                                    double* lambda_eff, void* stream);
 
 /** Where the statistics lie inside the workspace, for kernels that read the verdict. Computes a pointer only.
@@ -426,62 +485,85 @@ SWD_API double swd_weight_decay_to_adamw(double weight_decay, double vbar);
 
 /* ---- State -------------------------------------------------------------------------------------- */
 
-/** A state image is a swd_state_header, then one swd_segment_state per segment in plan order. All zero bytes is a
- * fresh state. Copy the image between host and device with your own copy calls. */
+/* A state image is what a step reads and writes of a model besides its tensors: swd_state_size bytes, 16-byte aligned,
+ * its layout the library's own. All zero bytes is a fresh state. Copy it between host and device with your own copy
+ * calls; read and change it, in host memory, with these. The structs grow: `size` is their sizeof as you know it. */
+
+/** What a state holds once. */
 typedef struct swd_state_header {
   uint64_t steps_applied; /**< by swd_update, over all workspaces that used this state */
   uint64_t steps_skipped; /**< likewise */
+  double vbar_reference; /**< RELATIVE decay: the vbar that weight_decay refers to, finite and >= 0; 0: not set yet. Set
+                            it to choose it by hand, or to 0 to have it taken anew */
 } swd_state_header;
 
-/** One segment's entry of a state image. */
+/** What a state holds of one segment. */
 typedef struct swd_segment_state {
   int64_t step;          /**< steps applied to this segment, >= 0 */
-  double exp_avg_sq_sum; /**< running sum of exp_avg_sq over the segment, >= 0; -1: unknown */
+  double exp_avg_sq_sum; /**< running sum of exp_avg_sq over the segment, finite and >= 0; -1: unknown */
 } swd_segment_state;
 
-/** Reads one segment's entry of an image in host memory (16-byte aligned, at least swd_state_size bytes). Errors: NULL,
- * SIZE, ALIGNMENT. */
+/** Reads the header of an image; at most sizeof(swd_state_header) bytes are written. Errors: NULL, SIZE, ALIGNMENT. */
+SWD_API swd_status swd_state_header_get(const swd_plan* plan, const void* image, uint64_t image_bytes,
+                                        swd_state_header* out, uint64_t size);
+
+/** Writes it; members past `size` keep their value. Errors: NULL, SIZE, STRUCT_SIZE, ALIGNMENT, VALUE. */
+SWD_API swd_status swd_state_header_set(const swd_plan* plan, void* image, uint64_t image_bytes,
+                                        const swd_state_header* in, uint64_t size);
+
+/** Reads one segment's entry of an image; at most sizeof(swd_segment_state) bytes are written. Errors: NULL, SIZE,
+ * ALIGNMENT. */
 SWD_API swd_status swd_state_get(const swd_plan* plan, const void* image, uint64_t image_bytes, int64_t segment,
-                                 swd_segment_state* out);
+                                 swd_segment_state* out, uint64_t size);
 
-/** Writes one. Errors: NULL, SIZE, ALIGNMENT, VALUE. */
+/** Writes one; members past `size` keep their value. Errors: NULL, SIZE, STRUCT_SIZE, ALIGNMENT, VALUE. */
 SWD_API swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t image_bytes, int64_t segment,
-                                 const swd_segment_state* in);
+                                 const swd_segment_state* in, uint64_t size);
 
-/** Bytes of the blob of this plan: 48, and 32 more a segment. Errors: NULL, ALIGNMENT. */
+/** Bytes of the blob of this plan. Errors: NULL, ALIGNMENT. */
 SWD_API swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes);
 
 /** Image in host memory to a versioned, checksummed, little-endian blob (swd_state_blob_size bytes, any alignment) with
- * one record (index, count, step, sum) per segment. Errors: NULL, SIZE, ALIGNMENT, OVERLAP, VALUE. */
+ * the header, the plan's model_key and one record (index, count, step, sum) per segment. Errors: NULL, SIZE, ALIGNMENT,
+ * OVERLAP, VALUE: a step or sum out of range. */
 SWD_API swd_status swd_state_export(const swd_plan* plan, const void* image, uint64_t image_bytes, void* blob,
                                     uint64_t blob_bytes);
 
-/** And back. Several blobs (1 .. 2^31 - 1: the shards of a model, in any order) may be given together, and segments may
- * have been cut differently: records are matched by index. Each element of each non-empty segment must be covered
- * exactly once, by records of one step; records of other elements are ignored. A sum is shared out by element count
- * where a record is cut, which keeps vbar. Step counts are the largest of all blobs. The image is written on success
- * only. Errors: NULL, SIZE, ALIGNMENT, OVERLAP, and the refusals of a blob; the detail names the blob and the byte or
- * record.
+/** And back; blobs of 0.1 too. Several blobs (1 .. 2^31 - 1: the shards of a model, in any order) may be given
+ * together, and segments may have been cut differently: records are matched by index. Each element of each non-empty
+ * segment must be covered exactly once, by records of one step; records of other elements are ignored. A sum is shared
+ * out by element count where a record is cut, which keeps vbar. Step counts are the largest of all blobs; references
+ * must agree where they are set, and model keys, the plan's included, where they are not 0. The image is written on
+ * success only. Errors: NULL, SIZE, ALIGNMENT, OVERLAP, and the refusals of a blob; the detail names the blob and the
+ * byte or record.
  */
 SWD_API swd_status swd_state_import(const swd_plan* plan, const void* const* blobs, const uint64_t* blob_bytes,
                                     int64_t blob_count, void* image, uint64_t image_bytes);
 
 /** Sets the running sum of every segment with elements to the sum of its exp_avg_sq: after loading the moments of an
  * Adam or AdamW checkpoint (step counters through swd_state_set), or when a sum is unknown. One launch. Sums of L2
- * groups become unknown. Uses exp_avg_sq, state and workspace of `buffers`; other members are not read. Errors: those
- * of swd_step. */
+ * groups become unknown. A sum that is not finite stays so, and scheduled and relative steps are SKIPPED_VBAR, until
+ * the moments are mended and rebuilt: swd_stats.damaged_segment says which. Uses exp_avg_sq, state and workspace of
+ * `buffers`; other members are not read. Errors: those of swd_step. */
 SWD_API swd_status swd_state_rebuild(const swd_plan* plan, const swd_buffers* buffers, void* stream);
 
 /* ---- Library ------------------------------------------------------------------------------------ */
 
 SWD_API uint32_t swd_version(void);           /**< MAJOR * 10000 + MINOR * 100 + PATCH of the library in use */
-SWD_API const char* swd_version_string(void); /**< "0.1.0"; static storage, as the two below */
-SWD_API const char* swd_status_name(swd_status status);           /**< "SWD_ERR_NULL"; "unknown" for others */
-SWD_API const char* swd_step_status_name(swd_step_status status); /**< "SWD_STEP_APPLIED" */
+SWD_API const char* swd_version_string(void); /**< "0.2.0"; static storage, as the two below */
+SWD_API const char* swd_status_name(swd_status status); /**< "SWD_ERR_NULL"; "unknown" for others */
+SWD_API const char* swd_result_name(swd_result result); /**< "SWD_RESULT_APPLIED"; "unknown" for others */
+
+/** Results are equal to the bit between libraries of one numerics version. A mended error may raise it, nothing else.
+ */
+SWD_API uint32_t swd_numerics_version(void);
 
 /** What the latest failed call of this thread said: one line that names the argument; "" before any failure.
  * Valid until the thread's next failed call. */
 SWD_API const char* swd_error_detail(void);
+
+/** The cudaError_t of this thread's latest SWD_ERR_CUDA or SWD_ERR_NO_DEVICE; 0 before any. */
+SWD_API int32_t swd_error_cuda(void);
 
 /** sizeof of a public struct as the library knows it, for bindings to compare; 0 for an unknown name such as "x". */
 SWD_API uint64_t swd_sizeof(const char* struct_name);
