@@ -150,8 +150,8 @@ void Subject::prepare() {
   if (case_.part != Part::kUpdate) return;
   void* stream = machine_.stream();
   check(swd_reduce(plan_, &buffers_, &args_, SWD_PHASE_GRAD, 0, case_.segments, stream));
-  check(swd_fold(plan_, &buffers_, &args_, SWD_PHASE_GRAD, nullptr, stream));
-  check(swd_finalize(plan_, &buffers_, &args_, SWD_PHASE_GRAD, nullptr, stream));
+  check(swd_fold(plan_, &buffers_, &args_, SWD_PHASE_GRAD, nullptr, 0, stream));
+  check(swd_decide(plan_, &buffers_, &args_, SWD_PHASE_GRAD, nullptr, 0, stream));
 }
 
 void Subject::run() {

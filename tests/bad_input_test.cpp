@@ -18,10 +18,10 @@ const std::vector<StepCall>& step_calls() {
         return swd_reduce(s.runner.plan(), b, a, SWD_PHASE_GRAD, 0, 2, s.runner.stream());
       },
       [](Scene& s, const swd_buffers* b, const swd_step_args* a) {
-        return swd_fold(s.runner.plan(), b, a, SWD_PHASE_GRAD, nullptr, s.runner.stream());
+        return swd_fold(s.runner.plan(), b, a, SWD_PHASE_GRAD, nullptr, 0, s.runner.stream());
       },
       [](Scene& s, const swd_buffers* b, const swd_step_args* a) {
-        return swd_finalize(s.runner.plan(), b, a, SWD_PHASE_GRAD, nullptr, s.runner.stream());
+        return swd_decide(s.runner.plan(), b, a, SWD_PHASE_GRAD, nullptr, 0, s.runner.stream());
       },
       [](Scene& s, const swd_buffers* b, const swd_step_args* a) {
         return swd_update(s.runner.plan(), b, a, s.runner.stream());
@@ -90,7 +90,7 @@ TEST(BadInput, EveryRowHasItsStatusNamesItsFieldAndChangesNothing) {
     }
     scene.reset();
     scene.runner.step();  // and the next call succeeds
-    EXPECT_EQ(scene.runner.stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(scene.runner.stats().result, SWD_RESULT_APPLIED);
   }
   printf("%zu rows\n", rows.size());
   EXPECT_GE(rows.size(), 1000u);
@@ -119,7 +119,7 @@ TEST(BadInput, LongerStructsWithAZeroTailAreTaken) {
 TEST(BadInput, NamesOfUnknownThings) {
   for (int32_t unknown : {-1, 12, 99, INT32_MAX, INT32_MIN}) {
     EXPECT_STREQ(swd_status_name(unknown), "unknown");
-    EXPECT_STREQ(swd_step_status_name(unknown), "unknown");
+    EXPECT_STREQ(swd_result_name(unknown), "unknown");
   }
   EXPECT_EQ(swd_sizeof(nullptr), 0u);
   EXPECT_EQ(swd_sizeof(""), 0u);

@@ -73,8 +73,8 @@ void train(Runner& r, const swd_plan* plan) {
   for (int t = 0; t < 4; ++t) EXPECT_EQ(swd_step(plan, &r.buffers, &args, stream.get()), SWD_OK) << swd_error_detail();
   EXPECT_EQ(swd_reduce(plan, &r.buffers, &args, SWD_PHASE_GRAD, 1, 1, stream.get()), SWD_OK);
   EXPECT_EQ(swd_reduce(plan, &r.buffers, &args, SWD_PHASE_GRAD, 0, 1, stream.get()), SWD_OK);
-  EXPECT_EQ(swd_fold(plan, &r.buffers, &args, SWD_PHASE_GRAD, nullptr, stream.get()), SWD_OK);
-  EXPECT_EQ(swd_finalize(plan, &r.buffers, &args, SWD_PHASE_GRAD, nullptr, stream.get()), SWD_OK);
+  EXPECT_EQ(swd_fold(plan, &r.buffers, &args, SWD_PHASE_GRAD, nullptr, 0, stream.get()), SWD_OK);
+  EXPECT_EQ(swd_decide(plan, &r.buffers, &args, SWD_PHASE_GRAD, nullptr, 0, stream.get()), SWD_OK);
   EXPECT_EQ(swd_update(plan, &r.buffers, &args, stream.get()), SWD_OK);
   swd_stats stats{};
   EXPECT_EQ(swd_stats_fetch(plan, r.buffers.workspace, &stats, sizeof stats, nullptr, stream.get()), SWD_OK);

@@ -19,7 +19,7 @@ std::vector<uint16_t> copies_of(swd_dtype copy, const std::vector<float>& x) {
   r.set(SWD_BUFFER_PARAM, 0, x);
   r.set(SWD_BUFFER_GRAD, 0, std::vector<float>(x.size()));
   r.step();
-  EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
   return r.get_codes(SWD_BUFFER_PARAM_COPY, 0);
 }
 

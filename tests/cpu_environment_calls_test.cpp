@@ -49,8 +49,10 @@ class Plans {
   swd_plan *one = nullptr, *two = nullptr;
 };
 
+constexpr uint64_t kOne = 64 + 32, kTwo = 64 + 2 * 32;  // image bytes of one and two segments
+
 struct alignas(16) Image {
-  uint8_t bytes[48] = {};
+  uint8_t bytes[kTwo] = {};
 };
 
 // What a call leaves behind, as bits.
@@ -89,8 +91,9 @@ TEST(CpuEnvironmentCalls, StateEntries) {
       Image image;
       swd_segment_state in{3, 0.0}, out{0, 0.0};
       memcpy(&in.exp_avg_sq_sum, &sum, sizeof sum);
-      uint64_t status = static_cast<uint64_t>(swd_state_set(plans.one, image.bytes, 48, 0, &in));
-      swd_state_get(plans.one, image.bytes, 48, 0, &out);
+      uint64_t status =
+          static_cast<uint64_t>(swd_state_set(plans.one, image.bytes, kTwo, 0, &in, sizeof(swd_segment_state)));
+      swd_state_get(plans.one, image.bytes, kTwo, 0, &out, sizeof(swd_segment_state));
       return Outcome{status, static_cast<uint64_t>(out.step), bits(out.exp_avg_sq_sum)};
     });
   }
@@ -102,14 +105,14 @@ TEST(CpuEnvironmentCalls, BlobsThatAreCut) {
     expect_same_everywhere("swd_state_export and _import", [&] {
       Image image, cut;
       int64_t step = 5;
-      memcpy(image.bytes + 16, &step, 8);
-      memcpy(image.bytes + 24, &sum, 8);
-      uint8_t blob[80] = {};
+      memcpy(image.bytes + 64, &step, 8);
+      memcpy(image.bytes + 72, &sum, 8);
+      uint8_t blob[64 + 40 + 8] = {};
       const void* blobs[] = {blob};
       uint64_t bytes = sizeof blob;
       Outcome out;
-      out.push_back(static_cast<uint64_t>(swd_state_export(plans.one, image.bytes, 32, blob, sizeof blob)));
-      out.push_back(static_cast<uint64_t>(swd_state_import(plans.two, blobs, &bytes, 1, cut.bytes, 48)));
+      out.push_back(static_cast<uint64_t>(swd_state_export(plans.one, image.bytes, kOne, blob, sizeof blob)));
+      out.push_back(static_cast<uint64_t>(swd_state_import(plans.two, blobs, &bytes, 1, cut.bytes, kTwo)));
       for (uint8_t byte : cut.bytes) out.push_back(byte);
       return out;
     });

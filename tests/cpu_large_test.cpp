@@ -106,15 +106,18 @@ void check_norm(int64_t count) {
   h.buffers.param = nothing;
   h.buffers.exp_avg = nothing + apart;
   h.buffers.exp_avg_sq = nothing + 2 * apart;
+  double whole[kRecordDoubles];
   swd_norm_record record{};
   h.ok(swd_reduce(h.plan, &h.buffers, &h.step, SWD_PHASE_GRAD, 0, 1, nullptr));
-  h.ok(swd_fold(h.plan, &h.buffers, &h.step, SWD_PHASE_GRAD, &record, nullptr));
+  h.ok(swd_fold(h.plan, &h.buffers, &h.step, SWD_PHASE_GRAD, whole, kRecordDoubles, nullptr));
+  memcpy(&record, whole, sizeof record);
   EXPECT_EQ(record.sum_sq, 0.25 * static_cast<double>(count - 1) + 9.0);
   EXPECT_EQ(record.count, static_cast<double>(count));
   EXPECT_EQ(record.bad, 0.0);
   g[count - 1] = 0x7F80;  // infinity
   h.ok(swd_reduce(h.plan, &h.buffers, &h.step, SWD_PHASE_GRAD, 0, 1, nullptr));
-  h.ok(swd_fold(h.plan, &h.buffers, &h.step, SWD_PHASE_GRAD, &record, nullptr));
+  h.ok(swd_fold(h.plan, &h.buffers, &h.step, SWD_PHASE_GRAD, whole, kRecordDoubles, nullptr));
+  memcpy(&record, whole, sizeof record);
   EXPECT_EQ(record.bad, 1.0);
   munmap(nothing, 3 * apart);
 }
@@ -143,7 +146,7 @@ TEST(Large, StepPast2To31) {
   h.buffers.exp_avg = exp_avg.as<void>();
   h.buffers.exp_avg_sq = exp_avg_sq.as<void>();
   h.buffers.param_copy = copy.as<void>();
-  h.group = {0.0, 0.0, 0.0, 1e-8, 0.1, nullptr};
+  h.group = {0.0, 0.0, 0.0, 1e-8, 0.1, nullptr, 0.0};
   h.ok(swd_step(h.plan, &h.buffers, &h.step, nullptr));
   EXPECT_EQ(exp_avg.as<float>()[tail], 3.0f);
   EXPECT_EQ(exp_avg_sq.as<float>()[tail], 9.0f);

@@ -98,7 +98,7 @@ class Model {
       if (c_.grad == SWD_DTYPE_F32) memcpy(&grad_[4 * i], &x, 4);
       if (c_.grad != SWD_DTYPE_F32) memcpy(&grad_[2 * i], &half, 2);
     }
-    groups_.assign(c_.decay.size(), swd_group{1e-3, c_.beta1, c_.beta2, 1e-8, 1e-4, nullptr});
+    groups_.assign(c_.decay.size(), swd_group{1e-3, c_.beta1, c_.beta2, 1e-8, 1e-4, nullptr, 0.0});
     buffers_.param = param_.data();
     buffers_.grad = grad_.data();
     buffers_.exp_avg = exp_avg_.data();

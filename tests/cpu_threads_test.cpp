@@ -74,7 +74,7 @@ TEST(CpuThreads, AStepIsAppliedAndNotTrivial) {
     Model model(c);
     uint64_t before = model.hash();
     EXPECT_TRUE(model.step(1.0));
-    EXPECT_EQ(model.stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(model.stats().result, SWD_RESULT_APPLIED);
     EXPECT_LT(model.stats().clip_coef, 1.0);
     EXPECT_GT(model.stats().vbar, 0.0);
     EXPECT_NE(model.hash(), before);

@@ -27,7 +27,7 @@ TEST_P(ConversionTest, EveryGradientCode) {
     Runner runner(setup);
     runner.set(SWD_BUFFER_GRAD, 0, values);
     runner.step();
-    EXPECT_EQ(runner.stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(runner.stats().result, SWD_RESULT_APPLIED);
     result[backend == SWD_BACKEND_CUDA] = runner.get(SWD_BUFFER_EXP_AVG, 0);
   }
   for (size_t i = 0; i < values.size(); ++i) {
@@ -59,7 +59,7 @@ TEST_P(ConversionTest, EveryTurningPointOfACopy) {
     runner.set(SWD_BUFFER_PARAM, 0, values);
     runner.set(SWD_BUFFER_GRAD, 0, std::vector<float>(values.size(), 1.0f));
     runner.step();
-    EXPECT_EQ(runner.stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(runner.stats().result, SWD_RESULT_APPLIED);
     result[backend == SWD_BACKEND_CUDA] = runner.get_codes(SWD_BUFFER_PARAM_COPY, 0);
   }
   for (size_t i = 0; i < values.size(); ++i) {

@@ -35,8 +35,8 @@ void drive(Runner& r, const Case& c, int steps, std::vector<std::vector<uint8_t>
       for (swd_phase phase = SWD_PHASE_GRAD; phase <= (max_round ? SWD_PHASE_MAX : SWD_PHASE_GRAD); ++phase) {
         r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), phase, half, n - half, r.stream()));
         r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), phase, 0, half, r.stream()));
-        r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), phase, nullptr, r.stream()));
-        r.ok(swd_finalize(r.plan(), &r.buffers, &r.args(), phase, nullptr, r.stream()));
+        r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), phase, nullptr, 0, r.stream()));
+        r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), phase, nullptr, 0, r.stream()));
       }
       r.ok(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()));
     } else {
@@ -101,16 +101,16 @@ std::vector<Case> cases() {
   mixed.setup.flags = SWD_PLAN_UPDATE_NORMS | SWD_PLAN_MAXIMIZE;
   mixed.setup.decay = {SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED, SWD_DECAY_L2, SWD_DECAY_NONE};
   mixed.setup.group_of = {0, 1, 2, 3};
-  mixed.setup.groups = {{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr},
-                        {2e-3, 0.4, 0.3, 1e-8, 1e-2, nullptr},
+  mixed.setup.groups = {{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr, 0.0},
+                        {2e-3, 0.4, 0.3, 1e-8, 1e-2, nullptr, 0.0},
                         {1e-3, 0.0, 0.99, 1e-6, 1e-1, nullptr},
-                        {1e-3, 0.8, 0.9, 1e-8, 0.0, nullptr}};
+                        {1e-3, 0.8, 0.9, 1e-8, 0.0, nullptr, 0.0}};
   // More groups, and pointers, than one launch carries; no two alike.
   Case& groups = add("carried_groups", std::vector<int64_t>(100, 5));
   groups.setup.decay.assign(100, SWD_DECAY_SCHEDULED);
   groups.setup.groups.clear();
   for (uint32_t k = 0; k < 100; ++k) {
-    groups.setup.groups.push_back({1e-3 * (1 + k), 0.9, 0.999, 1e-8, 1e-3, nullptr});
+    groups.setup.groups.push_back({1e-3 * (1 + k), 0.9, 0.999, 1e-8, 1e-3, nullptr, 0.0});
     groups.setup.group_of.push_back(99 - k);
   }
   add("huge_gradients", {5000, 300}).scale = 90;
@@ -140,11 +140,11 @@ TEST_P(EqualityTest, CpuEqualsCuda) {
   }
   for (size_t t = 0; t < bytes[0].size(); ++t) {
     EXPECT_TRUE(bytes[0][t] == bytes[1][t]) << "after step " << t + 1;
-    EXPECT_EQ(stats[0][t].status, stats[1][t].status);
-    EXPECT_EQ(stats[0][t].status,
-              static_cast<int>(t) + 1 == c.bad_step ? SWD_STEP_SKIPPED_NONFINITE : SWD_STEP_APPLIED);
+    EXPECT_EQ(stats[0][t].result, stats[1][t].result);
+    EXPECT_EQ(stats[0][t].result,
+              static_cast<int>(t) + 1 == c.bad_step ? SWD_RESULT_SKIPPED_NONFINITE : SWD_RESULT_APPLIED);
     // A skipped step has no meaningful norm; NaN payloads are outside the promise.
-    if (stats[0][t].status == SWD_STEP_APPLIED) EXPECT_EQ(memcmp(&stats[0][t], &stats[1][t], sizeof(swd_stats)), 0);
+    if (stats[0][t].result == SWD_RESULT_APPLIED) EXPECT_EQ(memcmp(&stats[0][t], &stats[1][t], sizeof(swd_stats)), 0);
   }
 }
 

@@ -79,8 +79,8 @@ void in_pieces(Runner& r, const swd_step_args& args) {
   for (swd_phase phase = SWD_PHASE_GRAD; phase <= (max_round ? SWD_PHASE_MAX : SWD_PHASE_GRAD); ++phase) {
     r.ok(swd_reduce(r.plan(), &r.buffers, &args, phase, 2, n - 2, r.stream()));
     r.ok(swd_reduce(r.plan(), &r.buffers, &args, phase, 0, 2, r.stream()));
-    r.ok(swd_fold(r.plan(), &r.buffers, &args, phase, nullptr, r.stream()));
-    r.ok(swd_finalize(r.plan(), &r.buffers, &args, phase, nullptr, r.stream()));
+    r.ok(swd_fold(r.plan(), &r.buffers, &args, phase, nullptr, 0, r.stream()));
+    r.ok(swd_decide(r.plan(), &r.buffers, &args, phase, nullptr, 0, r.stream()));
   }
   r.ok(swd_update(r.plan(), &r.buffers, &args, r.stream()));
 }
@@ -104,7 +104,7 @@ std::vector<std::vector<uint8_t>> train(uint32_t flags, bool pieces, bool graph)
     if (graph) captured->replay();
     if (!graph) enqueue();
     swd_stats stats = r.stats();
-    EXPECT_EQ(stats.status, t == 3 ? SWD_STEP_SKIPPED_NONFINITE : SWD_STEP_APPLIED) << "step " << t;
+    EXPECT_EQ(stats.result, t == 3 ? SWD_RESULT_SKIPPED_NONFINITE : SWD_RESULT_APPLIED) << "step " << t;
     trace.push_back(r.bytes());
     const uint8_t* at = reinterpret_cast<const uint8_t*>(&stats);
     trace.back().insert(trace.back().end(), at, at + sizeof stats);

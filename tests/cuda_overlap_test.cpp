@@ -31,14 +31,14 @@ std::vector<std::vector<uint8_t>> train(const std::vector<int64_t>& counts, uint
     if (pieces) {
       swd_step_args& args = r.args();
       r.ok(swd_reduce(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, 0, n, r.stream()));
-      r.ok(swd_fold(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, r.stream()));
-      r.ok(swd_finalize(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, r.stream()));
+      r.ok(swd_fold(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, 0, r.stream()));
+      r.ok(swd_decide(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, 0, r.stream()));
       r.ok(swd_update(r.plan(), &r.buffers, &args, r.stream()));
     } else {
       r.ok(swd_step(r.plan(), &r.buffers, &r.args(), r.stream()));
     }
     if (t == steps || t % (steps / 4 + 1) == 0) {
-      EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+      EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
       trace.push_back(r.bytes());
     }
   }

@@ -18,7 +18,7 @@ RunSetup setup(uint32_t groups = 2) {
   s.counts = {100, 5000};
   s.group_of = {0, groups - 1};
   s.decay.assign(groups, SWD_DECAY_SCHEDULED);
-  s.groups.assign(groups, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-2, nullptr});
+  s.groups.assign(groups, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-2, nullptr, 0.0});
   return s;
 }
 
@@ -31,7 +31,7 @@ class Case {
       r.set(SWD_BUFFER_GRAD, k, uniform(2, k, s.counts[k]));
     }
     r.step();
-    EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
   }
 
   // The groups of the setup as groups_device.
@@ -53,12 +53,12 @@ class Case {
     return out;
   }
 
-  void expect_skipped(swd_step_status status, const std::string& what) {
+  void expect_skipped(swd_result status, const std::string& what) {
     std::vector<uint8_t> before = bytes();
     uint64_t skipped = r.stats().steps_skipped;
     ASSERT_EQ(swd_step(r.plan(), &r.buffers, &args(), r.stream()), SWD_OK) << what << swd_error_detail();
     swd_stats stats = r.stats();
-    EXPECT_EQ(swd_step_status_name(stats.status), std::string(swd_step_status_name(status))) << what;
+    EXPECT_EQ(swd_result_name(stats.result), std::string(swd_result_name(status))) << what;
     EXPECT_EQ(stats.steps_skipped, skipped + 1) << what;
     EXPECT_EQ(stats.steps_applied, 1u) << what;
     EXPECT_TRUE(bytes() == before) << what;
@@ -66,7 +66,7 @@ class Case {
   }
   void expect_applied() {
     ASSERT_EQ(swd_step(r.plan(), &r.buffers, &args(), r.stream()), SWD_OK) << swd_error_detail();
-    EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
   }
 
   Runner r;
@@ -85,6 +85,7 @@ const Member kMembers[] = {
     {"beta2", &swd_group::beta2, {1.0, 1.5, -0.1, kNan, kInf, -kInf}},
     {"eps", &swd_group::eps, {0.0, -1e-8, 1e-40, 1e39, kNan, kInf, -kInf}},
     {"weight_decay", &swd_group::weight_decay, {-1.0, -5e-324, kNan, kInf, -kInf}},
+    {"lr_factor", &swd_group::lr_factor, {-1.0, -5e-324, kNan, kInf, -kInf}},
 };
 
 TEST(DeviceNumbers, EveryMemberOfAGroup) {
@@ -97,7 +98,7 @@ TEST(DeviceNumbers, EveryMemberOfAGroup) {
           swd_group good = g;
           g.*m.member = bad;
           c.use_device_groups();
-          c.expect_skipped(SWD_STEP_SKIPPED_INVALID, m.name + std::to_string(bad));
+          c.expect_skipped(SWD_RESULT_SKIPPED_INVALID, m.name + std::to_string(bad));
           g = good;
         }
       }
@@ -115,13 +116,13 @@ TEST(DeviceNumbers, LearningRateBehindAPointer) {
       lr.set(bad);
       c.r.setup().groups[1].lr_pointer = lr.pointer();
       if (on_device) c.use_device_groups();
-      c.expect_skipped(SWD_STEP_SKIPPED_INVALID, "lr_pointer " + std::to_string(bad));
+      c.expect_skipped(SWD_RESULT_SKIPPED_INVALID, "lr_pointer " + std::to_string(bad));
     }
     for (uintptr_t by : {1u, 2u, 3u}) {  // a pointer that only the device can see is checked there
       if (!on_device) break;
       c.r.setup().groups[1].lr_pointer = reinterpret_cast<const float*>(reinterpret_cast<uintptr_t>(lr.pointer()) + by);
       c.use_device_groups();
-      c.expect_skipped(SWD_STEP_SKIPPED_INVALID, "lr_pointer misaligned by " + std::to_string(by));
+      c.expect_skipped(SWD_RESULT_SKIPPED_INVALID, "lr_pointer misaligned by " + std::to_string(by));
     }
     lr.set(0.0f);
     c.r.setup().groups[1].lr_pointer = lr.pointer();
@@ -137,16 +138,16 @@ TEST(DeviceNumbers, LossScaleAndFoundInf) {
   c.r.args().found_inf = found.pointer();
   for (float bad : {0.0f, -0.0f, -1.0f, kNanF, kInfF, -kInfF}) {
     scale.set(bad);
-    c.expect_skipped(SWD_STEP_SKIPPED_INVALID, "loss_scale " + std::to_string(bad));
+    c.expect_skipped(SWD_RESULT_SKIPPED_INVALID, "loss_scale " + std::to_string(bad));
   }
   scale.set(1e-45f);
-  c.expect_skipped(SWD_STEP_SKIPPED_OVERFLOW, "loss_scale denormal");
+  c.expect_skipped(SWD_RESULT_SKIPPED_OVERFLOW, "loss_scale denormal");
   scale.set(0x1.FFFFFEp127f);
-  c.expect_skipped(SWD_STEP_SKIPPED_UNDERFLOW, "loss_scale FLT_MAX");
+  c.expect_skipped(SWD_RESULT_SKIPPED_UNDERFLOW, "loss_scale FLT_MAX");
   scale.set(1.0f);
   for (float bad : {1.0f, -1.0f, 1e-45f, kNanF, kInfF, -kInfF}) {
     found.set(bad);
-    c.expect_skipped(SWD_STEP_SKIPPED_NONFINITE, "found_inf " + std::to_string(bad));
+    c.expect_skipped(SWD_RESULT_SKIPPED_NONFINITE, "found_inf " + std::to_string(bad));
   }
   found.set(-0.0f);
   c.expect_applied();
@@ -158,11 +159,11 @@ TEST(DeviceNumbers, StepCounters) {
   for (int64_t bad : {INT64_C(-1), INT64_C(-2), INT64_MIN, INT64_MAX}) {
     for (size_t k : {size_t{0}, size_t{1}}) {
       std::vector<uint8_t> image = c.r.image();
-      memcpy(image.data() + 16 + 16 * k, &bad, 8);
+      memcpy(image.data() + kStateHeaderBytes + kSegmentStateBytes * k, &bad, 8);
       c.r.set_image(image);
-      c.expect_skipped(SWD_STEP_SKIPPED_INVALID, "step " + std::to_string(bad));
+      c.expect_skipped(SWD_RESULT_SKIPPED_INVALID, "step " + std::to_string(bad));
       image = c.r.image();
-      memcpy(image.data() + 16, good.data() + 16, 32);
+      memcpy(image.data() + kStateHeaderBytes, good.data() + kStateHeaderBytes, 2 * kSegmentStateBytes);
       c.r.set_image(image);
     }
   }
@@ -172,31 +173,33 @@ TEST(DeviceNumbers, StepCounters) {
 // The record may have come from other ranks.
 TEST(DeviceNumbers, EveryMemberOfARecord) {
   Case c(setup());
-  DeviceValue<swd_norm_record> record(c.r.setup().backend, {});
+  DeviceRecord record(c.r.setup().backend);
   auto pieces = [&](double swd_norm_record::*member, double value) {
     c.r.ok(swd_reduce(c.r.plan(), &c.r.buffers, &c.args(), SWD_PHASE_GRAD, 0, 2, c.r.stream()));
-    c.r.ok(swd_fold(c.r.plan(), &c.r.buffers, &c.args(), SWD_PHASE_GRAD, record.pointer(), c.r.stream()));
+    c.r.ok(
+        swd_fold(c.r.plan(), &c.r.buffers, &c.args(), SWD_PHASE_GRAD, record.pointer(), kRecordDoubles, c.r.stream()));
     swd_norm_record changed = record.get();
     changed.*member = value;
     record.set(changed);
-    c.r.ok(swd_finalize(c.r.plan(), &c.r.buffers, &c.args(), SWD_PHASE_GRAD, record.pointer(), c.r.stream()));
+    c.r.ok(swd_decide(c.r.plan(), &c.r.buffers, &c.args(), SWD_PHASE_GRAD, record.pointer(), kRecordDoubles,
+                      c.r.stream()));
     c.r.ok(swd_update(c.r.plan(), &c.r.buffers, &c.args(), c.r.stream()));
-    return c.r.stats().status;
+    return c.r.stats().result;
   };
   std::vector<uint8_t> before = c.bytes();
   for (double bad : {kNan, kInf, -kInf, -1.0}) {
     for (auto member : {&swd_norm_record::sum_sq, &swd_norm_record::total_sq, &swd_norm_record::count,
                         &swd_norm_record::unknown, &swd_norm_record::invalid}) {
-      EXPECT_EQ(pieces(member, bad), SWD_STEP_SKIPPED_INVALID) << bad;
+      EXPECT_EQ(pieces(member, bad), SWD_RESULT_SKIPPED_INVALID) << bad;
     }
-    EXPECT_EQ(pieces(&swd_norm_record::bad, bad), SWD_STEP_SKIPPED_NONFINITE) << bad;
+    EXPECT_EQ(pieces(&swd_norm_record::bad, bad), SWD_RESULT_SKIPPED_NONFINITE) << bad;
   }
-  EXPECT_EQ(pieces(&swd_norm_record::invalid, 1.0), SWD_STEP_SKIPPED_INVALID);
-  EXPECT_EQ(pieces(&swd_norm_record::bad, 0.5), SWD_STEP_SKIPPED_NONFINITE);
-  EXPECT_EQ(pieces(&swd_norm_record::unknown, 1.0), SWD_STEP_SKIPPED_SUM_UNKNOWN);
-  EXPECT_EQ(pieces(&swd_norm_record::total_sq, 0x1p127), SWD_STEP_SKIPPED_OVERFLOW);
+  EXPECT_EQ(pieces(&swd_norm_record::invalid, 1.0), SWD_RESULT_SKIPPED_INVALID);
+  EXPECT_EQ(pieces(&swd_norm_record::bad, 0.5), SWD_RESULT_SKIPPED_NONFINITE);
+  EXPECT_EQ(pieces(&swd_norm_record::unknown, 1.0), SWD_RESULT_SKIPPED_SUM_UNKNOWN);
+  EXPECT_EQ(pieces(&swd_norm_record::total_sq, 0x1p127), SWD_RESULT_SKIPPED_OVERFLOW);
   EXPECT_TRUE(c.bytes() == before);
-  EXPECT_EQ(pieces(&swd_norm_record::bad, 0.0), SWD_STEP_APPLIED);
+  EXPECT_EQ(pieces(&swd_norm_record::bad, 0.0), SWD_RESULT_APPLIED);
 }
 
 }  // namespace

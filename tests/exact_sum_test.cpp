@@ -21,9 +21,9 @@ swd_norm_record record_of(const std::vector<float>& grad, swd_dtype dtype = SWD_
   s.counts = {static_cast<int64_t>(grad.size())};
   Runner r(s);
   r.set(SWD_BUFFER_GRAD, 0, grad);
-  DeviceValue<swd_norm_record> record(s.backend, swd_norm_record{});
+  DeviceRecord record(s.backend);
   r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, 0, 1, r.stream()));
-  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, record.pointer(), r.stream()));
+  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, record.pointer(), kRecordDoubles, r.stream()));
   synchronize(s.backend);
   return record.get();
 }

@@ -36,7 +36,7 @@ double error_of(const std::vector<float>& got, const std::vector<double>& want) 
 void compare(const Golden& golden, const GoldenSnapshot& want, Runner& runner) {
   std::string at = golden.name + " step " + std::to_string(want.step) + " ";
   swd_stats stats = runner.stats();
-  EXPECT_EQ(stats.status, SWD_STEP_APPLIED);
+  EXPECT_EQ(stats.result, SWD_RESULT_APPLIED);
   Figure vbar(at + "vbar", kVbarBound), norm(at + "grad_norm", kNormBound);
   vbar.add(relative_error(stats.vbar, want.vbar));
   norm.add(relative_error(stats.grad_norm, want.grad_norm));

@@ -37,7 +37,7 @@ RunSetup setup(swd_backend backend, swd_dtype dtype, int64_t count, size_t point
   s.grad = dtype;
   s.counts.assign(points, count);
   s.decay = {SWD_DECAY_DECOUPLED};
-  s.groups = {{1e-3, 0.9, 0.999, 1e-8, 1e-2, nullptr}};
+  s.groups = {{1e-3, 0.9, 0.999, 1e-8, 1e-2, nullptr, 0.0}};
   return s;
 }
 
@@ -81,7 +81,7 @@ void check(swd_dtype dtype, const std::vector<float>& grad, double loss_scale) {
   start(r, grad);
   r.args().loss_scale = loss_scale;
   r.step();
-  ASSERT_EQ(r.stats().status, SWD_STEP_APPLIED);
+  ASSERT_EQ(r.stats().result, SWD_RESULT_APPLIED);
   expect_close(r, grad, loss_scale);
   if (backend_under_test() == SWD_BACKEND_CPU) return;
   Runner cpu(setup(SWD_BACKEND_CPU, dtype, static_cast<int64_t>(grad.size()), points));
@@ -127,7 +127,7 @@ TEST_P(GradientCodes, EveryNonFiniteCodeIsCounted) {
   before = r.bytes();
   before[8] = 1;  // steps_skipped
   r.step();
-  EXPECT_EQ(r.stats().status, SWD_STEP_SKIPPED_NONFINITE);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_SKIPPED_NONFINITE);
   EXPECT_EQ(r.stats().bad, GetParam() == SWD_DTYPE_BF16 ? 256.0 : 2048.0);
   EXPECT_TRUE(r.bytes() == before);
 }

@@ -33,8 +33,8 @@ std::vector<uint8_t> everything(Runner& r) {
   bool max_round = (r.setup().flags & SWD_PLAN_AMSGRAD) != 0;
   for (swd_phase phase = SWD_PHASE_GRAD; phase <= (max_round ? SWD_PHASE_MAX : SWD_PHASE_GRAD); ++phase) {
     r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), phase, 0, 3, r.stream()));
-    r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), phase, nullptr, r.stream()));
-    r.ok(swd_finalize(r.plan(), &r.buffers, &r.args(), phase, nullptr, r.stream()));
+    r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), phase, nullptr, 0, r.stream()));
+    r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), phase, nullptr, 0, r.stream()));
   }
   r.ok(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()));
   std::vector<double> lambda_eff;
@@ -43,8 +43,8 @@ std::vector<uint8_t> everything(Runner& r) {
   r.ok(swd_stats_pointer(r.plan(), r.buffers.workspace, &stats));
   std::vector<uint8_t> image = r.image();
   swd_segment_state state;
-  r.ok(swd_state_get(r.plan(), image.data(), image.size(), 2, &state));
-  r.ok(swd_state_set(r.plan(), image.data(), image.size(), 2, &state));
+  r.ok(swd_state_get(r.plan(), image.data(), image.size(), 2, &state, sizeof(swd_segment_state)));
+  r.ok(swd_state_set(r.plan(), image.data(), image.size(), 2, &state, sizeof(swd_segment_state)));
   uint64_t bytes = 0;
   r.ok(swd_state_blob_size(r.plan(), &bytes));
   std::vector<uint8_t> blob(bytes);

@@ -74,7 +74,7 @@ TEST_P(HostileGradients, AreSkippedWithoutAChangedByte) {
     std::vector<uint8_t> before = r.bytes();
     before[8] = static_cast<uint8_t>(++skipped);
     r.step();
-    EXPECT_EQ(r.stats().status, SWD_STEP_SKIPPED_NONFINITE);
+    EXPECT_EQ(r.stats().result, SWD_RESULT_SKIPPED_NONFINITE);
     EXPECT_EQ(r.stats().bad, bad);
     EXPECT_EQ(r.stats().steps_skipped, skipped);
     EXPECT_TRUE(r.bytes() == before);
@@ -101,7 +101,7 @@ TEST_P(HostileGradients, AreSkippedWithoutAChangedByte) {
   expect_skipped(4398.0);
   for (size_t k = 0; k < 3; ++k) r.set(SWD_BUFFER_GRAD, k, gradient(k, r.setup().counts[k]));
   r.step();
-  EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
 }
 
 // Without decay or clipping elements do not know each other: NaN stays where it was.
@@ -118,7 +118,7 @@ TEST_P(HostileGradients, ArePropagatedOnlyWhereTheyAre) {
       with.args().flags = without.args().flags = SWD_STEP_PROPAGATE;
       with.step();
       without.step();
-      EXPECT_EQ(with.stats().status, SWD_STEP_APPLIED);
+      EXPECT_EQ(with.stats().result, SWD_RESULT_APPLIED);
       EXPECT_EQ(with.stats().flags & SWD_STATS_NONFINITE, uint32_t{SWD_STATS_NONFINITE});
       EXPECT_EQ(with.stats().bad, 1.0);
       for (int buffer : {SWD_BUFFER_PARAM, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ, SWD_BUFFER_MAX_EXP_AVG_SQ}) {
@@ -154,17 +154,17 @@ TEST(HostileNorms, ABoundOnTheSumOfSquares) {
       r.set(SWD_BUFFER_GRAD, 0, g);
       r.args().loss_scale = loss_scale;
       r.step();
-      return r.stats().status;
+      return r.stats().result;
     };
-    EXPECT_EQ(step(0x1p63f, 1.0), SWD_STEP_APPLIED);  // its square is 2^126
-    EXPECT_EQ(step(std::nextafter(0x1p63f, INFINITY), 1.0), SWD_STEP_SKIPPED_OVERFLOW);
-    EXPECT_EQ(step(FLT_MAX, 1.0), SWD_STEP_SKIPPED_OVERFLOW);
-    EXPECT_EQ(step(-FLT_MAX, 0x1p64), SWD_STEP_SKIPPED_OVERFLOW);
-    EXPECT_EQ(step(-FLT_MAX, 0x1p65), SWD_STEP_APPLIED);
+    EXPECT_EQ(step(0x1p63f, 1.0), SWD_RESULT_APPLIED);  // its square is 2^126
+    EXPECT_EQ(step(std::nextafter(0x1p63f, INFINITY), 1.0), SWD_RESULT_SKIPPED_OVERFLOW);
+    EXPECT_EQ(step(FLT_MAX, 1.0), SWD_RESULT_SKIPPED_OVERFLOW);
+    EXPECT_EQ(step(-FLT_MAX, 0x1p64), SWD_RESULT_SKIPPED_OVERFLOW);
+    EXPECT_EQ(step(-FLT_MAX, 0x1p65), SWD_RESULT_APPLIED);
     EXPECT_EQ(r.stats().grad_norm, static_cast<double>(FLT_MAX) * 0x1p-65);
-    EXPECT_EQ(step(0x1p-149f, 1.0), SWD_STEP_APPLIED);  // and the other end
+    EXPECT_EQ(step(0x1p-149f, 1.0), SWD_RESULT_APPLIED);  // and the other end
     EXPECT_EQ(r.stats().grad_norm, 0x1p-149);
-    EXPECT_EQ(step(0x1p-149f, 0x1p-126), SWD_STEP_APPLIED);
+    EXPECT_EQ(step(0x1p-149f, 0x1p-126), SWD_RESULT_APPLIED);
     EXPECT_EQ(r.stats().grad_norm, 0x1p-23);
     for (float x : r.get(SWD_BUFFER_PARAM, 0)) ASSERT_TRUE(std::isfinite(x));
     for (float x : r.get(SWD_BUFFER_EXP_AVG_SQ, 0)) ASSERT_TRUE(std::isfinite(x));

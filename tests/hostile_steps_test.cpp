@@ -33,7 +33,8 @@ void start(Runner& r, int64_t step) {
     r.set(SWD_BUFFER_EXP_AVG_SQ, k, v);
     std::vector<uint8_t> image = r.image();
     swd_segment_state state{step, 1.0};
-    r.ok(swd_state_set(r.plan(), image.data(), image.size(), static_cast<int64_t>(k), &state));
+    r.ok(swd_state_set(r.plan(), image.data(), image.size(), static_cast<int64_t>(k), &state,
+                       sizeof(swd_segment_state)));
     r.set_image(image);
   }
 }
@@ -46,7 +47,7 @@ void expect_close(const swd_group& group, int64_t step) {
   std::vector<float> p0 = r.get(SWD_BUFFER_PARAM, 0), m0 = r.get(SWD_BUFFER_EXP_AVG, 0),
                      v0 = r.get(SWD_BUFFER_EXP_AVG_SQ, 0);
   r.step();
-  ASSERT_EQ(r.stats().status, SWD_STEP_APPLIED) << what;
+  ASSERT_EQ(r.stats().result, SWD_RESULT_APPLIED) << what;
   EXPECT_EQ(r.segment_state(0).step, step + 1) << what;
   ElementSetup element;
   element.group = group;
@@ -76,8 +77,8 @@ const double kBelowOne = std::nextafter(1.0, 0.0), kBelowHalf = std::nextafter(0
 
 TEST(HostileSteps, CountersOfAnySize) {
   for (int64_t step : kSteps) {
-    expect_close({1e-3, 0.9, 0.999, 1e-8, 0.0, nullptr}, step);
-    expect_close({1e-3, 0.9999999, 0.99999999, 1e-8, 0.0, nullptr}, step);
+    expect_close({1e-3, 0.9, 0.999, 1e-8, 0.0, nullptr, 0.0}, step);
+    expect_close({1e-3, 0.9999999, 0.99999999, 1e-8, 0.0, nullptr, 0.0}, step);
   }
 }
 
@@ -85,13 +86,13 @@ TEST(HostileSteps, BetasAtTheEnds) {
   for (double beta1 : {0.0, 5e-324, 1e-10, kBelowHalf, 0.5, 0.999999999, kBelowOne}) {
     for (double beta2 : {0.0, 5e-324, kBelowHalf, 0.5, 0.9999999999, kBelowOne}) {
       for (int64_t step : {INT64_C(0), INT64_C(1000), INT64_C(1) << 33})
-        expect_close({1e-3, beta1, beta2, 1e-8, 0.0, nullptr}, step);
+        expect_close({1e-3, beta1, beta2, 1e-8, 0.0, nullptr, 0.0}, step);
     }
   }
 }
 
 TEST(HostileSteps, BetaZeroForgetsTheMoments) {
-  Runner r(setup({1e-3, 0.0, 0.0, 1e-8, 0.0, nullptr}));
+  Runner r(setup({1e-3, 0.0, 0.0, 1e-8, 0.0, nullptr, 0.0}));
   start(r, 7);
   r.step();
   std::vector<float> g = uniform(2, 0, kCount), square = g;
@@ -108,13 +109,13 @@ TEST(HostileSteps, EpsAndLearningRateAtTheEnds) {
 
 TEST(HostileSteps, LearningRateZeroMovesOnlyTheState) {
   for (swd_decay decay : {SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED, SWD_DECAY_L2, SWD_DECAY_NONE}) {
-    RunSetup s = setup({0.0, 0.9, 0.999, 1e-8, 0.5, nullptr});
+    RunSetup s = setup({0.0, 0.9, 0.999, 1e-8, 0.5, nullptr, 0.0});
     s.decay = {decay};
     Runner r(s);
     start(r, 3);
     std::vector<float> p = r.get(SWD_BUFFER_PARAM, 0), m = r.get(SWD_BUFFER_EXP_AVG, 0);
     r.step();
-    EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
     EXPECT_EQ(r.stats().largest_decay, 0.0);
     EXPECT_EQ(r.get(SWD_BUFFER_PARAM, 0), p);
     EXPECT_NE(r.get(SWD_BUFFER_EXP_AVG, 0), m);
@@ -123,7 +124,7 @@ TEST(HostileSteps, LearningRateZeroMovesOnlyTheState) {
 }
 
 TEST(HostileSteps, PlansWithoutDecay) {
-  RunSetup s = setup({1e-3, 0.9, 0.999, 1e-8, 0.7, nullptr});
+  RunSetup s = setup({1e-3, 0.9, 0.999, 1e-8, 0.7, nullptr, 0.0});
   s.counts = {kCount, 5000};
   Runner none(s);
   s.decay = {SWD_DECAY_SCHEDULED};
@@ -134,7 +135,7 @@ TEST(HostileSteps, PlansWithoutDecay) {
   for (Runner* r : {&none, &flagged, &outside}) {
     start(*r, 3);
     r->step();
-    EXPECT_EQ(r->stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(r->stats().result, SWD_RESULT_APPLIED);
     for (size_t k = 0; k < 2; ++k) EXPECT_EQ(r->get(SWD_BUFFER_PARAM, k), none.get(SWD_BUFFER_PARAM, k));
   }
   std::vector<double> lambda_eff;
@@ -148,7 +149,7 @@ TEST(HostileSteps, PlansWithoutDecay) {
 
 TEST(HostileSteps, DecayIsCapped) {
   for (double weight_decay : {1.0, 1e30, DBL_MAX}) {
-    RunSetup s = setup({1.0, 0.9, 0.999, 1e-8, weight_decay, nullptr});
+    RunSetup s = setup({1.0, 0.9, 0.999, 1e-8, weight_decay, nullptr, 0.0});
     s.decay = {SWD_DECAY_SCHEDULED};
     Runner r(s);
     start(r, 3);
@@ -163,7 +164,7 @@ TEST(HostileSteps, DecayIsCapped) {
 // One element of one segment has a gradient; of the others not a byte moves, and they count nowhere.
 TEST(HostileSteps, EverythingFrozenButOneElement) {
   for (bool list : {false, true}) {
-    RunSetup s = setup({1e-3, 0.9, 0.999, 1e-8, 1e-2, nullptr}, list ? uint32_t{SWD_PLAN_LIST} : 0u);
+    RunSetup s = setup({1e-3, 0.9, 0.999, 1e-8, 1e-2, nullptr, 0.0}, list ? uint32_t{SWD_PLAN_LIST} : 0u);
     s.decay = {SWD_DECAY_SCHEDULED};
     s.counts = {5000, 1, 4096, 0, 77};
     Runner r(s);
@@ -181,7 +182,7 @@ TEST(HostileSteps, EverythingFrozenButOneElement) {
       r.args().has_grad = has_grad.data();
     }
     r.step();
-    EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
     EXPECT_EQ(r.stats().grad_norm, 0.25);
     for (size_t k = 0; k < 5; ++k) {
       EXPECT_EQ(r.get(SWD_BUFFER_PARAM, k) == before[k], k != 1) << k;
@@ -194,14 +195,14 @@ TEST(HostileSteps, EverythingFrozenButOneElement) {
     std::vector<uint8_t> bytes = r.bytes();
     bytes[0] += 1;  // steps_applied
     r.step();
-    EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
     EXPECT_TRUE(r.bytes() == bytes);
   }
 }
 
 // As in every other array, a NaN that is there stays in sight: a maximum that forgot it would hide a broken checkpoint.
 TEST(HostileSteps, ANaNMaximumStays) {
-  Runner r(setup({1e-3, 0.9, 0.999, 1e-8, 0.0, nullptr}, SWD_PLAN_AMSGRAD));
+  Runner r(setup({1e-3, 0.9, 0.999, 1e-8, 0.0, nullptr, 0.0}, SWD_PLAN_AMSGRAD));
   start(r, 3);
   std::vector<float> maximum(kCount, 0.25f);
   maximum[7] = NAN;

@@ -26,9 +26,9 @@ TEST(Oracle, RandomRuns) {
   }
   figures.check();
   EXPECT_GT(figures.applied, scaled(5000, 500));
-  for (int status : {SWD_STEP_SKIPPED_NONFINITE, SWD_STEP_SKIPPED_OVERFLOW, SWD_STEP_SKIPPED_UNDERFLOW,
-                     SWD_STEP_SKIPPED_INVALID, SWD_STEP_SKIPPED_SUM_UNKNOWN}) {
-    EXPECT_GT(figures.skipped[status], 0) << swd_step_status_name(status);
+  for (int status : {SWD_RESULT_SKIPPED_NONFINITE, SWD_RESULT_SKIPPED_OVERFLOW, SWD_RESULT_SKIPPED_UNDERFLOW,
+                     SWD_RESULT_SKIPPED_INVALID, SWD_RESULT_SKIPPED_SUM_UNKNOWN}) {
+    EXPECT_GT(figures.skipped[status], 0) << swd_result_name(status);
   }
 }
 

@@ -9,8 +9,8 @@ namespace swd::test {
 namespace {
 
 void finish(Runner& r) {
-  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, r.stream()));
-  r.ok(swd_finalize(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, r.stream()));
+  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
+  r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
   r.ok(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()));
 }
 
@@ -76,7 +76,7 @@ TEST(PiecesEdges, NothingIsReducedAtFirst) {
   fill(r, 1);
   std::vector<float> before = params(r);
   finish(r);
-  EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
   EXPECT_EQ(r.stats().grad_norm, 0.0);
   EXPECT_EQ(params(r), before);
 }
@@ -94,10 +94,9 @@ TEST(PiecesEdges, TheRecordCountsInvalidGroups) {
   swd_step_args args = r.args();
   args.groups = nullptr;
   args.groups_device = reinterpret_cast<const swd_group*>(groups.data());
-  swd_norm_record record{};
-  DeviceValue<swd_norm_record> out(s.backend, record);
+  DeviceRecord out(s.backend);
   r.ok(swd_reduce(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, 0, 4, r.stream()));
-  r.ok(swd_fold(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, out.pointer(), r.stream()));
+  r.ok(swd_fold(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, out.pointer(), kRecordDoubles, r.stream()));
   synchronize(s.backend);
   EXPECT_EQ(out.get().invalid, 1.0);
 }

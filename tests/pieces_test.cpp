@@ -46,12 +46,12 @@ void reduce_somehow(Runner& r, swd_phase phase, Dice& dice) {
   for (auto [first, count] : pieces) r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), phase, first, count, r.stream()));
 }
 
-void step_in_pieces(Runner& r, Dice& dice, swd_norm_record* record) {
+void step_in_pieces(Runner& r, Dice& dice, double* record) {
   bool max_round = (r.setup().flags & SWD_PLAN_AMSGRAD) != 0;
   for (swd_phase phase = SWD_PHASE_GRAD; phase <= (max_round ? SWD_PHASE_MAX : SWD_PHASE_GRAD); ++phase) {
     reduce_somehow(r, phase, dice);
-    r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), phase, record, r.stream()));
-    r.ok(swd_finalize(r.plan(), &r.buffers, &r.args(), phase, record, r.stream()));
+    r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), phase, record, record ? kRecordDoubles : 0, r.stream()));
+    r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), phase, record, record ? kRecordDoubles : 0, r.stream()));
   }
   r.ok(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()));
 }
@@ -64,7 +64,7 @@ TEST(Pieces, AnySplitIsTheWholeStep) {
     for (uint64_t seed = 1; seed <= 5; ++seed) {
       Runner r(s);
       Dice dice(seed);
-      DeviceValue<swd_norm_record> record(s.backend, {});
+      DeviceRecord record(s.backend);
       start(r);
       r.args().max_grad_norm = 0.7;
       for (int t = 1; t <= kSteps; ++t) {
@@ -85,8 +85,8 @@ TEST(Pieces, DiscardForgets) {
   for (int t = 1; t <= kSteps; ++t) {
     fill(r, t + 50);
     r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, 0, 7, r.stream()));
-    r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, r.stream()));
-    r.ok(swd_finalize(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, r.stream()));
+    r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
+    r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
     r.ok(swd_discard(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream()));
     fill(r, t);
     r.step();
@@ -104,14 +104,14 @@ TEST(Pieces, SegmentsNotReducedHaveNoGradient) {
   std::vector<float> before = r.get(SWD_BUFFER_PARAM, 2);
   r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, 0, 2, r.stream()));
   r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, 3, 1, r.stream()));
-  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, r.stream()));
-  r.ok(swd_finalize(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, r.stream()));
+  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
+  r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
   r.ok(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()));
   double squares = 0.0;
   for (size_t k : {size_t{0}, size_t{3}}) {
     for (float g : uniform(102, k, s.counts[k])) squares += static_cast<double>(g) * static_cast<double>(g);
   }
-  EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
   EXPECT_NEAR(r.stats().grad_norm * r.stats().grad_norm, squares, 1e-6 * squares);
   EXPECT_EQ(r.get(SWD_BUFFER_PARAM, 2), before);
   EXPECT_EQ(r.segment_state(2).step, 1);
@@ -146,7 +146,7 @@ TEST(Pieces, DeviceScalarsAreHostScalars) {
       swd_step_args now = args;
       r.ok(swd_step(r.plan(), &r.buffers, &now, r.stream()));
     }
-    EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+    EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
     if (!on_device) expected = r.bytes();
     if (on_device) EXPECT_EQ(r.bytes(), expected);
   }

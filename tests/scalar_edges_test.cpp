@@ -28,14 +28,18 @@ swd_stats stepped(const RunSetup& s, double max_decay = 0.0, std::vector<double>
 TEST(ScalarEdges, LargeAndCappedBeginBeyondTheirBounds) {
   RunSetup s = one_group(SWD_DECAY_DECOUPLED);
   s.groups[0].lr = 1.0;
-  s.groups[0].weight_decay = 0.1;
+  s.groups[0].weight_decay = 0.01;
   EXPECT_EQ(stepped(s).flags & (SWD_STATS_LARGE_DECAY | SWD_STATS_DECAY_CAPPED), 0u);
-  EXPECT_EQ(stepped(s, 0.1).flags & SWD_STATS_DECAY_CAPPED, 0u);
-  s.groups[0].weight_decay = std::nextafter(0.1, 1.0);
+  s.groups[0].weight_decay = std::nextafter(0.01, 1.0);
   EXPECT_EQ(stepped(s).flags & SWD_STATS_LARGE_DECAY, SWD_STATS_LARGE_DECAY);
-  EXPECT_EQ(stepped(s, 0.1).flags & SWD_STATS_DECAY_CAPPED, SWD_STATS_DECAY_CAPPED);
-  s.groups[0].weight_decay = 5.0;  // the default of max_decay is 1
-  EXPECT_EQ(stepped(s).largest_decay, 1.0);
+  s.groups[0].weight_decay = 0.1;  // the default of max_decay
+  EXPECT_EQ(stepped(s).flags & SWD_STATS_DECAY_CAPPED, 0u);
+  s.groups[0].weight_decay = std::nextafter(0.1, 1.0);
+  EXPECT_EQ(stepped(s).flags & SWD_STATS_DECAY_CAPPED, SWD_STATS_DECAY_CAPPED);
+  EXPECT_EQ(stepped(s, 0.2).flags & SWD_STATS_DECAY_CAPPED, 0u);
+  s.groups[0].weight_decay = 5.0;
+  EXPECT_EQ(stepped(s).largest_decay, 0.1);
+  EXPECT_EQ(stepped(s, 10.0).largest_decay, 5.0);
 }
 
 TEST(ScalarEdges, LargestDecayIsOfAllGroups) {
@@ -47,7 +51,7 @@ TEST(ScalarEdges, LargestDecayIsOfAllGroups) {
   s.groups[1].weight_decay = 0.125;
   s.groups[2].weight_decay = 8.0;
   std::vector<double> lambda_eff;
-  EXPECT_EQ(stepped(s, 0.0, &lambda_eff).largest_decay, 0.125);
+  EXPECT_EQ(stepped(s, 1.0, &lambda_eff).largest_decay, 0.125);
   EXPECT_EQ(lambda_eff, (std::vector<double>{0.25, 0.125, 0.0}));
 }
 
@@ -64,11 +68,11 @@ TEST(ScalarEdges, ANaNDecayStaysTheLargest) {
   r.set(SWD_BUFFER_GRAD, 0, g);
   r.args().flags = SWD_STEP_PROPAGATE;
   r.step();
-  EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
   EXPECT_TRUE(std::isnan(r.stats().largest_decay));
   EXPECT_TRUE(std::isnan(r.segment_state(0).exp_avg_sq_sum));
   r.step();  // a sum that is NaN is known to be so
-  EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
   EXPECT_TRUE(std::isnan(r.segment_state(0).exp_avg_sq_sum));
 }
 
@@ -91,7 +95,7 @@ TEST(ScalarEdges, TheSmallestScaleIsApplied) {
     fill(r, 1);
     r.args().loss_scale = 0x1p126 + above;
     r.step();
-    EXPECT_EQ(r.stats().status, above == 0.0 ? SWD_STEP_APPLIED : SWD_STEP_SKIPPED_UNDERFLOW);
+    EXPECT_EQ(r.stats().result, above == 0.0 ? SWD_RESULT_APPLIED : SWD_RESULT_SKIPPED_UNDERFLOW);
   }
 }
 
@@ -150,9 +154,9 @@ TEST(ScalarEdges, SegmentsFoldAsLanes) {
   const float small_one = 0x1.4p-27f;  // its square, 0.78 * 2^-53, is exact
   const float values[] = {1.0f, small_one, 0.0f, small_one};
   for (size_t k = 0; k < 4; ++k) r.set(SWD_BUFFER_GRAD, k, {values[k]});
-  DeviceValue<swd_norm_record> record(s.backend, swd_norm_record{});
+  DeviceRecord record(s.backend);
   r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, 0, 4, r.stream()));
-  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, record.pointer(), r.stream()));
+  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, record.pointer(), kRecordDoubles, r.stream()));
   synchronize(s.backend);
   EXPECT_EQ(record.get().sum_sq, 1.0 + 0x1p-52);
 }

@@ -44,7 +44,7 @@ void scatter(std::vector<Shard>& shards, int buffer, size_t k, const std::vector
 }
 
 // The sum of all ranks' records, as an all-reduce gives it to each.
-swd_norm_record all_reduce(std::vector<DeviceValue<swd_norm_record>*>& records) {
+swd_norm_record all_reduce(std::vector<DeviceRecord*>& records) {
   double sum[8] = {};
   for (auto* record : records) {
     swd_norm_record r = record->get();
@@ -68,10 +68,10 @@ void compare(int ranks, int64_t grain, double bound, bool amsgrad) {
   start(whole);
   std::vector<Shard> shards = cut(s, ranks, grain);
   for (size_t k = 0; k < s.counts.size(); ++k) scatter(shards, SWD_BUFFER_PARAM, k, uniform(3, k, s.counts[k]));
-  std::vector<std::unique_ptr<DeviceValue<swd_norm_record>>> owned;
-  std::vector<DeviceValue<swd_norm_record>*> records;
+  std::vector<std::unique_ptr<DeviceRecord>> owned;
+  std::vector<DeviceRecord*> records;
   for (int rank = 0; rank < ranks; ++rank) {
-    owned.push_back(std::make_unique<DeviceValue<swd_norm_record>>(s.backend, swd_norm_record{}));
+    owned.push_back(std::make_unique<DeviceRecord>(s.backend));
     records.push_back(owned.back().get());
   }
   whole.args().max_grad_norm = 0.7;
@@ -86,14 +86,14 @@ void compare(int ranks, int64_t grain, double bound, bool amsgrad) {
         Runner& r = *shards[i].runner;
         r.args().max_grad_norm = 0.7;
         r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), phase, 0, 4, r.stream()));
-        r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), phase, records[i]->pointer(), r.stream()));
+        r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), phase, records[i]->pointer(), kRecordDoubles, r.stream()));
         synchronize(s.backend);
       }
       swd_norm_record sum = all_reduce(records);
       for (size_t i = 0; i < shards.size(); ++i) {
         Runner& r = *shards[i].runner;
         records[i]->set(sum);
-        r.ok(swd_finalize(r.plan(), &r.buffers, &r.args(), phase, records[i]->pointer(), r.stream()));
+        r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), phase, records[i]->pointer(), kRecordDoubles, r.stream()));
       }
     }
     swd_stats expected = whole.stats();
@@ -105,7 +105,7 @@ void compare(int ranks, int64_t grain, double bound, bool amsgrad) {
       if (i == 0) first = stats;
       EXPECT_EQ(memcmp(&stats, &first, sizeof stats), 0) << "all ranks step alike";
     }
-    EXPECT_EQ(first.status, SWD_STEP_APPLIED);
+    EXPECT_EQ(first.result, SWD_RESULT_APPLIED);
     EXPECT_NEAR(first.grad_norm, expected.grad_norm, bound * expected.grad_norm);
     EXPECT_NEAR(first.vbar, expected.vbar, 2.0 * bound * expected.vbar);
   }

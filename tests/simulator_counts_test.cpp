@@ -67,7 +67,7 @@ RunSetup setup(uint32_t flags, uint32_t groups, swd_decay decay = SWD_DECAY_SCHE
   s.flags = flags;
   for (int64_t k = 0; k < 1000; ++k) s.counts.push_back(k % 100 == 7 ? 300 : 0);
   s.decay.assign(groups, decay);
-  s.groups.assign(groups, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr});
+  s.groups.assign(groups, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr, 0.0});
   return s;
 }
 
@@ -116,9 +116,9 @@ TEST(SimulatorCounts, PiecesAndTheRest) {
   expect_only(0, stream, "reduce nothing",
               [&] { return swd_reduce(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, 5, 0, stream); });
   expect_only(1, stream, "fold",
-              [&] { return swd_fold(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, stream); });
+              [&] { return swd_fold(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, 0, stream); });
   expect_only(1, stream, "finalize",
-              [&] { return swd_finalize(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, stream); });
+              [&] { return swd_decide(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, 0, stream); });
   expect_only(1, stream, "update", [&] { return swd_update(r.plan(), &r.buffers, &args, stream); });
   expect_only(1, stream, "discard",
               [&] { return swd_discard(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, stream); });

@@ -28,7 +28,7 @@ RunSetup setup(uint32_t flags) {
   s.copy = SWD_DTYPE_F16;
   for (int64_t k = 0; k < 500; ++k) s.counts.push_back(k == 7 ? 5000 : k % 50 ? 0 : 90);  // two launches
   s.decay.assign(90, SWD_DECAY_SCHEDULED);  // their groups are carried in two more
-  s.groups.assign(90, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr});
+  s.groups.assign(90, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr, 0.0});
   for (uint32_t k = 0; k < 500; ++k) s.group_of.push_back(k % 90);
   return s;
 }
@@ -62,9 +62,9 @@ std::vector<Operation> operations(uint32_t flags) {
     out.push_back({"swd_reduce", false,
                    [p](Runner& r) { return swd_reduce(r.plan(), &r.buffers, &r.args(), p, 0, 3, r.stream()); }});
     out.push_back({"swd_fold", false,
-                   [p](Runner& r) { return swd_fold(r.plan(), &r.buffers, &r.args(), p, nullptr, r.stream()); }});
-    out.push_back({"swd_finalize", false,
-                   [p](Runner& r) { return swd_finalize(r.plan(), &r.buffers, &r.args(), p, nullptr, r.stream()); }});
+                   [p](Runner& r) { return swd_fold(r.plan(), &r.buffers, &r.args(), p, nullptr, 0, r.stream()); }});
+    out.push_back({"swd_decide", false,
+                   [p](Runner& r) { return swd_decide(r.plan(), &r.buffers, &r.args(), p, nullptr, 0, r.stream()); }});
   }
   out.push_back(
       {"swd_update", true, [](Runner& r) { return swd_update(r.plan(), &r.buffers, &r.args(), r.stream()); }});

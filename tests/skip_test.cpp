@@ -7,12 +7,12 @@
 namespace swd::test {
 namespace {
 
-void expect_skipped(Runner& r, swd_step_status status) {
+void expect_skipped(Runner& r, swd_result status) {
   std::vector<float> before = params(r);
   swd_segment_state state = r.segment_state(2);
   r.step();
   swd_stats stats = r.stats();
-  EXPECT_EQ(stats.status, status) << swd_step_status_name(stats.status);
+  EXPECT_EQ(stats.result, status) << swd_result_name(stats.result);
   EXPECT_EQ(stats.steps_skipped, 1u);
   EXPECT_EQ(stats.steps_applied, 1u);
   EXPECT_EQ(params(r), before);
@@ -30,7 +30,7 @@ TEST(Skip, NonFiniteGradientsChangeNothing) {
       std::vector<float> g = uniform(9, 2, 4097);
       g[at] = bad;
       r.set(SWD_BUFFER_GRAD, 2, g);
-      expect_skipped(r, SWD_STEP_SKIPPED_NONFINITE);
+      expect_skipped(r, SWD_RESULT_SKIPPED_NONFINITE);
       EXPECT_EQ(r.stats().bad, 1.0);
     }
   }
@@ -38,14 +38,14 @@ TEST(Skip, NonFiniteGradientsChangeNothing) {
 
 TEST(Skip, FoundInfOverflowUnderflowAndBadScalarsSkip) {
   struct Row {
-    swd_step_status status;
+    swd_result status;
     float found_inf, loss_scale;
     double factor;
   };
   for (const Row& row :
-       {Row{SWD_STEP_SKIPPED_NONFINITE, 1.0f, 1.0f, 1.0}, Row{SWD_STEP_SKIPPED_OVERFLOW, 0.0f, 1.0f, 0x1p100},
-        Row{SWD_STEP_SKIPPED_UNDERFLOW, 0.0f, 0x1.8p127f, 1.0}, Row{SWD_STEP_SKIPPED_INVALID, 0.0f, 0.0f, 1.0},
-        Row{SWD_STEP_SKIPPED_INVALID, 0.0f, NAN, 1.0}, Row{SWD_STEP_SKIPPED_OVERFLOW, 0.0f, 1e-39f, 0.0}}) {
+       {Row{SWD_RESULT_SKIPPED_NONFINITE, 1.0f, 1.0f, 1.0}, Row{SWD_RESULT_SKIPPED_OVERFLOW, 0.0f, 1.0f, 0x1p100},
+        Row{SWD_RESULT_SKIPPED_UNDERFLOW, 0.0f, 0x1.8p127f, 1.0}, Row{SWD_RESULT_SKIPPED_INVALID, 0.0f, 0.0f, 1.0},
+        Row{SWD_RESULT_SKIPPED_INVALID, 0.0f, NAN, 1.0}, Row{SWD_RESULT_SKIPPED_OVERFLOW, 0.0f, 1e-39f, 0.0}}) {
     Runner r(small());
     start(r);
     fill(r, 1);
@@ -64,7 +64,7 @@ TEST(Skip, ClippingRescuesHugeGradients) {
   fill(r, 1, 0x1p120);
   r.args().max_grad_norm = 1.0;
   r.step();
-  EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
   for (float p : params(r)) EXPECT_TRUE(std::isfinite(p));
 }
 
@@ -78,14 +78,15 @@ TEST(Skip, SumUnknownIsSkippedUntilRebuilt) {
   std::vector<uint8_t> image = r.image();
   swd_segment_state unknown = r.segment_state(2);
   unknown.exp_avg_sq_sum = -1.0;
-  ASSERT_EQ(swd_state_set(r.plan(), image.data(), image.size(), 2, &unknown), SWD_OK) << swd_error_detail();
+  ASSERT_EQ(swd_state_set(r.plan(), image.data(), image.size(), 2, &unknown, sizeof(swd_segment_state)), SWD_OK)
+      << swd_error_detail();
   r.set_image(image);
   fill(r, 2);
-  expect_skipped(r, SWD_STEP_SKIPPED_SUM_UNKNOWN);
+  expect_skipped(r, SWD_RESULT_SKIPPED_SUM_UNKNOWN);
   ASSERT_EQ(swd_state_rebuild(r.plan(), &r.buffers, r.stream()), SWD_OK) << swd_error_detail();
   EXPECT_NEAR(r.segment_state(2).exp_avg_sq_sum, known, 1e-6 * known);
   r.step();
-  EXPECT_EQ(r.stats().status, SWD_STEP_APPLIED);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
 }
 
 TEST(Skip, UpdateAloneChangesNothing) {
@@ -95,7 +96,7 @@ TEST(Skip, UpdateAloneChangesNothing) {
   r.step();
   std::vector<uint8_t> before = r.bytes();
   ASSERT_EQ(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()), SWD_OK) << swd_error_detail();
-  EXPECT_EQ(r.stats().status, SWD_STEP_NOT_ARMED);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_NOT_ARMED);
   EXPECT_EQ(r.bytes(), before);
 }
 
@@ -122,7 +123,7 @@ TEST(Skip, PlansWithoutElementsStep) {
       r.args().max_grad_norm = 1.0;
       r.step();
       swd_stats stats = r.stats();
-      EXPECT_EQ(stats.status, SWD_STEP_APPLIED) << swd_step_status_name(stats.status);
+      EXPECT_EQ(stats.result, SWD_RESULT_APPLIED) << swd_result_name(stats.result);
       EXPECT_EQ(stats.steps_applied, 1u);
       EXPECT_EQ(stats.grad_norm, 0.0);
       EXPECT_EQ(stats.vbar, 0.0);

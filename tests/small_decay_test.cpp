@@ -59,7 +59,7 @@ TEST(SmallDecay, ArrivesInTheLibraryAndNotInTheTextbookForm) {
   s.groups.clear();
   for (uint32_t k = 0; k < kRuns; ++k) {
     s.group_of.push_back(k);
-    s.groups.push_back({kLr, 0.9, 0.999, 1e-8, kDecays[k] / kLr, nullptr});
+    s.groups.push_back({kLr, 0.9, 0.999, 1e-8, kDecays[k] / kLr, nullptr, 0.0});
   }
   Runner runner(s);
   std::vector<Textbook> textbook;

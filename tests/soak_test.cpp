@@ -60,7 +60,7 @@ TEST(Soak, TheRunningSumStays) {
     RunSetup s;
     s.backend = backend_under_test();
     s.counts = {count};
-    s.groups[0] = {1e-3, 0.9, soak.beta2, 1e-8, 1e-4, nullptr};
+    s.groups[0] = {1e-3, 0.9, soak.beta2, 1e-8, 1e-4, nullptr, 0.0};
     Noise noise(s.backend, noise_count);
     Runner r(s), rebuilt(s);
     r.set(SWD_BUFFER_PARAM, 0, uniform(1, 1, count));

@@ -11,7 +11,7 @@ namespace {
 const std::vector<std::pair<int64_t, int64_t>> kCuts = {{0, 100}, {100, 7}, {107, 0}, {200, 50}};
 const std::vector<Record> kRecords = {{0, 100, 5, 1.5}, {100, 7, 5, 0.25}, {200, 50, 4, 0.0}, {107, 0, 0, 0.0}};
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
 
 TEST(StateBlob, IsWrittenAsDescribed) {
   StatePlan plan(kCuts);
@@ -34,7 +34,7 @@ TEST(StateBlob, TruncatedAtEveryLengthAndTooLong) {
     plan.expect_refused({Blob(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(bytes))}, SWD_ERR_BLOB_SIZE,
                         std::to_string(bytes) + " bytes");
   }
-  for (size_t more : {1u, 8u, 31u, 32u, 64u, 1000u}) {
+  for (size_t more : {1u, 8u, 39u, 40u, 80u, 1000u}) {
     Blob longer = whole;
     longer.resize(whole.size() + more);
     plan.expect_refused({longer}, SWD_ERR_BLOB_SIZE, std::to_string(more) + " bytes more");
@@ -76,13 +76,13 @@ TEST(StateBlob, ForeignMagicAndVersion) {
     seal(blob);
     plan.expect_refused({blob}, SWD_ERR_BLOB_MAGIC, magic, "SWDSTATE");
   }
-  for (uint64_t version : {0u, 2u, 255u, 256u, 0x01000000u, UINT32_MAX}) {
+  for (uint64_t version : {0u, 3u, 255u, 256u, 0x01000000u, UINT32_MAX}) {
     Blob blob = blob_of(kRecords);
     put(blob, 8, version, 4);
     seal(blob);
     plan.expect_refused({blob}, SWD_ERR_BLOB_VERSION, std::to_string(version), "version " + std::to_string(version));
   }
-  for (uint64_t record_bytes : {0u, 31u, 33u, 64u, UINT32_MAX}) {
+  for (uint64_t record_bytes : {0u, 32u, 39u, 41u, 64u, UINT32_MAX}) {
     Blob blob = blob_of(kRecords);
     put(blob, 12, record_bytes, 4);
     seal(blob);
@@ -103,7 +103,9 @@ TEST(StateBlob, ValuesThatCannotBe) {
   const Record bad[] = {{-1, 100, 5, 1.0},      {INT64_MIN, 100, 5, 1.0}, {0, -1, 5, 1.0},
                         {0, INT64_MIN, 5, 1.0}, {INT64_MAX, 1, 5, 1.0},   {INT64_MAX - 5, 100, 5, 1.0},
                         {0, 100, -1, 1.0},      {0, 100, INT64_MIN, 1.0}, {0, 100, 5, -0.5},
-                        {0, 100, 5, -2.0},      {0, 100, 5, -kInf},       {0, 100, 5, -5e-324}};
+                        {0, 100, 5, -2.0},      {0, 100, 5, -kInf},       {0, 100, 5, -5e-324},
+                        {0, 100, 5, kInf},      {0, 100, 5, kNan},        {0, 100, 5, 1.0, -1.0},
+                        {0, 100, 5, 1.0, kInf}, {0, 100, 5, 1.0, kNan}};
   for (const Record& record : bad) {
     for (size_t at : {size_t{0}, size_t{2}}) {
       std::vector<Record> records = kRecords;
@@ -119,7 +121,7 @@ TEST(StateBlob, ValuesThatCannotBe) {
   };
   for (const std::vector<Record>& records : orders)
     plan.expect_refused({blob_of(records)}, SWD_ERR_BLOB_VALUE, "order", "order");
-  for (double fine : {0.0, -0.0, -1.0, kInf, std::numeric_limits<double>::quiet_NaN(), 5e-324}) {
+  for (double fine : {0.0, -0.0, -1.0, 1e308, 5e-324}) {
     std::vector<Record> records = kRecords;
     records[1].sum = fine;
     EXPECT_EQ(plan.import({blob_of(records)}), SWD_OK) << fine;
@@ -144,6 +146,59 @@ TEST(StateBlob, BlobsOfAnotherPlan) {
   plan.expect_refused({good, blob_of({{150, 100, 4, 0.0}})}, SWD_ERR_BLOB_PLAN, "the end of one in another", "several");
   plan.expect_refused({blob_of({{99, 1, 5, 0.0}}), good}, SWD_ERR_BLOB_PLAN, "one element twice", "several");
   EXPECT_EQ(plan.import({good, blob_of({{107, 93, 4, 0.0}})}), SWD_OK) << "elements of nobody's are ignored";
+}
+
+// What 0.1 wrote.
+TEST(StateBlob, Version1IsRead) {
+  StatePlan plan(kCuts, SWD_PLAN_LIST | SWD_PLAN_INDEXED, 7);
+  Blob old = blob_of(kRecords, {}, 1);
+  ASSERT_EQ(plan.import({old}), SWD_OK) << swd_error_detail();
+  EXPECT_EQ(plan.header().steps_applied, 9u);
+  EXPECT_EQ(plan.header().vbar_reference, 0.0);
+  EXPECT_EQ(plan.get(3).step, 4);
+  EXPECT_EQ(plan.get(0).exp_avg_sq_sum, 1.5);
+  BlobStart start;
+  start.key = 7;
+  EXPECT_TRUE(plan.export_blob() == blob_of(kRecords, start));
+  old.pop_back();
+  plan.expect_refused({old}, SWD_ERR_BLOB_SIZE, "shorter");
+}
+
+TEST(StateBlob, ModelKeysAndReferencesAgreeWhereTheyAreSet) {
+  auto with = [](uint64_t key, double reference, uint64_t seed, const std::vector<Record>& records) {
+    BlobStart start;
+    start.key = key;
+    start.reference = reference;
+    start.seed = seed;
+    return blob_of(records, start);
+  };
+  const std::vector<Record> first{kRecords[0]}, rest{kRecords[1], kRecords[2]};
+  StatePlan plan(kCuts, SWD_PLAN_LIST | SWD_PLAN_INDEXED, 7), keyless(kCuts);
+  plan.expect_refused({with(8, 0.0, 0, kRecords)}, SWD_ERR_BLOB_PLAN, "key", "model key 8");
+  plan.expect_refused({with(7, 0.0, 0, first), with(9, 0.0, 0, rest)}, SWD_ERR_BLOB_PLAN, "key", "blobs[1]");
+  keyless.expect_refused({with(7, 0.0, 0, first), with(9, 0.0, 0, rest)}, SWD_ERR_BLOB_PLAN, "key", "blobs[1]");
+  plan.expect_refused({with(7, 0.5, 0, first), with(7, 0.25, 0, rest)}, SWD_ERR_BLOB_PLAN, "reference", "reference");
+  plan.expect_refused({with(7, 0.5, 1, first), with(7, 0.5, 2, rest)}, SWD_ERR_BLOB_PLAN, "seed", "seed");
+  for (double bad : {-1.0, kInf, kNan}) {
+    plan.expect_refused({with(7, bad, 0, kRecords)}, SWD_ERR_BLOB_VALUE, "reference", "reference");
+  }
+  EXPECT_EQ(keyless.import({with(7, 0.0, 0, first), with(7, 0.0, 0, rest)}), SWD_OK);
+  ASSERT_EQ(plan.import({with(0, 0.0, 3, first), with(7, 0.25, 3, rest)}), SWD_OK) << swd_error_detail();
+  EXPECT_EQ(plan.header().vbar_reference, 0.25);
+  EXPECT_TRUE(plan.export_blob() == with(7, 0.25, 3, {kRecords[0], kRecords[1], kRecords[2], {107, 0, 0, 0.0}}));
+}
+
+TEST(StateBlob, UnitsOfASegmentAgree) {
+  StatePlan plan({{0, 100}});
+  plan.expect_refused({blob_of({{0, 50, 3, 1.0, 0.5}, {50, 50, 3, 1.0, 0.25}})}, SWD_ERR_BLOB_PLAN, "unit", "unit");
+  EXPECT_EQ(plan.import({blob_of({{0, 50, 3, 1.0, 1.0}, {50, 50, 3, 1.0, 0.0}})}), SWD_OK);
+  ASSERT_EQ(plan.import({blob_of({{0, 200, 3, 1.0, 0.25}})}), SWD_OK) << swd_error_detail();
+  EXPECT_TRUE(plan.export_blob() == blob_of({{0, 100, 3, 0.5, 0.25}}));
+}
+
+TEST(StateBlob, SumsThatAddUpToInfinityAreRefused) {
+  StatePlan plan({{0, 100}});
+  plan.expect_refused({blob_of({{0, 50, 3, 1.7e308}, {50, 50, 3, 1.7e308}})}, SWD_ERR_BLOB_VALUE, "sum", "sums");
 }
 
 // What is wrong may be in any of several blobs.

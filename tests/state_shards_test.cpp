@@ -107,12 +107,10 @@ TEST(StateShards, AnUnknownSumMakesTheWholeUnknown) {
   ASSERT_EQ(parts.import({blob_of({{0, 16, 3, -1.0}})}), SWD_OK);
   EXPECT_EQ(parts.get(0).exp_avg_sq_sum, -1.0);
   EXPECT_EQ(parts.get(1).exp_avg_sq_sum, -1.0);
-  ASSERT_EQ(parts.import({blob_of({{0, 16, 3, std::nan("")}})}), SWD_OK);
-  EXPECT_TRUE(std::isnan(parts.get(1).exp_avg_sq_sum));
 }
 
 TEST(StateShards, StepCountsAreTheLargest) {
-  Blob first = blob_of({{0, 4, 3, 0.0}}, 7, 100), second = blob_of({{4, 4, 2, 0.0}}, 90, 1);
+  Blob first = blob_of({{0, 4, 3, 0.0}}, {7, 100}), second = blob_of({{4, 4, 2, 0.0}}, {90, 1});
   for (const std::vector<Blob>& blobs : {std::vector<Blob>{first, second}, std::vector<Blob>{second, first}}) {
     StatePlan whole({{0, 4}, {4, 4}});
     ASSERT_EQ(whole.import(blobs), SWD_OK) << swd_error_detail();

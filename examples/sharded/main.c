@@ -117,5 +117,5 @@ int main(int argc, char** argv) {
   free(grad);
   shard_destroy(&s);
   world_finish();
-  return stats.status == SWD_STEP_APPLIED && isfinite(loss) ? 0 : 1;
+  return stats.result == SWD_RESULT_APPLIED && isfinite(loss) ? 0 : 1;
 }

@@ -82,11 +82,14 @@ void shard_destroy(shard* s) {
 }
 
 void shard_step(shard* s, const swd_step_args* args) {
-  swd_norm_record record;
+  double record[16]; /* as many as swd_record_size says */
+  uint64_t doubles;
+  check(swd_record_size(s->plan, &doubles));
+  if (doubles > sizeof record / sizeof *record) exit(1);
   check(swd_reduce(s->plan, &s->buffers, args, SWD_PHASE_GRAD, 0, s->segment_count, NULL));
-  check(swd_fold(s->plan, &s->buffers, args, SWD_PHASE_GRAD, &record, NULL));
-  world_sum((double*)&record, sizeof record / sizeof(double));
-  check(swd_finalize(s->plan, &s->buffers, args, SWD_PHASE_GRAD, &record, NULL));
+  check(swd_fold(s->plan, &s->buffers, args, SWD_PHASE_GRAD, record, doubles, NULL));
+  world_sum(record, (int)doubles);
+  check(swd_decide(s->plan, &s->buffers, args, SWD_PHASE_GRAD, record, doubles, NULL));
   check(swd_update(s->plan, &s->buffers, args, NULL));
 }
 

@@ -26,12 +26,12 @@ uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 }  // namespace
 
 swd_status adopt_bytes(const void* user, uint64_t bytes, uint32_t first_bytes, uint32_t known_bytes, const char* name,
-                       void* copy) {
-  if (swd_status status = check_struct_bytes(bytes, first_bytes, name, ".struct_size")) return status;
+                       const char* member, void* copy) {
+  if (swd_status status = check_struct_bytes(bytes, first_bytes, name, member)) return status;
   const char* from = static_cast<const char*>(user);
   if (bytes > known_bytes && !all_zero(from + known_bytes, bytes - known_bytes)) {
-    return set_error(SWD_ERR_STRUCT_SIZE, "%s.struct_size is %llu, and a member behind byte %u, unknown here, is set",
-                     name, static_cast<unsigned long long>(bytes), known_bytes);
+    return set_error(SWD_ERR_STRUCT_SIZE, "%s%s is %llu, and a member behind byte %u, unknown here, is set", name,
+                     member, static_cast<unsigned long long>(bytes), known_bytes);
   }
   memcpy(copy, from, smaller(bytes, known_bytes));
   return SWD_OK;

@@ -23,17 +23,22 @@ template <>
 inline constexpr uint32_t kFirstBytes<swd_segment> = offsetof(swd_segment, flags) + sizeof(uint32_t);
 template <>
 inline constexpr uint32_t kFirstBytes<swd_group> = offsetof(swd_group, lr_pointer) + sizeof(float*);
+// These came with 0.2.
+template <>
+inline constexpr uint32_t kFirstBytes<swd_state_header> = offsetof(swd_state_header, vbar_reference) + sizeof(double);
+template <>
+inline constexpr uint32_t kFirstBytes<swd_segment_state> = offsetof(swd_segment_state, exp_avg_sq_sum) + sizeof(double);
 
-// `bytes` is what the caller says its struct has, `name` the parameter. Copies what is known to both sides over `copy`,
-// which holds zeros. check_struct (check.h) is what entry points call.
+// `bytes` is what the caller says its struct has; name and member say where. Copies what is known to both sides over
+// `copy`. check_struct (check.h) is what entry points call.
 swd_status adopt_bytes(const void* user, uint64_t bytes, uint32_t first_bytes, uint32_t known_bytes, const char* name,
-                       void* copy);
+                       const char* member, void* copy);
 
 template <class T>
 swd_status adopt(const T* user, const char* name, T& copy) {
   uint32_t bytes;
   memcpy(&bytes, user, sizeof bytes);
-  return adopt_bytes(user, bytes, kFirstBytes<T>, sizeof(T), name, &copy);
+  return adopt_bytes(user, bytes, kFirstBytes<T>, sizeof(T), name, ".struct_size", &copy);
 }
 
 // The counterpart for the init functions: writes `initial` in as far as the caller knows it, zeros behind it.

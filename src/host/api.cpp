@@ -92,6 +92,10 @@ double swd_weight_decay_to_adamw(double weight_decay, double vbar) {
                 [](double decay, double mean) { return decay == 0.0 ? 0.0 : decay * inverse_root(mean); });
 }
 
+// 2: against 0.1, max_decay is 0.1 where it is not given, a learning rate of 0 decays nothing even where lambda_eff
+// overflows, and a step without a finite vbar is skipped. Steps that need none of these have the bits of 0.1.
+uint32_t swd_numerics_version(void) { return 2; }
+
 // ---- Plan ----
 
 swd_status swd_plan_args_init(swd_plan_args* args, uint64_t struct_size) {
@@ -146,12 +150,24 @@ swd_status swd_state_size(const swd_plan* plan, uint64_t* bytes) { return size_o
 swd_status swd_workspace_init(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream) {
   swd_status status = check_workspace(plan, workspace, stream);
   if (status == SWD_OK) status = check_bytes(workspace_bytes, plan->workspace_bytes, "workspace_bytes");
-  return status == SWD_OK ? backend_of(*plan).init_workspace(*plan, workspace, stream) : status;
+  if (status != SWD_OK) return status;
+  status = backend_of(*plan).init_workspace(*plan, workspace, stream);
+  if (status == SWD_OK) plan->failed_pieces.take(workspace);
+  return status;
 }
 
-swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_buffer buffer, int64_t first, int64_t count,
+swd_status swd_workspace_image(const swd_plan* plan, void* image, uint64_t bytes) {
+  swd_status status = check_pointer(plan, "plan");
+  if (status == SWD_OK) status = check_pointer(image, "image");
+  if (status == SWD_OK) status = check_alignment(image, kImageAlignment, "image");
+  if (status == SWD_OK) status = check_bytes(bytes, plan->workspace_bytes, "bytes");
+  if (status == SWD_OK) write_workspace(*plan, image);
+  return status;
+}
+
+swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_buffer_kind buffer, int64_t first, int64_t count,
                             const void* const* pointers, void* stream) {
-  swd_status status = check_pointers(plan, workspace, buffer, first, count, pointers, stream);
+  swd_status status = check_pointers(plan, workspace, PointerRow{buffer, first, count, pointers}, stream);
   if (status != SWD_OK || count == 0) return status;
   int64_t at = buffer * plan->facts.segment_count + first;
   return backend_of(*plan).set_pointers(*plan, workspace_at(*plan, workspace), at, pointers, count, stream);
@@ -161,12 +177,15 @@ swd_status swd_discard(const swd_plan* plan, void* workspace, uint64_t workspace
   swd_status status = check_workspace(plan, workspace, stream);
   if (status == SWD_OK) status = check_bytes(workspace_bytes, plan->workspace_bytes, "workspace_bytes");
   if (status == SWD_OK) status = check_initialised(*plan, workspace);
-  return status == SWD_OK ? backend_of(*plan).discard(*plan, workspace_at(*plan, workspace), stream) : status;
+  if (status != SWD_OK) return status;
+  status = backend_of(*plan).discard(*plan, workspace_at(*plan, workspace), stream);
+  if (status == SWD_OK) plan->failed_pieces.take(workspace);
+  return status;
 }
 
 // ---- Statistics ----
 
-swd_status swd_stats_fetch(const swd_plan* plan, const void* workspace, swd_stats* stats, uint64_t stats_size,
+swd_status swd_stats_fetch(const swd_plan* plan, void* workspace, swd_stats* stats, uint64_t stats_size,
                            double* lambda_eff, void* stream) {
   swd_status status = check_workspace(plan, workspace, stream);
   if (status == SWD_OK) status = check_bytes(stats_size, 1, "stats_size");
@@ -182,8 +201,7 @@ swd_status swd_stats_fetch(const swd_plan* plan, const void* workspace, swd_stat
   if (status == SWD_OK) status = check_disjoint(lambda_eff, lambda_bytes, "lambda_eff", stats, bytes, "stats");
   if (status == SWD_OK) status = check_initialised(*plan, workspace);
   if (status != SWD_OK) return status;
-  Workspace ws = workspace_at(*plan, const_cast<void*>(workspace));
-  return backend_of(*plan).fetch(*plan, ws, stats, bytes, lambda_eff, stream);
+  return backend_of(*plan).fetch(*plan, workspace_at(*plan, workspace), stats, bytes, lambda_eff, stream);
 }
 
 swd_status swd_stats_pointer(const swd_plan* plan, const void* workspace, const swd_stats** stats) {

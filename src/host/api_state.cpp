@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entry points of the state image: one segment's entry, blob and back, and the running sums from the moments.
+#include <cfloat>
+
 #include "backend.h"
 #include "blob.h"
 #include "check_step.h"
@@ -11,8 +13,10 @@ namespace {
 
 constexpr int64_t kMostBlobs = INT32_MAX;  // so that an array of that many pointers fits any address space
 
-const swd_segment_state* segments_of(const void* image) {
-  return reinterpret_cast<const swd_segment_state*>(static_cast<const swd_state_header*>(image) + 1);
+const StateHeader& header_of(const void* image) { return *static_cast<const StateHeader*>(image); }
+
+const SegmentState* segments_of(const void* image) {
+  return reinterpret_cast<const SegmentState*>(static_cast<const StateHeader*>(image) + 1);
 }
 
 swd_status check_image(const swd_plan* plan, const void* image, uint64_t image_bytes) {
@@ -28,21 +32,54 @@ swd_status check_segment(const Plan& plan, int64_t segment) {
                    static_cast<long long>(plan.facts.segment_count));
 }
 
-swd_status check_state(const swd_segment_state& state, const char* name, long long segment) {
-  if (state.step < 0) {
+swd_status check_state(int64_t step, double sum, const char* name, long long segment) {
+  if (step < 0) {
     return set_error(SWD_ERR_VALUE, "%s: step of segment %lld is %lld, expected at least 0", name, segment,
-                     static_cast<long long>(state.step));
+                     static_cast<long long>(step));
   }
-  if (is_valid_sum(state.exp_avg_sq_sum)) return SWD_OK;
-  return set_error(SWD_ERR_VALUE, "%s: exp_avg_sq_sum of segment %lld is %.17g, expected at least 0, or -1: unknown",
-                   name, segment, state.exp_avg_sq_sum);
+  if (is_valid_sum(sum)) return SWD_OK;
+  return set_error(SWD_ERR_VALUE,
+                   "%s: exp_avg_sq_sum of segment %lld is %.17g, expected a finite number >= 0, or -1: unknown", name,
+                   segment, sum);
 }
 
-swd_status check_states(const Plan& plan, const void* image) {
-  for (int64_t k = 0; k < plan.facts.segment_count; ++k) {
-    if (swd_status status = check_state(segments_of(image)[k], "image", k)) return status;
+swd_status check_reference(double reference, const char* name) {
+  if (reference >= 0.0 && reference <= DBL_MAX) return SWD_OK;
+  return set_error(SWD_ERR_VALUE, "%s: vbar_reference is %.17g, expected a finite number >= 0", name, reference);
+}
+
+swd_status check_contents(const Plan& plan, const void* image) {
+  swd_status status = check_reference(header_of(image).vbar_reference, "image");
+  for (int64_t k = 0; status == SWD_OK && k < plan.facts.segment_count; ++k) {
+    const SegmentState& state = segments_of(image)[k];
+    status = check_state(state.step, state.exp_avg_sq_sum, "image", k);
   }
-  return SWD_OK;
+  return status;
+}
+
+// The caller's version of a struct, of `size` bytes, from ours and back.
+template <class T>
+swd_status give(const T& known, T* out, uint64_t size) {
+  swd_status status = check_object(out, "out");
+  if (status == SWD_OK) status = check_bytes(size, 1, "size");
+  if (status == SWD_OK) memcpy(out, &known, size < sizeof known ? size : sizeof known);
+  return status;
+}
+
+template <class T>
+swd_status take(const T* in, uint64_t size, T& known) {
+  swd_status status = check_object(in, "in");
+  return status == SWD_OK ? adopt_bytes(in, size, kFirstBytes<T>, sizeof(T), "size", "", &known) : status;
+}
+
+swd_state_header public_header(const void* image) {
+  const StateHeader& header = header_of(image);
+  return {header.steps_applied, header.steps_skipped, header.vbar_reference};
+}
+
+swd_segment_state public_state(const void* image, int64_t segment) {
+  const SegmentState& state = segments_of(image)[segment];
+  return {state.step, state.exp_avg_sq_sum};
 }
 
 swd_status check_blobs(const Plan& plan, const Blobs& blobs, const void* image) {
@@ -64,24 +101,49 @@ swd_status check_blobs(const Plan& plan, const Blobs& blobs, const void* image) 
 
 extern "C" {
 
+swd_status swd_state_header_get(const swd_plan* plan, const void* image, uint64_t image_bytes, swd_state_header* out,
+                                uint64_t size) {
+  swd_status status = check_image(plan, image, image_bytes);
+  return status == SWD_OK ? give(public_header(image), out, size) : status;
+}
+
+swd_status swd_state_header_set(const swd_plan* plan, void* image, uint64_t image_bytes, const swd_state_header* in,
+                                uint64_t size) {
+  cpu::FloatEnvironment environment;  // numbers are looked at: no trap for NaN, no denormal taken for zero
+  swd_status status = check_image(plan, image, image_bytes);
+  if (status != SWD_OK) return status;
+  swd_state_header known = public_header(image);
+  status = take(in, size, known);
+  if (status == SWD_OK) status = check_reference(known.vbar_reference, "in");
+  if (status != SWD_OK) return status;
+  StateHeader& header = *static_cast<StateHeader*>(image);
+  header.steps_applied = known.steps_applied;
+  header.steps_skipped = known.steps_skipped;
+  header.vbar_reference = known.vbar_reference;
+  return SWD_OK;
+}
+
 swd_status swd_state_get(const swd_plan* plan, const void* image, uint64_t image_bytes, int64_t segment,
-                         swd_segment_state* out) {
+                         swd_segment_state* out, uint64_t size) {
   swd_status status = check_image(plan, image, image_bytes);
   if (status == SWD_OK) status = check_segment(*plan, segment);
-  if (status == SWD_OK) status = check_object(out, "out");
-  if (status == SWD_OK) *out = segments_of(image)[segment];
-  return status;
+  return status == SWD_OK ? give(public_state(image, segment), out, size) : status;
 }
 
 swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t image_bytes, int64_t segment,
-                         const swd_segment_state* in) {
-  cpu::FloatEnvironment environment;  // a sum is looked at: no trap for NaN, no denormal taken for zero
+                         const swd_segment_state* in, uint64_t size) {
+  cpu::FloatEnvironment environment;
   swd_status status = check_image(plan, image, image_bytes);
   if (status == SWD_OK) status = check_segment(*plan, segment);
-  if (status == SWD_OK) status = check_object(in, "in");
-  if (status == SWD_OK) status = check_state(*in, "in", segment);
-  if (status == SWD_OK) const_cast<swd_segment_state*>(segments_of(image))[segment] = *in;
-  return status;
+  if (status != SWD_OK) return status;
+  swd_segment_state known = public_state(image, segment);
+  status = take(in, size, known);
+  if (status == SWD_OK) status = check_state(known.step, known.exp_avg_sq_sum, "in", segment);
+  if (status != SWD_OK) return status;
+  SegmentState& state = const_cast<SegmentState*>(segments_of(image))[segment];
+  state.step = known.step;
+  state.exp_avg_sq_sum = known.exp_avg_sq_sum;
+  return SWD_OK;
 }
 
 swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes) {
@@ -100,8 +162,8 @@ swd_status swd_state_export(const swd_plan* plan, const void* image, uint64_t im
   if (status == SWD_OK) {
     status = check_disjoint(blob, blob_bytes_of(*plan), "blob", image, plan->state_bytes, "image");
   }
-  if (status == SWD_OK) status = check_states(*plan, image);
-  if (status == SWD_OK) write_blob(*plan, *static_cast<const swd_state_header*>(image), segments_of(image), blob);
+  if (status == SWD_OK) status = check_contents(*plan, image);
+  if (status == SWD_OK) write_blob(*plan, header_of(image), segments_of(image), blob);
   return status;
 }
 
@@ -111,17 +173,19 @@ swd_status swd_state_import(const swd_plan* plan, const void* const* blobs, cons
   cpu::FloatEnvironment environment;  // sums are shared out
   Blobs all{blobs, blob_bytes, blob_count};
   swd_status status = check_image(plan, image, image_bytes);
+  StateHeader header;
+  SegmentState state;
   if (status == SWD_OK) status = check_blobs(*plan, all, image);
+  if (status == SWD_OK) status = read_header(*plan, all, header);
   if (status != SWD_OK) return status;
-  swd_segment_state state;
   uint32_t segments = static_cast<uint32_t>(plan->facts.segment_count);
   for (uint32_t k = 0; k < segments; ++k) {
     status = read_segment(*plan, all, k, state);
     if (status != SWD_OK) return status;
   }
-  *static_cast<swd_state_header*>(image) = read_counts(all);
+  *static_cast<StateHeader*>(image) = header;
   for (uint32_t k = 0; k < segments; ++k) {
-    read_segment(*plan, all, k, const_cast<swd_segment_state*>(segments_of(image))[k]);
+    read_segment(*plan, all, k, const_cast<SegmentState*>(segments_of(image))[k]);
   }
   return SWD_OK;
 }

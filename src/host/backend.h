@@ -9,7 +9,7 @@ namespace swd {
 
 struct Backend {
   swd_status (*available)();
-  // Zeroes the workspace, then writes header, segments, chunk_segment and group_decay. May block.
+  // Leaves what write_workspace writes. May block.
   swd_status (*init_workspace)(const Plan& plan, void* workspace, void* stream);
   // Copies host pointers into the pointer tables, from entry `at` on, ordered in the stream.
   swd_status (*set_pointers)(const Plan& plan, const Workspace& ws, int64_t at, const void* const* pointers,
@@ -18,13 +18,16 @@ struct Backend {
   swd_status (*step)(const Plan& plan, const Pass& pass, void* stream);
   // Pass 1 over pass.first_chunk .. end_chunk, for pass.phase; ends with each segment's scratch.
   swd_status (*reduce)(const Plan& plan, const Pass& pass, void* stream);
-  swd_status (*fold)(const Plan& plan, const Pass& pass, swd_norm_record* record, void* stream);
-  swd_status (*finalize)(const Plan& plan, const Pass& pass, const swd_norm_record* record, void* stream);
+  swd_status (*fold)(const Plan& plan, const Pass& pass, double* record, void* stream);
+  swd_status (*add_record)(const Plan& plan, double* to, const double* from, void* stream);
+  swd_status (*decide)(const Plan& plan, const Pass& pass, const double* record, void* stream);
   swd_status (*update)(const Plan& plan, const Pass& pass, void* stream);
   // Starts the next epoch, so that nothing reduced so far counts.
   swd_status (*discard)(const Plan& plan, const Workspace& ws, void* stream);
   // Sums exp_avg_sq into the state's running sums.
   swd_status (*rebuild)(const Plan& plan, const Pass& pass, void* stream);
+  // Rounds param to param_copy, which the plan has.
+  swd_status (*copy_params)(const Plan& plan, const Pass& pass, void* stream);
   swd_status (*fetch)(const Plan& plan, const Workspace& ws, swd_stats* stats, uint64_t stats_bytes, double* lambda_eff,
                       void* stream);
 };

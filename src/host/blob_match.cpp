@@ -53,18 +53,45 @@ swd_status find_single(const Blobs& blobs, uint32_t k, int64_t position, int64_t
 
 }  // namespace
 
-swd_state_header read_counts(const Blobs& blobs) {
-  swd_state_header out{0, 0};
-  for (int64_t b = 0; b < blobs.count; ++b) {
-    swd_state_header counts = blob_counts(blobs.data[b]);
-    out.steps_applied = std::max(out.steps_applied, counts.steps_applied);
-    out.steps_skipped = std::max(out.steps_skipped, counts.steps_skipped);
-  }
-  return out;
+namespace {
+
+// Takes `found` over where nothing was known yet. 0 is nothing.
+template <class T>
+bool agree(T& known, T found) {
+  if (known == T{}) known = found;
+  return found == T{} || found == known;
 }
 
-swd_status read_segment(const Plan& plan, const Blobs& blobs, uint32_t k, swd_segment_state& out) {
-  out = {0, 0.0};
+}  // namespace
+
+swd_status read_header(const Plan& plan, const Blobs& blobs, StateHeader& out) {
+  out = {};
+  out.rounding_seed = blob_header(blobs.data[0]).rounding_seed;
+  uint64_t model_key = plan.model_key;
+  for (int64_t b = 0; b < blobs.count; ++b) {
+    BlobHeader header = blob_header(blobs.data[b]);
+    Long number = b;
+    if (!agree(model_key, header.model_key)) {
+      return set_error(SWD_ERR_BLOB_PLAN, "blobs[%lld] is of model key %llu, expected %llu", number,
+                       static_cast<unsigned long long>(header.model_key), static_cast<unsigned long long>(model_key));
+    }
+    if (!agree(out.vbar_reference, header.vbar_reference)) {
+      return set_error(SWD_ERR_BLOB_PLAN, "blobs[%lld] has reference %.17g, those before it have %.17g", number,
+                       header.vbar_reference, out.vbar_reference);
+    }
+    if (header.rounding_seed != out.rounding_seed) {
+      return set_error(SWD_ERR_BLOB_PLAN, "blobs[%lld] has rounding seed %llu, those before it have %llu", number,
+                       static_cast<unsigned long long>(header.rounding_seed),
+                       static_cast<unsigned long long>(out.rounding_seed));
+    }
+    out.steps_applied = std::max(out.steps_applied, header.steps_applied);
+    out.steps_skipped = std::max(out.steps_skipped, header.steps_skipped);
+  }
+  return SWD_OK;
+}
+
+swd_status read_segment(const Plan& plan, const Blobs& blobs, uint32_t k, SegmentState& out) {
+  out = {};
   int64_t begin = plan.index[k], end = begin + plan.segments[k].count;
   for (int64_t position = begin; position < end;) {
     BlobRecord record{};
@@ -75,16 +102,25 @@ swd_status read_segment(const Plan& plan, const Blobs& blobs, uint32_t k, swd_se
     double share = static_cast<double>(part_end - position) / static_cast<double>(record.count);
     double sum = cut && record.sum != kUnknownSum ? record.sum * share : record.sum;
     if (position == begin) {
-      out = {record.step, sum};
+      out.step = record.step;
+      out.exp_avg_sq_sum = sum;
+      out.exp_avg_sq_unit = record.unit;
     } else if (out.step != record.step) {
       return set_error(SWD_ERR_BLOB_PLAN, "blobs: segment %u: index %lld has step %lld, those before have %lld", k,
                        static_cast<Long>(position), static_cast<Long>(record.step), static_cast<Long>(out.step));
+    } else if (out.exp_avg_sq_unit != record.unit) {
+      return set_error(SWD_ERR_BLOB_PLAN, "blobs: segment %u: index %lld has unit %.17g, those before have %.17g", k,
+                       static_cast<Long>(position), record.unit, out.exp_avg_sq_unit);
     } else {
       out.exp_avg_sq_sum =
           out.exp_avg_sq_sum == kUnknownSum || sum == kUnknownSum ? kUnknownSum : out.exp_avg_sq_sum + sum;
     }
+    if (!is_valid_sum(out.exp_avg_sq_sum)) {
+      return set_error(SWD_ERR_BLOB_VALUE, "blobs: segment %u: its running sums exceed a double", k);
+    }
     position = part_end;
   }
+  if (out.exp_avg_sq_unit == 1.0) out.exp_avg_sq_unit = 0.0;  // as a fresh state has it
   return SWD_OK;
 }
 

@@ -10,6 +10,7 @@ namespace swd {
 
 constexpr uint64_t kImageAlignment = 16;  // of workspaces and state images
 constexpr uint32_t kAllBuffers = (1u << kBufferCount) - 1u;
+constexpr uint32_t kState = 1u << kBufferCount;  // the state, in the same masks
 
 // The buffers as swd_buffers and the pointer tables call them, by SWD_BUFFER_*.
 constexpr const char* kBufferNames[kBufferCount] = {"param",      "grad",           "exp_avg",
@@ -42,13 +43,32 @@ swd_status check_backend(swd_backend backend, const char* name);
 swd_status check_plan(const swd_plan_args& args);
 swd_status check_indices(const Plan& plan);
 
-// check_buffers.cpp. `used`: bit b for each SWD_BUFFER_* that the call touches; other bases are not looked at.
+// Memory of a call. element 0: all `bytes` of it; else only the plan's segments, of elements of that size.
+struct Extent {
+  const char* name;
+  const void* base;
+  uint64_t bytes;
+  uint64_t element;
+};
+
+// A row of a pointer table, as swd_set_pointers gets it.
+struct PointerRow {
+  swd_buffer_kind buffer;
+  int64_t first, count;
+  const void* const* pointers;
+};
+
+// check_overlap.cpp.
+swd_status check_apart(const Plan& plan, const Extent& a, const Extent& b);
+swd_status check_disjoint(const void* a, uint64_t a_bytes, const char* a_name, const void* b, uint64_t b_bytes,
+                          const char* b_name);
+swd_status check_tensors_apart(const Plan& plan, const Workspace& ws, const PointerRow& row);
+
+// check_buffers.cpp. `used`: bit b for each SWD_BUFFER_* that the call touches, and kState; others are not looked at.
 swd_status check_stream(const Plan& plan, const void* stream);
 swd_status check_workspace(const swd_plan* plan, const void* workspace, const void* stream);
 swd_status check_initialised(const Plan& plan, const void* workspace);  // nothing where the host cannot look
 swd_status check_bytes(uint64_t bytes, uint64_t needed, const char* name);
-swd_status check_disjoint(const void* a, uint64_t a_bytes, const char* a_name, const void* b, uint64_t b_bytes,
-                          const char* b_name);
 swd_status check_buffers(const Plan& plan, const swd_buffers& buffers, uint32_t used);
 swd_status check_tables(const Plan& plan, const Workspace& ws, uint32_t used);
 

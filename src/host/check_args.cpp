@@ -10,12 +10,10 @@ namespace {
 constexpr uint32_t kStepFlags = SWD_STEP_PROPAGATE | SWD_STEP_SKIP_NORM;
 
 swd_status check_strides(const swd_step_args& args) {
-  if (args.groups || !args.groups_device) {
-    return check_stride(args.group_stride, kFirstBytes<swd_group>, "args.group_stride");
-  }
-  if (args.group_stride == 0 || args.group_stride == sizeof(swd_group)) return SWD_OK;
-  return set_error(SWD_ERR_STRUCT_SIZE, "args.group_stride is %u, expected 0 or %u for args.groups_device",
-                   args.group_stride, static_cast<uint32_t>(sizeof(swd_group)));
+  swd_status status = check_stride(args.group_stride, kFirstBytes<swd_group>, "args.group_stride");
+  if (status != SWD_OK || args.group_stride % alignof(swd_group) == 0) return status;
+  return set_error(SWD_ERR_ALIGNMENT, "args.group_stride is %u, expected a multiple of %u", args.group_stride,
+                   static_cast<uint32_t>(alignof(swd_group)));
 }
 
 // Without pass 1 there is no finite check, no norm and no mean second moment; what needs one of them excludes the flag.
@@ -29,8 +27,9 @@ swd_status check_flags(const Plan& plan, const swd_step_args& args) {
     return set_error(SWD_ERR_FLAGS, "args.flags has SWD_STEP_SKIP_NORM, but args.max_grad_norm is %g",
                      args.max_grad_norm);
   }
-  if (plan.facts.has_scheduled) {
-    return set_error(SWD_ERR_FLAGS, "args.flags has SWD_STEP_SKIP_NORM, but a group of the plan has scheduled decay");
+  if (plan.facts.needs_vbar) {
+    return set_error(SWD_ERR_FLAGS,
+                     "args.flags has SWD_STEP_SKIP_NORM, but a group of the plan has scheduled or relative decay");
   }
   return SWD_OK;
 }
@@ -57,16 +56,16 @@ swd_status check_group(const swd_group& given, uint32_t i) {
   swd_group group = given;
   if (group.lr_pointer) group.lr = 0.0;  // not used
   int member = invalid_member(group);
+  if (member == 0 && group.lr * group.lr_factor > DBL_MAX) member = 6;
   if (member == 0) return SWD_OK;
-  constexpr const char* kNames[] = {"lr", "beta1", "beta2", "eps", "weight_decay"};
-  const double values[] = {group.lr, group.beta1, group.beta2, group.eps, group.weight_decay};
+  constexpr const char* kNames[] = {"lr", "beta1", "beta2", "eps", "weight_decay", "lr_factor"};
+  const double values[] = {group.lr, group.beta1, group.beta2, group.eps, group.weight_decay, group.lr_factor};
   return set_error(SWD_ERR_VALUE, "args.groups[%u].%s is %.17g, which is out of range", i, kNames[member - 1],
                    values[member - 1]);
 }
 
 swd_status check_groups(const swd_step_args& args) {
-  // The backends read groups where they lie. Once swd_group has grown, shorter ones have to be copied first.
-  static_assert(kFirstBytes<swd_group> == sizeof(swd_group));
+  static_assert(kFirstBytes<swd_group> == kFirstGroupBytes);  // as read_group takes the shortest
   for (uint32_t i = 0; i < args.group_count; ++i) {
     swd_group group;
     if (!read_element(args.groups, args.group_stride, i, group)) {
@@ -93,7 +92,7 @@ swd_status check_step_args(const Plan& plan, const swd_step_args& args) {
   if (status == SWD_OK) status = check_alignment(args.loss_scale_pointer, alignof(float), "args.loss_scale_pointer");
   if (status == SWD_OK) status = check_alignment(args.found_inf, alignof(float), "args.found_inf");
   if (status == SWD_OK && args.groups) status = check_groups(args);
-  if (status == SWD_OK && !args.loss_scale_pointer) status = check_number(args.loss_scale, "args.loss_scale");
+  if (status == SWD_OK) status = check_number(args.loss_scale, "args.loss_scale");
   if (status == SWD_OK) status = check_number(args.max_grad_norm, "args.max_grad_norm");
   return status == SWD_OK ? check_number(args.max_decay, "args.max_decay") : status;
 }

@@ -52,9 +52,9 @@ swd_status check_counts(const swd_plan_args& args) {
 }
 
 swd_status check_decay_modes(const swd_plan_args& args) {
-  for (uint32_t i = 0; i < args.group_count; ++i) {
+  for (uint32_t i = 0; args.decay_modes && i < args.group_count; ++i) {
     swd_decay mode = args.decay_modes[i];
-    if (mode < SWD_DECAY_SCHEDULED || mode > SWD_DECAY_NONE) {
+    if (mode < SWD_DECAY_SCHEDULED || mode > SWD_DECAY_RELATIVE) {
       return set_error(SWD_ERR_ENUM, "args.decay_modes[%u] is %d, which is no decay mode", i, mode);
     }
   }
@@ -149,7 +149,7 @@ swd_status check_plan(const swd_plan_args& args) {
   if (status == SWD_OK) status = check_dtypes(args);
   if (status == SWD_OK) status = check_counts(args);
   if (status == SWD_OK && args.segment_count > 0) status = check_object(args.segments, "args.segments");
-  if (status == SWD_OK) status = check_object(args.decay_modes, "args.decay_modes");
+  if (status == SWD_OK) status = check_alignment(args.decay_modes, alignof(swd_decay), "args.decay_modes");
   if (status == SWD_OK) status = check_decay_modes(args);
   return status == SWD_OK ? check_segments(args) : status;
 }

@@ -20,8 +20,8 @@ void fill_memory(const Plan& plan, const swd_buffers& buffers, Pass& pass) {
   pass.bases[SWD_BUFFER_EXP_AVG_SQ] = buffers.exp_avg_sq;
   pass.bases[SWD_BUFFER_MAX_EXP_AVG_SQ] = buffers.max_exp_avg_sq;
   pass.bases[SWD_BUFFER_PARAM_COPY] = buffers.param_copy;
-  pass.state = static_cast<swd_state_header*>(buffers.state);
-  pass.segment_states = reinterpret_cast<swd_segment_state*>(pass.state + 1);
+  pass.state = static_cast<StateHeader*>(buffers.state);
+  pass.segment_states = reinterpret_cast<SegmentState*>(pass.state + 1);
   pass.phase = SWD_PHASE_GRAD;
   pass.end_segment = plan.facts.segment_count;
   pass.end_chunk = plan.facts.chunk_count;
@@ -34,7 +34,8 @@ void fill_args(const swd_step_args& args, Pass& pass) {
   pass.step_flags = args.flags;
   pass.loss_scale = args.loss_scale == 0.0 ? 1.0 : args.loss_scale;
   pass.max_grad_norm = args.max_grad_norm;
-  pass.max_decay = args.max_decay == 0.0 ? 1.0 : args.max_decay;
+  pass.max_decay = args.max_decay == 0.0 ? 0.1 : args.max_decay;
+  pass.reference_step = args.reference_step == 0 ? 100 : args.reference_step;
   pass.loss_scale_pointer = args.loss_scale_pointer;
   pass.found_inf = args.found_inf;
   pass.has_grad = args.has_grad;
@@ -74,7 +75,7 @@ swd_status check_step(const swd_plan* plan, const swd_buffers* buffers, const sw
   swd_status status = check_pointer(plan, "plan");
   if (status == SWD_OK) status = check_struct(buffers, "buffers", memory);
   if (status == SWD_OK) status = check_struct(args, "args", numbers);
-  if (status == SWD_OK) status = check_buffers(*plan, memory, kAllBuffers);
+  if (status == SWD_OK) status = check_buffers(*plan, memory, kAllBuffers | kState);
   if (status == SWD_OK) status = check_step_args(*plan, numbers);
   if (status == SWD_OK) status = check_stream(*plan, stream);
   if (status != SWD_OK) return status;
@@ -88,7 +89,8 @@ swd_status check_phase(swd_phase phase, Pass& pass) {
     return set_error(SWD_ERR_ENUM, "phase is %d, which is no phase", phase);
   }
   if (phase == SWD_PHASE_MAX && !needs_max(pass.plan)) {
-    return set_error(SWD_ERR_UNEXPECTED, "phase is SWD_PHASE_MAX, but the plan lacks amsgrad or a scheduled group");
+    return set_error(SWD_ERR_UNEXPECTED,
+                     "phase is SWD_PHASE_MAX, but the plan lacks amsgrad or a scheduled or relative group");
   }
   pass.phase = phase;
   return SWD_OK;
@@ -104,52 +106,77 @@ swd_status check_segment_range(const Plan& plan, int64_t first_segment, int64_t 
   return SWD_OK;
 }
 
-swd_status check_record(const Plan& plan, const swd_norm_record* record, const Pass& pass) {
-  swd_status status = check_alignment(record, alignof(swd_norm_record), "record");
-  auto check_apart = [&](const void* base, uint64_t bytes, const char* name) {
-    if (status == SWD_OK && base) status = check_disjoint(record, sizeof *record, "record", base, bytes, name);
-  };
-  if (!record) return SWD_OK;
-  for (int b = 0; b < kBufferCount; ++b) {
-    check_apart(pass.bases[b], static_cast<uint64_t>(plan.extent) * element_bytes(plan, b), kBufferNames[b]);
+swd_status check_record(const Plan& plan, const double* record, uint64_t record_doubles, const Pass& pass) {
+  if (!record) {
+    if (record_doubles == 0) return SWD_OK;
+    return set_error(SWD_ERR_NULL, "record is NULL, but record_doubles is %llu",
+                     static_cast<unsigned long long>(record_doubles));
   }
-  check_apart(pass.state, plan.state_bytes, "state");
-  check_apart(pass.ws.header, plan.workspace_bytes, "workspace");
+  swd_status status = check_bytes(record_doubles, kRecordDoubles, "record_doubles");
+  if (status == SWD_OK) status = check_alignment(record, alignof(double), "record");
+  Extent extent{"record", record, kRecordDoubles * sizeof(double), 0};
+  auto apart_from = [&](const char* name, const void* base, uint64_t bytes, uint64_t element) {
+    if (status == SWD_OK && base) status = check_apart(plan, extent, Extent{name, base, bytes, element});
+  };
+  for (int b = 0; b < kBufferCount; ++b) {
+    uint64_t element = element_bytes(plan, b);
+    apart_from(kBufferNames[b], pass.bases[b], static_cast<uint64_t>(plan.extent) * element, element);
+  }
+  apart_from("state", pass.state, plan.state_bytes, 0);
+  apart_from("workspace", pass.ws.header, plan.workspace_bytes, 0);
   return status;
 }
 
-swd_status check_rebuild(const swd_plan* plan, const swd_buffers* buffers, const void* stream, Pass& pass) {
-  constexpr uint32_t kUsed = 1u << SWD_BUFFER_EXP_AVG_SQ;
+namespace {
+
+// A call that uses part of the buffers, and no step_args.
+swd_status check_part(const swd_plan* plan, const swd_buffers* buffers, uint32_t used, const void* stream, Pass& pass) {
   swd_buffers memory;
-  swd_status status = check_pointer(plan, "plan");
-  if (status == SWD_OK) status = check_struct(buffers, "buffers", memory);
-  if (status == SWD_OK) status = check_buffers(*plan, memory, kUsed);
+  swd_status status = check_struct(buffers, "buffers", memory);
+  if (status == SWD_OK) status = check_buffers(*plan, memory, used);
   if (status == SWD_OK) status = check_stream(*plan, stream);
   if (status != SWD_OK) return status;
   fill_memory(*plan, memory, pass);
-  return check_contents(*plan, pass, kUsed);
+  return check_contents(*plan, pass, used);
 }
 
-swd_status check_pointers(const swd_plan* plan, const void* workspace, swd_buffer buffer, int64_t first, int64_t count,
-                          const void* const* pointers, const void* stream) {
+}  // namespace
+
+swd_status check_rebuild(const swd_plan* plan, const swd_buffers* buffers, const void* stream, Pass& pass) {
+  swd_status status = check_pointer(plan, "plan");
+  return status == SWD_OK ? check_part(plan, buffers, 1u << SWD_BUFFER_EXP_AVG_SQ | kState, stream, pass) : status;
+}
+
+swd_status check_copy(const swd_plan* plan, const swd_buffers* buffers, const void* stream, Pass& pass) {
+  swd_status status = check_pointer(plan, "plan");
+  if (status != SWD_OK) return status;
+  if (plan->copy_dtype == SWD_DTYPE_NONE) {
+    return set_error(SWD_ERR_UNEXPECTED, "plan has no copy_dtype, so there is no param_copy to fill");
+  }
+  return check_part(plan, buffers, 1u << SWD_BUFFER_PARAM | 1u << SWD_BUFFER_PARAM_COPY, stream, pass);
+}
+
+swd_status check_pointers(const swd_plan* plan, void* workspace, const PointerRow& row, const void* stream) {
   swd_status status = check_workspace(plan, workspace, stream);
   if (status != SWD_OK) return status;
-  if (buffer < 0 || buffer >= kBufferCount) {
-    return set_error(SWD_ERR_ENUM, "buffer is %d, which is no buffer", buffer);
+  if (row.buffer < 0 || row.buffer >= kBufferCount) {
+    return set_error(SWD_ERR_ENUM, "buffer is %d, which is no buffer", row.buffer);
   }
-  uint32_t element = element_bytes(*plan, buffer);
+  const char* name = kBufferNames[row.buffer];
+  uint32_t element = element_bytes(*plan, row.buffer);
   if (!(plan->facts.flags & SWD_PLAN_LIST) || element == 0) {
     const char* why = element == 0 ? "has no such buffer" : "is no list: SWD_PLAN_LIST";
-    return set_error(SWD_ERR_UNEXPECTED, "buffer is %d (%s), but the plan %s", buffer, kBufferNames[buffer], why);
+    return set_error(SWD_ERR_UNEXPECTED, "buffer is %d (%s), but the plan %s", row.buffer, name, why);
   }
-  status = check_segments_within(*plan, first, count, "first", "count");
-  if (status == SWD_OK && count > 0) status = check_object(pointers, "pointers");
-  for (int64_t i = 0; status == SWD_OK && i < count; ++i) {
-    if (reinterpret_cast<uintptr_t>(pointers[i]) % element == 0) continue;
+  status = check_segments_within(*plan, row.first, row.count, "first", "count");
+  if (status == SWD_OK && row.count > 0) status = check_object(row.pointers, "pointers");
+  for (int64_t i = 0; status == SWD_OK && i < row.count; ++i) {
+    if (reinterpret_cast<uintptr_t>(row.pointers[i]) % element == 0) continue;
     status = set_error(SWD_ERR_ALIGNMENT, "pointers[%lld] is %p, expected a multiple of %u (%s)", static_cast<Long>(i),
-                       pointers[i], element, kBufferNames[buffer]);
+                       row.pointers[i], element, name);
   }
-  return status == SWD_OK ? check_initialised(*plan, workspace) : status;
+  if (status == SWD_OK) status = check_initialised(*plan, workspace);
+  return status == SWD_OK ? check_tensors_apart(*plan, workspace_at(*plan, workspace), row) : status;
 }
 
 }  // namespace swd

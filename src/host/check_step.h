@@ -15,13 +15,12 @@ swd_status check_phase(swd_phase phase, Pass& pass);
 swd_status check_segment_range(const Plan& plan, int64_t first_segment, int64_t segment_count, Pass& pass);
 
 // NULL is the workspace's own; any other record lies apart from the buffers of the pass.
-swd_status check_record(const Plan& plan, const swd_norm_record* record, const Pass& pass);
+swd_status check_record(const Plan& plan, const double* record, uint64_t record_doubles, const Pass& pass);
 
-// Of swd_state_rebuild.
+// Of swd_state_rebuild and swd_copy_params.
 swd_status check_rebuild(const swd_plan* plan, const swd_buffers* buffers, const void* stream, Pass& pass);
+swd_status check_copy(const swd_plan* plan, const swd_buffers* buffers, const void* stream, Pass& pass);
 
-// A row of a pointer table.
-swd_status check_pointers(const swd_plan* plan, const void* workspace, swd_buffer buffer, int64_t first, int64_t count,
-                          const void* const* pointers, const void* stream);
+swd_status check_pointers(const swd_plan* plan, void* workspace, const PointerRow& row, const void* stream);
 
 }  // namespace swd

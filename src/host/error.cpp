@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kDetailBytes = 256;
 thread_local char detail[kDetailBytes];
+thread_local int32_t cuda_code = 0;
 
 struct Name {
   int32_t value;
@@ -33,6 +34,7 @@ constexpr Name kStatusNames[] = {
     SWD_NAME(SWD_ERR_OVERLAP),
     SWD_NAME(SWD_ERR_UNEXPECTED),
     SWD_NAME(SWD_ERR_WORKSPACE),
+    SWD_NAME(SWD_ERR_DEVICE),
     SWD_NAME(SWD_ERR_UNSUPPORTED),
     SWD_NAME(SWD_ERR_NO_CUDA),
     SWD_NAME(SWD_ERR_NO_DEVICE),
@@ -46,15 +48,17 @@ constexpr Name kStatusNames[] = {
     SWD_NAME(SWD_ERR_BLOB_PLAN),
 };
 
-constexpr Name kStepStatusNames[] = {
-    SWD_NAME(SWD_STEP_NONE),
-    SWD_NAME(SWD_STEP_APPLIED),
-    SWD_NAME(SWD_STEP_SKIPPED_NONFINITE),
-    SWD_NAME(SWD_STEP_SKIPPED_OVERFLOW),
-    SWD_NAME(SWD_STEP_SKIPPED_UNDERFLOW),
-    SWD_NAME(SWD_STEP_SKIPPED_INVALID),
-    SWD_NAME(SWD_STEP_SKIPPED_SUM_UNKNOWN),
-    SWD_NAME(SWD_STEP_NOT_ARMED),
+constexpr Name kResultNames[] = {
+    SWD_NAME(SWD_RESULT_NONE),
+    SWD_NAME(SWD_RESULT_APPLIED),
+    SWD_NAME(SWD_RESULT_SKIPPED_NONFINITE),
+    SWD_NAME(SWD_RESULT_SKIPPED_OVERFLOW),
+    SWD_NAME(SWD_RESULT_SKIPPED_UNDERFLOW),
+    SWD_NAME(SWD_RESULT_SKIPPED_INVALID),
+    SWD_NAME(SWD_RESULT_SKIPPED_SUM_UNKNOWN),
+    SWD_NAME(SWD_RESULT_NOT_ARMED),
+    SWD_NAME(SWD_RESULT_SKIPPED_VBAR),
+    SWD_NAME(SWD_RESULT_FOREIGN_WORKSPACE),
 };
 
 #undef SWD_NAME
@@ -77,14 +81,18 @@ swd_status set_error(swd_status status, const char* format, ...) {
   return status;
 }
 
+void set_error_cuda(int32_t code) { cuda_code = code; }
+
 }  // namespace swd
 
 extern "C" {
 
 const char* swd_status_name(swd_status status) { return swd::name_of(swd::kStatusNames, status); }
 
-const char* swd_step_status_name(swd_step_status status) { return swd::name_of(swd::kStepStatusNames, status); }
+const char* swd_result_name(swd_result result) { return swd::name_of(swd::kResultNames, result); }
 
 const char* swd_error_detail(void) { return swd::detail; }
+
+int32_t swd_error_cuda(void) { return swd::cuda_code; }
 
 }  // extern "C"

@@ -51,13 +51,14 @@ uint64_t lay_out(const Plan& plan, void* base, Workspace& ws) {
   regions.take(ws.header, 1);
   regions.take(ws.segments, facts.segment_count);
   regions.take(ws.chunk_segment, facts.chunk_count);
-  regions.take(ws.group_decay, groups);
+  regions.take(ws.group_info, groups);
   regions.take(ws.pointers, facts.flags & SWD_PLAN_LIST ? kBufferCount * facts.segment_count : 0);
   regions.take(ws.scratch, facts.segment_count);
   regions.take(ws.values, values);
   regions.take(ws.tickets, tickets);
   regions.take(ws.groups, groups);
-  regions.take(ws.lambda_eff, groups);
+  regions.take(ws.lambda_eff, 2 * groups);
+  regions.take(ws.fetched_lambda_eff, groups);
   regions.take(ws.carried_groups, groups > kInlineGroups ? groups : 0);
   regions.take(ws.norm_values, tree_values(norm_leaves));
   regions.take(ws.norm_tickets, tree_tickets(norm_leaves));
@@ -76,7 +77,8 @@ void add_segments(const swd_plan_args& args, Plan& plan) {
     next.chunks = divide_up(from.count, kChunk);
     next.group = from.group;
     next.flags = from.flags;
-    next.decay = plan.group_decay[from.group];
+    next.decay = plan.groups[from.group].decay;
+    if (from.count > 0 && !(from.flags & SWD_SEGMENT_NO_DECAY)) plan.groups[from.group].decays = 1;
     plan.segments.push_back(next);
     plan.index.push_back(indexed ? from.index : elements);
     elements += from.count;
@@ -110,8 +112,8 @@ uint64_t fingerprint_of(const Plan& plan) {
   add(plan.facts.flags);
   add(plan.grad_dtype);
   add(plan.copy_dtype);
-  add(plan.group_decay.size());
-  for (swd_decay decay : plan.group_decay) add(decay);
+  add(plan.groups.size());
+  for (const GroupInfo& group : plan.groups) add(group.decay);
   add(plan.segments.size());
   for (size_t k = 0; k < plan.segments.size(); ++k) {
     add(plan.segments[k].offset);
@@ -136,9 +138,13 @@ void build_plan(const swd_plan_args& args, Plan& plan) {
   plan.facts.segment_count = args.segment_count;
   plan.facts.group_count = args.group_count;
   plan.facts.grad_bytes = dtype_bytes(args.grad_dtype);
-  plan.group_decay.assign(args.decay_modes, args.decay_modes + args.group_count);
-  for (swd_decay decay : plan.group_decay) {
-    if (decay == SWD_DECAY_SCHEDULED) plan.facts.has_scheduled = 1;
+  plan.facts.copy_bytes = dtype_bytes(args.copy_dtype);
+  plan.model_key = args.model_key;
+  for (uint32_t i = 0; i < args.group_count; ++i) {
+    swd_decay decay = args.decay_modes ? args.decay_modes[i] : SWD_DECAY_SCHEDULED;
+    plan.groups.push_back({decay, 0});
+    if (decay == SWD_DECAY_RELATIVE) plan.facts.has_relative = 1;
+    if (decay == SWD_DECAY_RELATIVE || decay == SWD_DECAY_SCHEDULED) plan.facts.needs_vbar = 1;
   }
   plan.segments.reserve(static_cast<size_t>(args.segment_count));
   plan.index.reserve(static_cast<size_t>(args.segment_count));
@@ -148,7 +154,7 @@ void build_plan(const swd_plan_args& args, Plan& plan) {
   plan.facts.fingerprint = fingerprint_of(plan);
   Workspace offsets;
   plan.workspace_bytes = lay_out(plan, nullptr, offsets);
-  plan.state_bytes = sizeof(swd_state_header) + plan.segments.size() * sizeof(swd_segment_state);
+  plan.state_bytes = sizeof(StateHeader) + plan.segments.size() * sizeof(SegmentState);
   if (args.backend == SWD_BACKEND_CPU) plan.pool = std::make_unique<cpu::Pool>(args.threads);
 }
 
@@ -156,6 +162,20 @@ Workspace workspace_at(const Plan& plan, void* base) {
   Workspace ws;
   lay_out(plan, base, ws);
   return ws;
+}
+
+void write_workspace(const Plan& plan, void* base) {
+  Workspace ws = workspace_at(plan, base);
+  memset(base, 0, plan.workspace_bytes);
+  for (size_t k = 0; k < plan.segments.size(); ++k) {
+    const SegmentInfo& info = plan.segments[k];
+    const_cast<SegmentInfo*>(ws.segments)[k] = info;
+    uint32_t* chunk = const_cast<uint32_t*>(ws.chunk_segment) + info.first_chunk;
+    for (int64_t i = 0; i < info.chunks; ++i) chunk[i] = static_cast<uint32_t>(k);
+  }
+  for (size_t i = 0; i < plan.groups.size(); ++i) const_cast<GroupInfo*>(ws.group_info)[i] = plan.groups[i];
+  ws.header->epoch = 1;
+  ws.header->fingerprint = plan.facts.fingerprint;
 }
 
 }  // namespace swd

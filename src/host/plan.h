@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "failed_pieces.h"
 #include "kernels/layout.h"
 
 namespace swd {
@@ -20,11 +21,13 @@ struct Plan {
   std::vector<SegmentInfo> segments;
   std::vector<int64_t> index;      // of each segment in the unsharded model
   std::vector<uint32_t> by_index;  // segment numbers: with elements, ascending by index; then the empty ones
-  std::vector<swd_decay> group_decay;
+  std::vector<GroupInfo> groups;
+  uint64_t model_key = 0;
   uint64_t workspace_bytes = 0;
   uint64_t state_bytes = 0;
   int64_t extent = 0;               // flat layout: one past the last element of any segment
   std::unique_ptr<cpu::Pool> pool;  // CPU backend
+  mutable FailedPieces failed_pieces;
   Plan();
   ~Plan();
 };
@@ -34,6 +37,9 @@ void build_plan(const swd_plan_args& args, Plan& plan);
 
 // The pointers of a workspace of this plan. With base NULL they are offsets.
 Workspace workspace_at(const Plan& plan, void* base);
+
+// Writes what a fresh workspace of this plan holds, to host memory.
+void write_workspace(const Plan& plan, void* base);
 
 }  // namespace swd
 

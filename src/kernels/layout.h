@@ -10,6 +10,31 @@ namespace swd {
 constexpr int kBufferCount = 6;    // SWD_BUFFER_*
 constexpr int kInlineGroups = 24;  // host groups that travel as kernel arguments
 
+// The norm record: the named terms of swd_norm_record, then zeros that later versions may give a meaning. A new term
+// is a member of swd_norm_record and a line of add_segment (record.h), nothing else.
+constexpr int kRecordTerms = sizeof(swd_norm_record) / sizeof(double);
+constexpr int kRecordDoubles = 16;
+static_assert(kRecordTerms <= kRecordDoubles);
+
+// The state image: one header, then one entry a segment. Its layout is no part of the ABI: zero is a fresh state, and
+// what a member is for may be added, not changed.
+struct StateHeader {
+  uint64_t steps_applied;
+  uint64_t steps_skipped;
+  uint64_t rounding_seed;  // of states in fewer bits; 0
+  double vbar_reference;   // 0: not set yet
+  uint64_t reserved[4];
+};
+static_assert(sizeof(StateHeader) == 64);
+
+struct SegmentState {
+  int64_t step;
+  double exp_avg_sq_sum;   // -1: unknown
+  double exp_avg_sq_unit;  // of second moments in fewer bits; 0 reads as 1
+  uint64_t reserved;
+};
+static_assert(sizeof(SegmentState) == 32);
+
 // Written by swd_workspace_init, never again. Aligned, so that a GPU fetches pairs of members in one access.
 struct alignas(16) SegmentInfo {
   int64_t offset;
@@ -24,6 +49,12 @@ struct alignas(16) SegmentInfo {
   uint32_t reserved;
 };
 
+// Likewise.
+struct GroupInfo {
+  swd_decay decay;
+  uint32_t decays;  // some segment with elements is in it and has no SWD_SEGMENT_NO_DECAY
+};
+
 // What pass 1 leaves behind for one segment. Valid if epoch is the workspace's.
 struct SegmentScratch {
   uint64_t epoch;      // 0: no gradient
@@ -36,10 +67,10 @@ struct SegmentScratch {
   double bias1;        // 1 - beta1^t
   double bias2;        // 1 - beta2^t
   double max_sum;      // amsgrad: sum of the maxed second moment
-  double invalid;      // pointers of this segment that are NULL, and a step counter that cannot count on
+  double invalid;      // pointers of this segment that are NULL or share memory, a step counter that cannot count on
 };
 
-// What finalize decides for one group.
+// What decide says for one group.
 struct GroupScalars {
   double lr;
   float weight1, weight2;  // see Coefficients
@@ -50,43 +81,52 @@ struct GroupScalars {
 
 enum Armed : uint32_t { kDisarmed = 0, kWaitsForMax = 1, kArmed = 2 };
 
-// What finalize decides for the step.
+// What decide says for the step.
 struct Decision {
-  swd_step_status status;
+  swd_result result;
   uint32_t flags;  // SWD_STATS_*
   float s;         // signed
   uint32_t reserved;
   double s_squared;  // of the fp32 value
   double grad_norm, clip_coef, vbar, inv_sqrt_vbar, bad;
+  double reference;  // of relative decay, as the state will have it after the step; 0: none yet
 };
 
 struct Header {
   uint64_t fingerprint;    // of the plan; a workspace of another plan is left alone
-  uint64_t epoch;          // counts steps in this workspace, from 1; swd_update ends an epoch
+  uint64_t epoch;          // counts steps in this workspace, from 1; see "Epochs" below
   uint32_t armed;          // Armed
   uint32_t reduce_ticket;  // blocks of pass 1, of pass 2
   uint32_t update_ticket;
-  uint32_t norm_ready;  // update norms were folded by this step
+  uint32_t lambda_slot;  // which half of Workspace::lambda_eff belongs to `stats`; decide fills the other
   Decision decision;
-  swd_norm_record record;
+  double record[kRecordDoubles];
   Partial update_norms;  // sum: of param^2; bad: of update^2
-  swd_stats stats;
+  uint64_t damaged;      // segment_count - k, the largest, of segments k that a running swd_state_rebuild found damaged
+  swd_stats pending;     // what the armed step will have done; the update makes it `stats`
+  swd_stats stats;       // what the latest committed step did
+  swd_stats fetched;     // CUDA: what swd_stats_fetch copies, also out of a workspace of another plan
 };
+
+// Epochs. What pass 1 leaves for a segment counts while its epoch is the header's. A new one begins where nothing that
+// was reduced may be used any more: with a committed update, a discard, a whole swd_step, and the first swd_reduce
+// after a step that was decided but never updated, or of which a piece failed.
 
 // Pointers into a workspace.
 struct Workspace {
   Header* header;
   const SegmentInfo* segments;
   const uint32_t* chunk_segment;  // segment of each chunk
-  const swd_decay* group_decay;
+  const GroupInfo* group_info;
   void** pointers;  // tensor lists: [buffer][segment]
   SegmentScratch* scratch;
   Partial* values;  // trees of pass 1
   uint32_t* tickets;
   GroupScalars* groups;
-  double* lambda_eff;
-  swd_group* carried_groups;  // host groups beyond kInlineGroups
-  Partial* norm_values;       // tree of the update norms: sum of param^2, sum of update^2
+  double* lambda_eff;          // [2][group_count], see Header::lambda_slot
+  double* fetched_lambda_eff;  // CUDA: what swd_stats_fetch copies
+  swd_group* carried_groups;   // host groups beyond kInlineGroups
+  Partial* norm_values;        // tree of the update norms: sum of param^2, sum of update^2
   uint32_t* norm_tickets;
 };
 
@@ -96,9 +136,11 @@ struct PlanFacts {
   int64_t segment_count;
   int64_t chunk_count;
   uint32_t group_count;
-  uint32_t flags;          // SWD_PLAN_*
-  uint32_t has_scheduled;  // some group has SWD_DECAY_SCHEDULED
+  uint32_t flags;         // SWD_PLAN_*
+  uint32_t needs_vbar;    // some group has SWD_DECAY_SCHEDULED or _RELATIVE
+  uint32_t has_relative;  // some group has SWD_DECAY_RELATIVE
   uint32_t grad_bytes;
+  uint32_t copy_bytes;  // 0: no param_copy
 };
 
 // The arguments of one call, checked. One block for both backends; a kernel gets it by value.
@@ -106,14 +148,16 @@ struct Pass {
   PlanFacts plan;
   Workspace ws;
   void* bases[kBufferCount];  // flat layout, by SWD_BUFFER_*
-  swd_state_header* state;
-  swd_segment_state* segment_states;
+  StateHeader* state;
+  SegmentState* segment_states;
   const void* groups;  // group_count groups, every group_stride bytes
   uint64_t group_stride;
   uint32_t groups_on_host;  // else where the backend computes; the CUDA backend carries host groups over
   uint32_t step_flags;      // SWD_STEP_*
   swd_phase phase;
+  uint32_t begins;  // nothing reduced so far may be used: a new epoch begins with this call
   double loss_scale, max_grad_norm, max_decay;
+  uint64_t reference_step;
   const float* loss_scale_pointer;
   const float* found_inf;
   const uint8_t* has_grad;

@@ -20,33 +20,62 @@ SWD_FN void* segment_pointer(const Pass& pass, int buffer, int64_t segment) {
   return pass.ws.pointers[buffer * pass.plan.segment_count + segment];
 }
 
+// Element 0 of a segment in one of its arrays.
+template <class T>
+SWD_FN T* array_of(const Pass& pass, int buffer, int64_t segment) {
+  if (pass.plan.flags & SWD_PLAN_LIST) return static_cast<T*>(segment_pointer(pass, buffer, segment));
+  return static_cast<T*>(pass.bases[buffer]) + pass.ws.segments[segment].offset;
+}
+
 SWD_FN bool has_gradient(const Pass& pass, int64_t segment) {
   if (pass.ws.segments[segment].count == 0) return false;
   if (pass.has_grad && pass.has_grad[segment] == 0) return false;
   return !(pass.plan.flags & SWD_PLAN_LIST) || segment_pointer(pass, SWD_BUFFER_GRAD, segment);
 }
 
-// Tensor lists: pointers other than the gradient's that were never set.
-SWD_FN double missing_pointers(const Pass& pass, int64_t segment, bool has_copy) {
-  if (!(pass.plan.flags & SWD_PLAN_LIST)) return 0.0;
-  double missing = 0.0;
-  for (int b = 0; b < kBufferCount; ++b) {
-    bool needed = b != SWD_BUFFER_GRAD && (b != SWD_BUFFER_PARAM_COPY || has_copy) &&
-                  (b != SWD_BUFFER_MAX_EXP_AVG_SQ || (pass.plan.flags & SWD_PLAN_AMSGRAD));
-    if (needed && !segment_pointer(pass, b, segment)) missing += 1.0;
-  }
-  return missing;
+// Bytes of an element; 0: the plan has no such buffer.
+SWD_FN uint32_t bytes_of(const PlanFacts& plan, int buffer) {
+  if (buffer == SWD_BUFFER_GRAD) return plan.grad_bytes;
+  if (buffer == SWD_BUFFER_PARAM_COPY) return plan.copy_bytes;
+  return buffer != SWD_BUFFER_MAX_EXP_AVG_SQ || (plan.flags & SWD_PLAN_AMSGRAD) ? 4u : 0u;
 }
 
+// Tensor lists: buffers of a segment that were never set, and pairs of them that share memory. Of segments with a
+// gradient, which the caller has looked up.
+SWD_FN double wrong_pointers(const Pass& pass, int64_t segment) {
+  if (!(pass.plan.flags & SWD_PLAN_LIST)) return 0.0;
+  double wrong = 0.0;
+  uint64_t count = static_cast<uint64_t>(pass.ws.segments[segment].count);
+  for (int b = 0; b < kBufferCount; ++b) {
+    uint64_t bytes = count * bytes_of(pass.plan, b);
+    if (bytes == 0) continue;
+    uintptr_t at = reinterpret_cast<uintptr_t>(segment_pointer(pass, b, segment));
+    if (at == 0) wrong += 1.0;
+    for (int other = 0; at != 0 && other < b; ++other) {
+      uint64_t other_bytes = count * bytes_of(pass.plan, other);
+      uintptr_t other_at = reinterpret_cast<uintptr_t>(segment_pointer(pass, other, segment));
+      if (other_at != 0 && at < other_at + other_bytes && other_at < at + bytes) wrong += 1.0;
+    }
+  }
+  return wrong;
+}
+
+// Whether pass 1 begins an epoch: the caller said so, or the last step was decided but never updated.
+SWD_FN bool starts_afresh(const Pass& pass) {
+  return pass.begins || (pass.phase == SWD_PHASE_GRAD && pass.ws.header->armed != kDisarmed);
+}
+
+// The epoch of what pass 1 leaves in the scratch. Where it begins one, the header follows when all of it is done.
+SWD_FN uint64_t epoch_of(const Pass& pass) { return pass.ws.header->epoch + (starts_afresh(pass) ? 1 : 0); }
+
 // Ends pass 1 for a segment with a gradient: `total` is its sum of squares.
-SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const Partial& total, const swd_group& g,
-                                      bool has_copy) {
-  const swd_segment_state& state = pass.segment_states[segment];
+SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const Partial& total, const swd_group& g) {
+  const SegmentState& state = pass.segment_states[segment];
   bool sum_known = state.exp_avg_sq_sum >= 0.0 || state.exp_avg_sq_sum != state.exp_avg_sq_sum;
   bool sum_kept =
       sum_known && pass.ws.segments[segment].decay != SWD_DECAY_L2 && !(pass.step_flags & SWD_STEP_SKIP_NORM);
   SegmentScratch out;
-  out.epoch = pass.ws.header->epoch;
+  out.epoch = epoch_of(pass);
   out.max_epoch = 0;
   bool counts_on = state.step >= 0 && state.step < INT64_MAX;
   out.step = counts_on ? state.step + 1 : 1;
@@ -57,7 +86,7 @@ SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const P
   out.bias1 = 1.0 - power(g.beta1, out.step);
   out.bias2 = 1.0 - power(g.beta2, out.step);
   out.max_sum = 0.0;
-  out.invalid = missing_pointers(pass, segment, has_copy) + (counts_on ? 0.0 : 1.0);
+  out.invalid = wrong_pointers(pass, segment) + (counts_on ? 0.0 : 1.0);
   return out;
 }
 
@@ -66,18 +95,30 @@ SWD_FN double next_sum(const SegmentScratch& scratch, double s_squared) {
   return scratch.sum_kept < 0.0 ? -1.0 : scratch.sum_kept + s_squared * scratch.sum_gained;
 }
 
+// Whether what swd_state_rebuild made the running sum of a segment can be none.
+SWD_FN bool is_damaged(const SegmentInfo& info, double sum) {
+  return info.count > 0 && info.decay != SWD_DECAY_L2 && !(sum >= 0.0 && sum <= DBL_MAX);
+}
+
 SWD_FN bool in_vbar(const SegmentInfo& info) {
   return info.decay != SWD_DECAY_L2 && !(info.flags & SWD_SEGMENT_NO_VBAR);
+}
+
+// Whether segment k has a gradient in the step that is being made: pass 1 reduced it in this epoch.
+SWD_FN bool takes_part(const Pass& pass, int64_t k) { return pass.ws.scratch[k].epoch == pass.ws.header->epoch; }
+
+// Whether the second round of amsgrad sums anything: the first one decided, and did not skip the step.
+SWD_FN bool max_round_runs(const Header& header) {
+  return header.armed == kWaitsForMax && header.decision.result == SWD_RESULT_APPLIED;
 }
 
 // Adds what segment k reduced in this epoch to the record.
 SWD_FN void add_segment(const Pass& pass, int64_t k, swd_norm_record& r) {
   const SegmentInfo& info = pass.ws.segments[k];
   const SegmentScratch& scratch = pass.ws.scratch[k];
-  uint64_t epoch = pass.ws.header->epoch;
-  if (scratch.epoch != epoch) return;
+  if (!takes_part(pass, k)) return;
   if (pass.phase == SWD_PHASE_MAX) {
-    if (!in_vbar(info) || scratch.max_epoch != epoch) return;
+    if (!in_vbar(info) || scratch.max_epoch != pass.ws.header->epoch) return;
     r.vbar_base += scratch.max_sum / scratch.bias2;
     r.count += static_cast<double>(info.count);
     return;

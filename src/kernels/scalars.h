@@ -2,6 +2,8 @@
 // From the norm record to the constants of pass 2, in fp64: the decision, the decay, the coefficients, the commit.
 // Called by one block per step on the device, by the warps of pass 2, and by the CPU backend.
 #pragma once
+#include <cstddef>
+
 #include "element.h"
 #include "record.h"
 
@@ -22,23 +24,33 @@ SWD_FN int invalid_member(const swd_group& g) {
   float eps = static_cast<float>(g.eps);
   if (!(eps >= FLT_MIN && eps <= FLT_MAX)) return 4;  // 0/0 on untouched rows otherwise
   if (!(g.weight_decay >= 0.0 && g.weight_decay <= DBL_MAX)) return 5;
+  if (!(g.lr_factor >= 0.0 && g.lr_factor <= DBL_MAX)) return 6;
   return 0;
 }
 
-// The group as this step uses it: lr_pointer resolved.
-SWD_FN swd_group read_group(const void* groups, uint64_t stride, uint32_t i) {
+constexpr uint64_t kFirstGroupBytes = offsetof(swd_group, lr_pointer) + sizeof(float*);  // of 0.1
+
+// The group at `at` as this step uses it: `lr` is the rate, whatever it was given by. Of an older caller's shorter
+// group what it does not know reads as zero; what a later one sets and this library does not know makes it out of
+// range.
+SWD_FN swd_group read_group(const char* at, uint64_t bytes) {
   swd_group g;
-  const char* at = static_cast<const char*>(groups) + stride * i;
-  memcpy(&g, at, sizeof g);
+  memcpy(&g, at, kFirstGroupBytes);
+  g.lr_factor = 0.0;
+  if (bytes >= sizeof g) memcpy(&g.lr_factor, at + offsetof(swd_group, lr_factor), sizeof g.lr_factor);
   if (g.lr_pointer) {
     bool aligned = reinterpret_cast<uintptr_t>(g.lr_pointer) % alignof(float) == 0;
     g.lr = aligned ? static_cast<double>(*g.lr_pointer) : -1.0;  // which is out of range
+  }
+  if (g.lr_factor != 0.0) g.lr *= g.lr_factor;
+  for (uint64_t i = sizeof g; i < bytes; ++i) {
+    if (at[i] != 0) g.lr = -1.0;
   }
   return g;
 }
 
 SWD_FN double loss_scale_of(const Pass& pass) {
-  return pass.loss_scale_pointer ? static_cast<double>(*pass.loss_scale_pointer) : pass.loss_scale;
+  return pass.loss_scale_pointer ? pass.loss_scale * static_cast<double>(*pass.loss_scale_pointer) : pass.loss_scale;
 }
 
 SWD_FN void set_vbar(Decision& d, double sum, double count) {
@@ -47,13 +59,33 @@ SWD_FN void set_vbar(Decision& d, double sum, double count) {
 }
 
 // Whether vbar is taken from the maxed second moment, in a round of its own.
-SWD_FN bool needs_max(const PlanFacts& plan) { return (plan.flags & SWD_PLAN_AMSGRAD) && plan.has_scheduled; }
+SWD_FN bool needs_max(const PlanFacts& plan) { return (plan.flags & SWD_PLAN_AMSGRAD) && plan.needs_vbar; }
 
 // Of a record that may have been through other hands: a sum of squares, or a count.
 SWD_FN bool is_sum(double x) { return x >= 0.0 && x <= DBL_MAX; }
 
+// Whether vbar can be what a decay is divided by.
+SWD_FN bool is_mean(double vbar) { return vbar >= 0.0 && vbar <= DBL_MAX; }
+
+// Relative decay: the reference that the state will have after the step. The first applied step from reference_step on
+// with a vbar to refer to gives it.
+SWD_FN void set_reference(const Pass& pass, Decision& d) {
+  d.reference = pass.state->vbar_reference;
+  bool due = pass.plan.has_relative && d.reference == 0.0 && pass.state->steps_applied >= pass.reference_step - 1;
+  if (due && d.result == SWD_RESULT_APPLIED && is_mean(d.vbar)) d.reference = d.vbar;
+}
+
+// The last question of a step that would be applied: whether the decay has a vbar.
+SWD_FN void settle(const Pass& pass, Decision& d, bool uses_vbar) {
+  bool propagate = (pass.step_flags & SWD_STEP_PROPAGATE) != 0;
+  if (d.result == SWD_RESULT_APPLIED && uses_vbar && !propagate && !is_mean(d.vbar)) {
+    d.result = SWD_RESULT_SKIPPED_VBAR;
+  }
+  set_reference(pass, d);
+}
+
 // Decides the step from the record. `invalid`: groups out of range seen here. Clamps are written so that NaN survives.
-SWD_FN Decision decide(const Pass& pass, const swd_norm_record& r, double invalid) {
+SWD_FN Decision decide_grad(const Pass& pass, const swd_norm_record& r, double invalid) {
   Decision d;
   double loss_scale = loss_scale_of(pass);
   bool skip_norm = (pass.step_flags & SWD_STEP_SKIP_NORM) != 0;
@@ -73,47 +105,69 @@ SWD_FN Decision decide(const Pass& pass, const swd_norm_record& r, double invali
   if (bad) d.flags |= SWD_STATS_NONFINITE;
   bool propagate = (pass.step_flags & SWD_STEP_PROPAGATE) != 0;
   bool sums = bad || (is_sum(r.sum_sq) && is_sum(r.total_sq) && is_sum(r.count) && is_sum(r.unknown));
-  bool needs_sum = pass.plan.has_scheduled && !needs_max(pass.plan);
-  if (invalid > 0.0 || !(r.invalid == 0.0) || !sums || !(loss_scale > 0.0 && loss_scale <= DBL_MAX)) {
-    d.status = SWD_STEP_SKIPPED_INVALID;
-  } else if (bad && !propagate) {
-    d.status = SWD_STEP_SKIPPED_NONFINITE;
-  } else if (needs_sum && r.unknown > 0.0) {
-    d.status = SWD_STEP_SKIPPED_SUM_UNKNOWN;
+  bool uses_vbar = pass.plan.needs_vbar && !needs_max(pass.plan);
+  bool reference = !pass.plan.has_relative || is_sum(pass.state->vbar_reference);
+  bool scale = loss_scale > 0.0 && loss_scale <= DBL_MAX;
+  if (invalid > 0.0 || !(r.invalid == 0.0) || !sums || !scale || !reference) {
+    d.result = SWD_RESULT_SKIPPED_INVALID;
+  } else if (bad && (!propagate || skip_norm)) {
+    d.result = SWD_RESULT_SKIPPED_NONFINITE;
+  } else if (uses_vbar && r.unknown > 0.0) {
+    d.result = SWD_RESULT_SKIPPED_SUM_UNKNOWN;
   } else if (!bad && (!(s <= FLT_MAX) || d.s_squared * r.total_sq > 0x1p126)) {
-    d.status = SWD_STEP_SKIPPED_OVERFLOW;
+    d.result = SWD_RESULT_SKIPPED_OVERFLOW;
   } else if (!bad && s < FLT_MIN) {
-    d.status = SWD_STEP_SKIPPED_UNDERFLOW;
+    d.result = SWD_RESULT_SKIPPED_UNDERFLOW;
   } else {
-    d.status = SWD_STEP_APPLIED;
+    d.result = SWD_RESULT_APPLIED;
   }
+  settle(pass, d, uses_vbar);
   return d;
 }
 
-// The second round of amsgrad with scheduled decay: vbar is the mean of the maxed v-hat. The rest stands.
-SWD_FN void decide_max(Decision& d, const swd_norm_record& r, double invalid) {
+// The second round of amsgrad, where some decay needs vbar: it is the mean of the maxed v-hat. The rest stands.
+SWD_FN Decision decide_max(const Pass& pass, const swd_norm_record& r, double invalid) {
+  Decision d = pass.ws.header->decision;
   set_vbar(d, r.vbar_base + d.s_squared * r.vbar_grad, r.count);
-  if (d.status == SWD_STEP_APPLIED && (invalid > 0.0 || !(r.invalid == 0.0) || !is_sum(r.count)))
-    d.status = SWD_STEP_SKIPPED_INVALID;
+  if (d.result == SWD_RESULT_APPLIED && (invalid > 0.0 || !(r.invalid == 0.0) || !is_sum(r.count)))
+    d.result = SWD_RESULT_SKIPPED_INVALID;
+  settle(pass, d, true);
+  return d;
+}
+
+SWD_FN Decision decide(const Pass& pass, const double* record, double invalid) {
+  swd_norm_record r;
+  memcpy(&r, record, sizeof r);
+  return pass.phase == SWD_PHASE_MAX ? decide_max(pass, r, invalid) : decide_grad(pass, r, invalid);
 }
 
 // The larger decay factor; NaN survives.
 SWD_FN double larger_decay(double a, double b) { return (b <= a || a != a) ? a : b; }
 
-// The constants of one group; sets flags that concern decay. d = lr * lambda / sqrt(vbar), no eps, as in the reference.
-SWD_FN GroupScalars group_scalars(const Pass& pass, const Decision& decision, const swd_group& g, swd_decay decay,
+// The decay of a group in AdamW's unit: SWD's is weight_decay / sqrt(vbar), no eps, as in the reference. Relative decay
+// without a reference is AdamW's to the bit, and with one SWD's with weight_decay * sqrt(reference).
+SWD_FN double lambda_of(const Decision& decision, swd_decay decay, double weight_decay) {
+  if (decay == SWD_DECAY_NONE || weight_decay == 0.0) return 0.0;
+  if (decay == SWD_DECAY_SCHEDULED) return weight_decay * decision.inv_sqrt_vbar;
+  if (decay != SWD_DECAY_RELATIVE || decision.reference == 0.0) return weight_decay;
+  return decision.vbar == 0.0 ? 0.0 : weight_decay * root(decision.reference / decision.vbar);
+}
+
+// The constants of one group; sets flags that concern decay.
+SWD_FN GroupScalars group_scalars(const Pass& pass, const Decision& decision, const swd_group& g, const GroupInfo& info,
                                   double* lambda_eff, double* largest_d, uint32_t* flags) {
   GroupScalars out;
-  bool scheduled = decay == SWD_DECAY_SCHEDULED, decoupled = decay == SWD_DECAY_DECOUPLED;
-  *lambda_eff = scheduled ? (g.weight_decay == 0.0 ? 0.0 : g.weight_decay * decision.inv_sqrt_vbar)
-                          : (decay == SWD_DECAY_NONE ? 0.0 : g.weight_decay);
-  double d = scheduled || decoupled ? g.lr * *lambda_eff : 0.0;
+  swd_decay decay = info.decay;
+  *lambda_eff = lambda_of(decision, decay, g.weight_decay);
+  bool shrinks = decay != SWD_DECAY_L2 && decay != SWD_DECAY_NONE && g.lr != 0.0;  // 0 * inf is no decay either
+  double d = shrinks ? g.lr * *lambda_eff : 0.0;
   *flags = 0;
-  if (d > 0.1) *flags |= SWD_STATS_LARGE_DECAY;
+  if (d > 0.01) *flags |= SWD_STATS_LARGE_DECAY;
   if (d > pass.max_decay) {
     *flags |= SWD_STATS_DECAY_CAPPED;
     d = pass.max_decay;
   }
+  if (!info.decays) *flags = 0;
   *largest_d = d;
   out.lr = g.lr;
   out.from_target1 = g.beta1 < 0.5;
@@ -145,13 +199,13 @@ SWD_FN Coefficients coefficients(const Decision& decision, const SegmentInfo& in
   return c;
 }
 
-// The statistics of a finished decision; swd_update completes them.
-SWD_FN swd_stats stats_of(const Decision& d, const swd_state_header& state, double largest_d) {
-  swd_stats out;
-  out.status = d.status;
-  out.flags = d.flags;
-  out.steps_applied = state.steps_applied;
-  out.steps_skipped = state.steps_skipped;
+// The round is decided: notes what the update will do, and arms it unless a second round follows. The statistics stay
+// those of the latest committed step until then.
+SWD_FN void conclude(const Pass& pass, const Decision& d, double largest_d, uint32_t flags) {
+  Header& header = *pass.ws.header;
+  swd_stats& out = header.pending;
+  out.result = d.result;
+  out.flags = d.flags | flags;
   out.grad_norm = d.grad_norm;
   out.clip_coef = d.clip_coef;
   out.vbar = d.vbar;
@@ -160,26 +214,48 @@ SWD_FN swd_stats stats_of(const Decision& d, const swd_state_header& state, doub
   out.bad = d.bad;
   out.param_norm = 0.0;
   out.update_norm = 0.0;
-  return out;
+  header.decision = d;
+  header.armed = needs_max(pass.plan) && pass.phase != SWD_PHASE_MAX ? kWaitsForMax : kArmed;
 }
 
-// Ends pass 2: counts the step, disarms, starts the next epoch.
-SWD_FN void commit_step(Header& header, swd_state_header& state, const Partial& norms) {
-  bool armed = header.armed == kArmed;
-  bool applied = armed && header.decision.status == SWD_STEP_APPLIED;
+// The decided round's lambda_eff; the update makes it the reported one.
+SWD_FN double* pending_lambda_eff(const Pass& pass) {
+  return pass.ws.lambda_eff + (pass.ws.header->lambda_slot ^ 1u) * static_cast<uint64_t>(pass.plan.group_count);
+}
+
+SWD_FN void begin_epoch(Header& header) {
+  header.epoch += 1;
+  header.armed = kDisarmed;
+}
+
+SWD_FN bool applies(const Header& header) {
+  return header.armed == kArmed && header.decision.result == SWD_RESULT_APPLIED;
+}
+
+// Ends pass 2: counts the step, tells what it did, and begins the next epoch. Not armed, it only says so.
+SWD_FN void commit_step(Header& header, StateHeader& state, const Partial& norms) {
+  swd_stats& stats = header.stats;
+  if (header.armed != kArmed) {
+    stats.result = SWD_RESULT_NOT_ARMED;
+    return;
+  }
+  int64_t damaged = stats.damaged_segment;  // of a rebuild, not of a step
+  bool applied = applies(header);
+  stats = header.pending;
   if (applied) {
     state.steps_applied += 1;
-    header.stats.param_norm = root(norms.sum);
-    header.stats.update_norm = root(norms.bad);
-  } else if (armed) {
-    state.steps_skipped += 1;
+    state.vbar_reference = header.decision.reference;
+    stats.param_norm = root(norms.sum);
+    stats.update_norm = root(norms.bad);
   } else {
-    header.stats.status = SWD_STEP_NOT_ARMED;
+    state.steps_skipped += 1;
   }
-  header.stats.steps_applied = state.steps_applied;
-  header.stats.steps_skipped = state.steps_skipped;
-  header.armed = kDisarmed;
-  header.epoch += 1;
+  stats.steps_applied = state.steps_applied;
+  stats.steps_skipped = state.steps_skipped;
+  stats.vbar_reference = state.vbar_reference;
+  stats.damaged_segment = damaged;
+  header.lambda_slot ^= 1u;
+  begin_epoch(header);
 }
 
 }  // namespace swd

@@ -17,9 +17,9 @@ void add_plan_and_stream_rows(Rows& rows) {
   add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
       [](Scene& s) { return swd_reduce(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, 0, 2, s.runner.stream()); });
   add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
-      [](Scene& s) { return swd_fold(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, s.runner.stream()); });
+      [](Scene& s) { return swd_fold(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, 0, s.runner.stream()); });
   add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
-      [](Scene& s) { return swd_finalize(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, s.runner.stream()); });
+      [](Scene& s) { return swd_decide(nullptr, &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, 0, s.runner.stream()); });
   add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
       [](Scene& s) { return swd_state_rebuild(nullptr, &s.buffers, s.runner.stream()); });
   if (backend_under_test() != SWD_BACKEND_CPU) return;
@@ -32,9 +32,9 @@ void add_plan_and_stream_rows(Rows& rows) {
   add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream",
       [=](Scene& s) { return swd_reduce(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, 0, 2, stream); });
   add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream",
-      [=](Scene& s) { return swd_fold(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, stream); });
+      [=](Scene& s) { return swd_fold(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, 0, stream); });
   add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream",
-      [=](Scene& s) { return swd_finalize(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, stream); });
+      [=](Scene& s) { return swd_decide(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, 0, stream); });
   add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "stream",
       [=](Scene& s) { return swd_state_rebuild(s.runner.plan(), &s.buffers, stream); });
 }
@@ -45,26 +45,73 @@ const PhaseCall kPhaseCalls[] = {
       return swd_reduce(s.runner.plan(), &s.buffers, &s.args, phase, 0, 2, s.runner.stream());
     },
     [](Scene& s, swd_phase phase) {
-      return swd_fold(s.runner.plan(), &s.buffers, &s.args, phase, nullptr, s.runner.stream());
+      return swd_fold(s.runner.plan(), &s.buffers, &s.args, phase, nullptr, 0, s.runner.stream());
     },
     [](Scene& s, swd_phase phase) {
-      return swd_finalize(s.runner.plan(), &s.buffers, &s.args, phase, nullptr, s.runner.stream());
+      return swd_decide(s.runner.plan(), &s.buffers, &s.args, phase, nullptr, 0, s.runner.stream());
     },
 };
 
-using RecordCall = swd_status (*)(Scene&, swd_norm_record*);
+using RecordCall = swd_status (*)(Scene&, double*);
 const RecordCall kRecordCalls[] = {
-    [](Scene& s, swd_norm_record* record) {
-      return swd_fold(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, record, s.runner.stream());
+    [](Scene& s, double* record) {
+      return swd_fold(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, record, kRecordDoubles, s.runner.stream());
     },
-    [](Scene& s, swd_norm_record* record) {
-      return swd_finalize(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, record, s.runner.stream());
+    [](Scene& s, double* record) {
+      return swd_decide(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, record, kRecordDoubles,
+                        s.runner.stream());
     },
 };
 
 void reduce_range(Rows& rows, const char* field, int64_t first, int64_t count) {
   add(rows, Kind::kPlain, SWD_ERR_SIZE, field, [first, count](Scene& s) {
     return swd_reduce(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, first, count, s.runner.stream());
+  });
+}
+
+swd_status add_records(Scene& s, const swd_plan* plan, double* to, const double* from) {
+  return swd_record_add(plan, to, from, kRecordDoubles, s.runner.stream());
+}
+
+void add_record_add_rows(Rows& rows) {
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return add_records(s, nullptr, s.out<double>(), s.out<double>(512)); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "to",
+      [](Scene& s) { return add_records(s, s.runner.plan(), nullptr, s.out<double>(512)); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "from",
+      [](Scene& s) { return add_records(s, s.runner.plan(), s.out<double>(), nullptr); });
+  for (uint64_t at : {uint64_t{0}, uint64_t{8}, uint64_t{120}}) {
+    add(rows, Kind::kPlain, SWD_ERR_OVERLAP, "from",
+        [at](Scene& s) { return add_records(s, s.runner.plan(), s.out<double>(), s.out<double>(at)); });
+  }
+  for (uint64_t by = 1; by < 8; ++by) {
+    add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "to",
+        [by](Scene& s) { return add_records(s, s.runner.plan(), s.out<double>(by), s.out<double>(512)); });
+    add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "from",
+        [by](Scene& s) { return add_records(s, s.runner.plan(), s.out<double>(), s.out<double>(512 + by)); });
+  }
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "plan", [](Scene& s) { return swd_record_size(nullptr, s.out<uint64_t>()); });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "doubles", [](Scene& s) { return swd_record_size(s.runner.plan(), nullptr); });
+  add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "doubles",
+      [](Scene& s) { return swd_record_size(s.runner.plan(), s.out<uint64_t>(4)); });
+}
+
+void add_copy_rows(Rows& rows) {
+  add(rows, Kind::kFull, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_copy_params(nullptr, &s.buffers, s.runner.stream()); });
+  add(rows, Kind::kFull, SWD_ERR_NULL, "buffers",
+      [](Scene& s) { return swd_copy_params(s.runner.plan(), nullptr, s.runner.stream()); });
+  add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "copy_dtype",
+      [](Scene& s) { return swd_copy_params(s.runner.plan(), &s.buffers, s.runner.stream()); });
+  for (void* swd_buffers::*member : {&swd_buffers::param, &swd_buffers::param_copy, &swd_buffers::workspace}) {
+    add(rows, Kind::kFull, SWD_ERR_NULL, "buffers.", [member](Scene& s) {
+      s.buffers.*member = nullptr;
+      return swd_copy_params(s.runner.plan(), &s.buffers, s.runner.stream());
+    });
+  }
+  add(rows, Kind::kFull, SWD_ERR_OVERLAP, "param_copy", [](Scene& s) {
+    s.buffers.param_copy = s.buffers.param;
+    return swd_copy_params(s.runner.plan(), &s.buffers, s.runner.stream());
   });
 }
 
@@ -91,16 +138,36 @@ void add_piece_rows(Rows& rows) {
       [](Scene& s) { return s.buffers.max_exp_avg_sq; }, [](Scene& s) { return s.buffers.param_copy; },
       [](Scene& s) { return s.buffers.state; },          [](Scene& s) { return s.buffers.workspace; },
   };
+  for (uint64_t doubles : {uint64_t{0}, uint64_t{8}, kRecordDoubles - 1}) {
+    add(rows, Kind::kPlain, SWD_ERR_SIZE, "record_doubles", [doubles](Scene& s) {
+      return swd_fold(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, s.out<double>(), doubles,
+                      s.runner.stream());
+    });
+    add(rows, Kind::kPlain, SWD_ERR_SIZE, "record_doubles", [doubles](Scene& s) {
+      return swd_decide(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, s.out<double>(), doubles,
+                        s.runner.stream());
+    });
+    add(rows, Kind::kPlain, SWD_ERR_SIZE, "record_doubles", [doubles](Scene& s) {
+      return swd_record_add(s.runner.plan(), s.out<double>(), s.out<double>(512), doubles, s.runner.stream());
+    });
+  }
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "record", [](Scene& s) {
+    return swd_fold(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, kRecordDoubles, s.runner.stream());
+  });
+  add(rows, Kind::kPlain, SWD_ERR_NULL, "record", [](Scene& s) {
+    return swd_decide(s.runner.plan(), &s.buffers, &s.args, SWD_PHASE_GRAD, nullptr, 1, s.runner.stream());
+  });
+  add_record_add_rows(rows);
+  add_copy_rows(rows);
   for (RecordCall call : kRecordCalls) {
     for (int64_t by = 1; by < 8; ++by) {
-      add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "record", [call, by](Scene& s) {
-        return call(s, moved(reinterpret_cast<swd_norm_record*>(s.device_groups.data()), by));
-      });
+      add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "record",
+          [call, by](Scene& s) { return call(s, moved(reinterpret_cast<double*>(s.device_groups.data()), by)); });
     }
     for (Place place : places) {
-      for (int64_t at : {-56, 0, 40}) {  // its last, its first bytes inside
+      for (int64_t at : {-120, 0, 40}) {  // its last, its first bytes inside
         add(rows, Kind::kFull, SWD_ERR_OVERLAP, "record", [call, place, at](Scene& s) {
-          return call(s, reinterpret_cast<swd_norm_record*>(moved(static_cast<char*>(place(s)), at)));
+          return call(s, reinterpret_cast<double*>(moved(static_cast<char*>(place(s)), at)));
         });
       }
     }

@@ -10,8 +10,8 @@ namespace swd::test {
 
 enum class Kind { kPlain, kFull, kList };  // flat; flat with amsgrad and param_copy; the latter as a list
 
-constexpr uint64_t kImageBytes = 16 + 2 * 16;  // two segments
-constexpr uint64_t kBlobBytes = 40 + 2 * 32 + 8;
+constexpr uint64_t kImageBytes = kStateHeaderBytes + 2 * kSegmentStateBytes;  // two segments
+constexpr uint64_t kBlobBytes = 64 + 2 * 40 + 8;
 
 class Scene {
  public:
@@ -47,6 +47,7 @@ class Scene {
     blob_bytes = {kBlobBytes, kBlobBytes};
     pointers = {runner.at(SWD_BUFFER_PARAM, 0), runner.at(SWD_BUFFER_PARAM, 1)};
     segment_state = {3, 0.5};
+    state_header = {4, 1, 0.25};
     wide = {};
   }
 
@@ -87,6 +88,7 @@ class Scene {
   std::vector<uint64_t> blob_bytes;
   std::vector<const void*> pointers;
   swd_segment_state segment_state;
+  swd_state_header state_header;
   struct alignas(16) Wide {  // room for a longer version of any struct
     uint8_t bytes[4200];
   } wide;
@@ -107,7 +109,7 @@ class Scene {
     s.counts = {100, 50};
     s.group_of = {0, 1};
     s.decay = {SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED};
-    s.groups.assign(2, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-2, nullptr});
+    s.groups.assign(2, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-2, nullptr, 0.0});
     if (kind == Kind::kPlain) return s;
     s.flags = SWD_PLAN_AMSGRAD | (kind == Kind::kList ? SWD_PLAN_LIST : 0u);
     s.copy = SWD_DTYPE_BF16;

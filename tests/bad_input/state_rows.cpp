@@ -10,10 +10,11 @@ void add(Rows& rows, swd_status status, const char* field, std::function<swd_sta
 }
 
 swd_status get(Scene& s, int64_t segment) {
-  return swd_state_get(s.runner.plan(), s.image, s.image_bytes, segment, s.out<swd_segment_state>());
+  return swd_state_get(s.runner.plan(), s.image, s.image_bytes, segment, s.out<swd_segment_state>(),
+                       sizeof(swd_segment_state));
 }
 swd_status set(Scene& s, int64_t segment) {
-  return swd_state_set(s.runner.plan(), s.image, s.image_bytes, segment, &s.segment_state);
+  return swd_state_set(s.runner.plan(), s.image, s.image_bytes, segment, &s.segment_state, sizeof(swd_segment_state));
 }
 swd_status export_(Scene& s) {
   return swd_state_export(s.runner.plan(), s.image, s.image_bytes, s.blob, s.blob_bytes[0]);
@@ -22,19 +23,27 @@ swd_status import(Scene& s, int64_t count) {
   return swd_state_import(s.runner.plan(), s.blobs.data(), s.blob_bytes.data(), count, s.image, s.image_bytes);
 }
 
+swd_status get_header(Scene& s) {
+  return swd_state_header_get(s.runner.plan(), s.image, s.image_bytes, s.out<swd_state_header>(),
+                              sizeof(swd_state_header));
+}
+swd_status set_header(Scene& s) {
+  return swd_state_header_set(s.runner.plan(), s.image, s.image_bytes, &s.state_header, sizeof(swd_state_header));
+}
+
 using ImageCall = swd_status (*)(Scene&);
 const ImageCall kImageCalls[] = {
-    [](Scene& s) { return get(s, 1); },
-    [](Scene& s) { return set(s, 1); },
-    export_,
+    [](Scene& s) { return get(s, 1); },    [](Scene& s) { return set(s, 1); }, get_header, set_header, export_,
     [](Scene& s) { return import(s, 1); },
 };
 
 void add_plan_rows_of_state(Rows& rows) {
-  add(rows, SWD_ERR_NULL, "plan",
-      [](Scene& s) { return swd_state_get(nullptr, s.image, s.image_bytes, 0, s.out<swd_segment_state>()); });
-  add(rows, SWD_ERR_NULL, "plan",
-      [](Scene& s) { return swd_state_set(nullptr, s.image, s.image_bytes, 0, &s.segment_state); });
+  add(rows, SWD_ERR_NULL, "plan", [](Scene& s) {
+    return swd_state_get(nullptr, s.image, s.image_bytes, 0, s.out<swd_segment_state>(), sizeof(swd_segment_state));
+  });
+  add(rows, SWD_ERR_NULL, "plan", [](Scene& s) {
+    return swd_state_set(nullptr, s.image, s.image_bytes, 0, &s.segment_state, sizeof(swd_segment_state));
+  });
   add(rows, SWD_ERR_NULL, "plan",
       [](Scene& s) { return swd_state_export(nullptr, s.image, s.image_bytes, s.blob, kBlobBytes); });
   add(rows, SWD_ERR_NULL, "plan", [](Scene& s) {
@@ -54,7 +63,7 @@ void add_image_rows(Rows& rows) {
     for (int64_t by = 1; by < 16; ++by) {
       spoil(SWD_ERR_ALIGNMENT, "image", [by](Scene& s) { s.image = moved(static_cast<char*>(s.image), by); });
     }
-    for (uint64_t bytes : {uint64_t{0}, uint64_t{16}, kImageBytes - 1}) {
+    for (uint64_t bytes : {uint64_t{0}, uint64_t{64}, kImageBytes - 1}) {
       spoil(SWD_ERR_SIZE, "image_bytes", [bytes](Scene& s) { s.image_bytes = bytes; });
     }
   }
@@ -65,16 +74,20 @@ void add_entry_rows(Rows& rows) {
     add(rows, SWD_ERR_SIZE, "segment", [bad](Scene& s) { return get(s, bad); });
     add(rows, SWD_ERR_SIZE, "segment", [bad](Scene& s) { return set(s, bad); });
   }
-  add(rows, SWD_ERR_NULL, "out",
-      [](Scene& s) { return swd_state_get(s.runner.plan(), s.image, s.image_bytes, 0, nullptr); });
-  add(rows, SWD_ERR_NULL, "in",
-      [](Scene& s) { return swd_state_set(s.runner.plan(), s.image, s.image_bytes, 0, nullptr); });
+  add(rows, SWD_ERR_NULL, "out", [](Scene& s) {
+    return swd_state_get(s.runner.plan(), s.image, s.image_bytes, 0, nullptr, sizeof(swd_segment_state));
+  });
+  add(rows, SWD_ERR_NULL, "in", [](Scene& s) {
+    return swd_state_set(s.runner.plan(), s.image, s.image_bytes, 0, nullptr, sizeof(swd_segment_state));
+  });
   for (uint64_t by = 1; by < 8; ++by) {
     add(rows, SWD_ERR_ALIGNMENT, "out", [by](Scene& s) {
-      return swd_state_get(s.runner.plan(), s.image, s.image_bytes, 0, s.out<swd_segment_state>(by));
+      return swd_state_get(s.runner.plan(), s.image, s.image_bytes, 0, s.out<swd_segment_state>(by),
+                           sizeof(swd_segment_state));
     });
     add(rows, SWD_ERR_ALIGNMENT, "in", [by](Scene& s) {
-      return swd_state_set(s.runner.plan(), s.image, s.image_bytes, 0, s.out<swd_segment_state>(by));
+      return swd_state_set(s.runner.plan(), s.image, s.image_bytes, 0, s.out<swd_segment_state>(by),
+                           sizeof(swd_segment_state));
     });
   }
   for (int64_t step : {INT64_C(-1), INT64_MIN}) {
@@ -83,10 +96,70 @@ void add_entry_rows(Rows& rows) {
       return set(s, 0);
     });
   }
-  for (double sum : {-0.5, -2.0, -5e-324, -kInf}) {
+  for (double sum : {-0.5, -2.0, -5e-324, -kInf, kInf, kNan}) {
     add(rows, SWD_ERR_VALUE, "exp_avg_sq_sum", [sum](Scene& s) {
       s.segment_state.exp_avg_sq_sum = sum;
       return set(s, 0);
+    });
+  }
+}
+
+// The structs with the sizes that callers know them by.
+template <class T>
+void add_sized_rows(Rows& rows, swd_status (*set_sized)(Scene&, const T*, uint64_t),
+                    swd_status (*get_sized)(Scene&, T*, uint64_t), T Scene::*good) {
+  add(rows, SWD_ERR_SIZE, "size", [=](Scene& s) { return get_sized(s, s.out<T>(), 0); });
+  for (uint64_t size : {uint64_t{0}, uint64_t{8}, uint64_t{sizeof(T)} - 1, uint64_t{4097}, UINT64_MAX}) {
+    add(rows, SWD_ERR_STRUCT_SIZE, "size", [=](Scene& s) { return set_sized(s, &(s.*good), size); });
+  }
+  for (uint64_t more : {uint64_t{1}, uint64_t{8}}) {  // a longer one, whose last byte is set
+    add(rows, SWD_ERR_STRUCT_SIZE, "size", [=](Scene& s) {
+      memcpy(s.wide.bytes, &(s.*good), sizeof(T));
+      s.wide.bytes[sizeof(T) + more - 1] = 1;
+      return set_sized(s, reinterpret_cast<const T*>(s.wide.bytes), sizeof(T) + more);
+    });
+  }
+}
+
+void add_header_rows(Rows& rows) {
+  add_sized_rows<swd_state_header>(
+      rows,
+      [](Scene& s, const swd_state_header* in, uint64_t size) {
+        return swd_state_header_set(s.runner.plan(), s.image, s.image_bytes, in, size);
+      },
+      [](Scene& s, swd_state_header* out, uint64_t size) {
+        return swd_state_header_get(s.runner.plan(), s.image, s.image_bytes, out, size);
+      },
+      &Scene::state_header);
+  add_sized_rows<swd_segment_state>(
+      rows,
+      [](Scene& s, const swd_segment_state* in, uint64_t size) {
+        return swd_state_set(s.runner.plan(), s.image, s.image_bytes, 0, in, size);
+      },
+      [](Scene& s, swd_segment_state* out, uint64_t size) {
+        return swd_state_get(s.runner.plan(), s.image, s.image_bytes, 0, out, size);
+      },
+      &Scene::segment_state);
+  add(rows, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_state_header_get(nullptr, s.image, s.image_bytes, s.out<swd_state_header>(), 24); });
+  add(rows, SWD_ERR_NULL, "plan",
+      [](Scene& s) { return swd_state_header_set(nullptr, s.image, s.image_bytes, &s.state_header, 24); });
+  add(rows, SWD_ERR_NULL, "out",
+      [](Scene& s) { return swd_state_header_get(s.runner.plan(), s.image, s.image_bytes, nullptr, 24); });
+  add(rows, SWD_ERR_NULL, "in",
+      [](Scene& s) { return swd_state_header_set(s.runner.plan(), s.image, s.image_bytes, nullptr, 24); });
+  for (uint64_t by = 1; by < 8; ++by) {
+    add(rows, SWD_ERR_ALIGNMENT, "out", [by](Scene& s) {
+      return swd_state_header_get(s.runner.plan(), s.image, s.image_bytes, s.out<swd_state_header>(by), 24);
+    });
+    add(rows, SWD_ERR_ALIGNMENT, "in", [by](Scene& s) {
+      return swd_state_header_set(s.runner.plan(), s.image, s.image_bytes, s.out<swd_state_header>(by), 24);
+    });
+  }
+  for (double reference : {-1.0, -5e-324, kInf, -kInf, kNan}) {
+    add(rows, SWD_ERR_VALUE, "vbar_reference", [reference](Scene& s) {
+      s.state_header.vbar_reference = reference;
+      return set_header(s);
     });
   }
 }
@@ -148,6 +221,7 @@ void add_state_rows(Rows& rows) {
   add_plan_rows_of_state(rows);
   add_image_rows(rows);
   add_entry_rows(rows);
+  add_header_rows(rows);
   add_blob_rows(rows);
 }
 

@@ -64,11 +64,12 @@ void add_group_array_rows(Rows& rows) {
   for (uint32_t count : {0u, 1u, 3u, UINT32_MAX}) {
     spoil(rows, SWD_ERR_SIZE, "group_count", [count](Scene& s) { s.args.group_count = count; });
   }
-  for (uint32_t stride : {1u, 4u, uint32_t{sizeof(swd_group)} - 1, 4097u, UINT32_MAX}) {
+  for (uint32_t stride : {1u, 4u, uint32_t{offsetof(swd_group, lr_factor)} - 1, 4097u, UINT32_MAX}) {
     spoil(rows, SWD_ERR_STRUCT_SIZE, "group_stride", [stride](Scene& s) { s.args.group_stride = stride; });
   }
-  for (uint32_t stride : {1u, 8u, uint32_t{sizeof(swd_group)} + 8, 4097u}) {  // what kernels read has one size only
-    spoil(rows, SWD_ERR_STRUCT_SIZE, "group_stride", [stride](Scene& s) {
+  for (uint32_t stride : {1u, 8u, 4097u, uint32_t{sizeof(swd_group)} + 1, uint32_t{sizeof(swd_group)} + 7}) {
+    swd_status status = stride > sizeof(swd_group) && stride < 4096 ? SWD_ERR_ALIGNMENT : SWD_ERR_STRUCT_SIZE;
+    spoil(rows, status, "group_stride", [stride](Scene& s) {
       s.args.groups = nullptr;
       s.args.groups_device = reinterpret_cast<swd_group*>(s.device_groups.data());
       s.args.group_stride = stride;

@@ -80,16 +80,16 @@ void add_size_rows(Rows& rows) {
   }
 }
 
-swd_status set(Scene& s, swd_buffer buffer, int64_t first, int64_t count) {
+swd_status set(Scene& s, swd_buffer_kind buffer, int64_t first, int64_t count) {
   return swd_set_pointers(s.runner.plan(), s.buffers.workspace, buffer, first, count, s.pointers.data(),
                           s.runner.stream());
 }
 
 void add_pointer_rows(Rows& rows) {
-  for (swd_buffer bad : {-1, 6, 99, INT32_MAX, INT32_MIN}) {
+  for (swd_buffer_kind bad : {-1, 6, 99, INT32_MAX, INT32_MIN}) {
     add(rows, Kind::kList, SWD_ERR_ENUM, "buffer", [bad](Scene& s) { return set(s, bad, 0, 2); });
   }
-  for (swd_buffer b = 0; b < 6; ++b) {
+  for (swd_buffer_kind b = 0; b < 6; ++b) {
     add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "buffer", [b](Scene& s) { return set(s, b, 0, 2); });
     add(rows, Kind::kFull, SWD_ERR_UNEXPECTED, "buffer", [b](Scene& s) { return set(s, b, 0, 2); });
     for (int64_t by = 1; by < 16; ++by) {

@@ -66,7 +66,7 @@ Case draw_case(Input& in) {
     t.decay.push_back(static_cast<swd_decay>(in.below(4)));
     double beta1 = in.below(4) == 1 ? in.byte() / 256.0 : 0.9, beta2 = in.below(4) == 1 ? in.byte() / 256.0 : 0.999;
     t.groups.push_back(
-        {small_real(in, 1e-3), beta1, beta2, in.below(4) == 1 ? 1.0 : 1e-8, small_real(in, 0.01), nullptr});
+        {small_real(in, 1e-3), beta1, beta2, in.below(4) == 1 ? 1.0 : 1e-8, small_real(in, 0.01), nullptr, 0.0});
   }
   t.loss_scale = in.below(4) == 1 ? std::ldexp(1.0, static_cast<int>(in.byte()) - 128) : 1.0;
   t.max_grad_norm = small_real(in, 0.0);

@@ -40,9 +40,9 @@ Outcome call_step(Input& in, uint32_t which, Call& c) {
     case 1:
       return {swd_reduce(c.plan, b, a, c.phase, c.first, c.count, c.stream), bit(kWorkspace)};
     case 2:
-      return {swd_fold(c.plan, b, a, c.phase, c.record, c.stream), bit(kWorkspace) | (c.record ? bit(kRecord) : 0u)};
+      return {swd_fold(c.plan, b, a, c.phase, c.record, kRecordDoubles, c.stream), bit(kWorkspace) | (c.record ? bit(kRecord) : 0u)};
     case 3:
-      return {swd_finalize(c.plan, b, a, c.phase, c.record, c.stream), bit(kWorkspace)};
+      return {swd_decide(c.plan, b, a, c.phase, c.record, kRecordDoubles, c.stream), bit(kWorkspace)};
     default:
       return {swd_update(c.plan, b, a, c.stream), updated(c)};
   }
@@ -56,7 +56,7 @@ Outcome call_rebuild(Input& in, Call& c) {
 
 Outcome call_set_pointers(Input& in, Call& c) {
   make_call(in, *c.world, 0, c);
-  swd_buffer buffer = static_cast<swd_buffer>(maybe_spoiled_number(in, SWD_BUFFER_PARAM, c));
+  swd_buffer_kind buffer = static_cast<swd_buffer_kind>(maybe_spoiled_number(in, SWD_BUFFER_PARAM, c));
   const void* pointers[4] = {};
   uint8_t* right = c.world->at(kParam);
   for (size_t k = 0; k < c.world->segments.size(); ++k) {
@@ -124,8 +124,8 @@ Outcome call_state(Input& in, uint32_t which, Call& c) {
   swd_segment_state* state_at = in.below(8) == 1 ? nullptr : &state;
   c.spoiled = c.spoiled || w.segments.empty() || !state_at;
   c.world->snapshot();
-  if (which == 0) return {swd_state_get(c.plan, image, image_bytes, segment, state_at), 0};
-  if (which == 1) return {swd_state_set(c.plan, image, image_bytes, segment, state_at), bit(kState)};
+  if (which == 0) return {swd_state_get(c.plan, image, image_bytes, segment, state_at, sizeof(swd_segment_state)), 0};
+  if (which == 1) return {swd_state_set(c.plan, image, image_bytes, segment, state_at, sizeof(swd_segment_state)), bit(kState)};
   if (which == 2)
     return {swd_state_export(c.plan, image, image_bytes, blob, static_cast<uint64_t>(blob_bytes)), bit(kBlob)};
   const void* blobs[2] = {blob, w.at(kBlob)};
@@ -146,7 +146,7 @@ Outcome call_library(Input& in, Call& c) {
   (void)swd_sizeof(kNames[in.below(5)]);
   SWD_FUZZ_EXPECT(swd_version_string()[0] != '\0' && swd_version() != 0);
   SWD_FUZZ_EXPECT(swd_status_name(static_cast<swd_status>(in.integer()))[0] != '\0');
-  SWD_FUZZ_EXPECT(swd_step_status_name(static_cast<swd_step_status>(in.integer()))[0] != '\0');
+  SWD_FUZZ_EXPECT(swd_result_name(static_cast<swd_result>(in.integer()))[0] != '\0');
   double decay = in.real(), vbar = in.real();
   (void)swd_weight_decay_from_adamw(decay, vbar);
   (void)swd_weight_decay_to_adamw(decay, vbar);

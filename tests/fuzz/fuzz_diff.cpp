@@ -96,7 +96,7 @@ void expect_same(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 void expect_same(const Training& a, const Training& b) {
-  SWD_FUZZ_EXPECT(a.stats.status == b.stats.status && a.stats.flags == b.stats.flags);
+  SWD_FUZZ_EXPECT(a.stats.result == b.stats.result && a.stats.flags == b.stats.flags);
   SWD_FUZZ_EXPECT(a.stats.steps_applied == b.stats.steps_applied && a.stats.steps_skipped == b.stats.steps_skipped);
   for (double swd_stats::*x :
        {&swd_stats::grad_norm, &swd_stats::clip_coef, &swd_stats::vbar, &swd_stats::inv_sqrt_vbar,

@@ -139,7 +139,7 @@ double maxed_vbar(const Training& t, const std::vector<Pass1>& passes, const Num
   int64_t at = 0;
   for (size_t k = 0; k < t.segments.size(); at += t.segments[k++].count) {
     const Segment& segment = t.segments[k];
-    if (!passes[k].takes_part || !in_vbar(t, segment) || t.stats.status != SWD_STEP_APPLIED) continue;
+    if (!passes[k].takes_part || !in_vbar(t, segment) || t.stats.result != SWD_RESULT_APPLIED) continue;
     double unused = 0.0, beta2 = t.groups[segment.group].beta2;
     auto maxed = [&](int64_t i) {
       return larger(t.max_exp_avg_sq[static_cast<size_t>(i)], next_v(t, i, gradient(t, i, numbers.s, 0.0f), beta2));
@@ -150,14 +150,14 @@ double maxed_vbar(const Training& t, const std::vector<Pass1>& passes, const Num
   return mean(fold(base) + numbers.s_squared * 0.0, count);
 }
 
-swd_step_status verdict(const Training& t, const swd_norm_record& r, const Numbers& numbers, bool max_round) {
+swd_result verdict(const Training& t, const swd_norm_record& r, const Numbers& numbers, bool max_round) {
   float s = std::fabs(numbers.s);
   bool bad = r.bad != 0.0;
-  if (bad && !(t.step_flags & SWD_STEP_PROPAGATE)) return SWD_STEP_SKIPPED_NONFINITE;
-  if (has_scheduled(t) && !max_round && r.unknown > 0.0) return SWD_STEP_SKIPPED_SUM_UNKNOWN;
-  if (!bad && (!(s <= FLT_MAX) || numbers.s_squared * r.total_sq > 0x1p126)) return SWD_STEP_SKIPPED_OVERFLOW;
-  if (!bad && s < FLT_MIN) return SWD_STEP_SKIPPED_UNDERFLOW;
-  return SWD_STEP_APPLIED;
+  if (bad && !(t.step_flags & SWD_STEP_PROPAGATE)) return SWD_RESULT_SKIPPED_NONFINITE;
+  if (has_scheduled(t) && !max_round && r.unknown > 0.0) return SWD_RESULT_SKIPPED_SUM_UNKNOWN;
+  if (!bad && (!(s <= FLT_MAX) || numbers.s_squared * r.total_sq > 0x1p126)) return SWD_RESULT_SKIPPED_OVERFLOW;
+  if (!bad && s < FLT_MIN) return SWD_RESULT_SKIPPED_UNDERFLOW;
+  return SWD_RESULT_APPLIED;
 }
 
 void decay_factors(Training& t, Numbers& numbers) {
@@ -187,7 +187,7 @@ void oracle_step(Training& t) {
   float s = static_cast<float>(t.stats.clip_coef / t.loss_scale);
   Numbers numbers{t.plan_flags & SWD_PLAN_MAXIMIZE ? -s : s, static_cast<double>(s) * static_cast<double>(s), {}};
   bool max_round = (t.plan_flags & SWD_PLAN_AMSGRAD) && has_scheduled(t);
-  t.stats.status = verdict(t, r, numbers, max_round);
+  t.stats.result = verdict(t, r, numbers, max_round);
   t.stats.vbar = r.unknown > 0.0 ? not_a_number() : r.vbar_base + numbers.s_squared * r.vbar_grad;
   t.stats.vbar = max_round ? maxed_vbar(t, passes, numbers) : mean(t.stats.vbar, r.count);
   t.stats.inv_sqrt_vbar = t.stats.vbar == 0.0 ? 0.0 : 1.0 / std::sqrt(t.stats.vbar);
@@ -195,7 +195,7 @@ void oracle_step(Training& t) {
   if (r.bad != 0.0) t.stats.flags |= SWD_STATS_NONFINITE;
   if (t.step_flags & SWD_STEP_SKIP_NORM) t.stats.flags |= SWD_STATS_NO_NORM;
   decay_factors(t, numbers);
-  if (t.stats.status == SWD_STEP_APPLIED) {
+  if (t.stats.result == SWD_RESULT_APPLIED) {
     std::vector<float> lost(t.param.size(), 0.0f);
     int64_t at = 0;
     for (size_t k = 0; k < t.segments.size(); at += t.segments[k++].count) {
@@ -209,7 +209,7 @@ void oracle_step(Training& t) {
       t.stats.update_norm = norm(t, passes, lost);
     }
   }
-  ++(t.stats.status == SWD_STEP_APPLIED ? t.counts.steps_applied : t.counts.steps_skipped);
+  ++(t.stats.result == SWD_RESULT_APPLIED ? t.counts.steps_applied : t.counts.steps_skipped);
   t.stats.steps_applied = t.counts.steps_applied;
   t.stats.steps_skipped = t.counts.steps_skipped;
 }

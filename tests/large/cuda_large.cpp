@@ -168,9 +168,9 @@ void run(int64_t elements, swd_dtype dtype, bool corrupt) {
     std::vector<uint8_t> codes = encoded(g, dtype);
     fill(*large.grad, codes);
     small.grad->write(0, codes.data(), codes.size());
-    DeviceValue<swd_norm_record> record(SWD_BACKEND_CUDA, swd_norm_record{});
+    DeviceRecord record(SWD_BACKEND_CUDA);
     ok(swd_reduce(large.plan, &large.buffers, &args, SWD_PHASE_GRAD, 0, 2, stream));
-    ok(swd_fold(large.plan, &large.buffers, &args, SWD_PHASE_GRAD, record.pointer(), stream));
+    ok(swd_fold(large.plan, &large.buffers, &args, SWD_PHASE_GRAD, record.pointer(), kRecordDoubles, stream));
     swd_norm_record seen = record.get();
     require(
         seen.sum_sq == sum_of_squares(g, elements),
@@ -178,11 +178,11 @@ void run(int64_t elements, swd_dtype dtype, bool corrupt) {
     require(seen.count == static_cast<double>(elements) && seen.bad == 0.0, "the record miscounts");
     ok(swd_step(large.plan, &large.buffers, &args, stream));  // reduces again: the same bits
     swd_stats stats = large.stats();
-    require(stats.status == SWD_STEP_APPLIED && stats.clip_coef < 1.0 && stats.largest_decay > 0.0,
+    require(stats.result == SWD_RESULT_APPLIED && stats.clip_coef < 1.0 && stats.largest_decay > 0.0,
             "no clip, no decay");
     // The small run is a shard of the large one: it steps by the large run's record.
     ok(swd_reduce(small.plan, &small.buffers, &args, SWD_PHASE_GRAD, 0, 2, nullptr));
-    ok(swd_finalize(small.plan, &small.buffers, &args, SWD_PHASE_GRAD, &seen, nullptr));
+    ok(swd_decide(small.plan, &small.buffers, &args, SWD_PHASE_GRAD, &seen, kRecordDoubles, nullptr));
     ok(swd_update(small.plan, &small.buffers, &args, nullptr));
     printf("step %d of %lld elements: norm %.6g, clip %.3g, decay %.3g\n", t, static_cast<long long>(elements),
            stats.grad_norm, stats.clip_coef, stats.largest_decay);

@@ -85,7 +85,7 @@ void run(const Options& options) {
   for (const char* name : names) before[name] = calls_of(name);
   for (int t = 0; t < kSteps; ++t) runner.ok(swd_step(runner.plan(), &runner.buffers, &runner.args(), runner.stream()));
   for (const char* name : names) after[name] = calls_of(name);
-  if (runner.stats().status != SWD_STEP_APPLIED) throw std::runtime_error("the step was not applied");
+  if (runner.stats().result != SWD_RESULT_APPLIED) throw std::runtime_error("the step was not applied");
   printf("{\"steps\": %d, \"elements\": %lld", kSteps, static_cast<long long>(elements));
   for (const char* name : names) printf(", \"%s\": %llu", name, after[name] - before[name]);
   printf("}\n");

@@ -15,7 +15,16 @@ namespace swd::test {
 struct Record {
   int64_t index, count, step;
   double sum;
+  double unit = 0.0;
 };
+
+// What a blob says once.
+struct BlobStart {
+  uint64_t applied = 9, skipped = 2, key = 0, seed = 0;
+  double reference = 0.0;
+};
+
+constexpr size_t kBlobHeader = 64, kBlobRecord = 40;
 
 using Blob = std::vector<uint8_t>;
 
@@ -30,22 +39,34 @@ inline void seal(Blob& blob) {
   put(blob, blob.size() - 8, hash, 8);
 }
 
-inline Blob blob_of(const std::vector<Record>& records, uint64_t applied = 9, uint64_t skipped = 2) {
-  Blob blob(48 + 32 * records.size());
+inline void put(Blob& blob, size_t at, double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, 8);
+  put(blob, at, bits, 8);
+}
+
+// Version 1 is what 0.1 wrote: a shorter header, and records without unit.
+inline Blob blob_of(const std::vector<Record>& records, const BlobStart& start = {}, uint32_t version = 2) {
+  size_t header = version == 1 ? 40 : kBlobHeader, size = version == 1 ? 32 : kBlobRecord;
+  Blob blob(header + size * records.size() + 8);
   memcpy(blob.data(), "SWDSTATE", 8);
-  put(blob, 8, 1, 4);
-  put(blob, 12, 32, 4);
+  put(blob, 8, version, 4);
+  put(blob, 12, size, 4);
   put(blob, 16, records.size(), 8);
-  put(blob, 24, applied, 8);
-  put(blob, 32, skipped, 8);
+  put(blob, 24, start.applied, 8);
+  put(blob, 32, start.skipped, 8);
+  if (version > 1) {
+    put(blob, 40, start.key, 8);
+    put(blob, 48, start.seed, 8);
+    put(blob, 56, start.reference);
+  }
   for (size_t i = 0; i < records.size(); ++i) {
-    uint64_t bits;
-    memcpy(&bits, &records[i].sum, 8);
-    size_t at = 40 + 32 * i;
+    size_t at = header + size * i;
     put(blob, at, static_cast<uint64_t>(records[i].index), 8);
     put(blob, at + 8, static_cast<uint64_t>(records[i].count), 8);
     put(blob, at + 16, static_cast<uint64_t>(records[i].step), 8);
-    put(blob, at + 24, bits, 8);
+    put(blob, at + 24, records[i].sum);
+    if (version > 1) put(blob, at + 32, records[i].unit);
   }
   seal(blob);
   return blob;
@@ -55,8 +76,8 @@ inline Blob blob_of(const std::vector<Record>& records, uint64_t applied = 9, ui
 class StatePlan {
  public:
   explicit StatePlan(const std::vector<std::pair<int64_t, int64_t>>& cuts,
-                     uint32_t flags = SWD_PLAN_LIST | SWD_PLAN_INDEXED)
-      : image_(SWD_BACKEND_CPU, 16 + 16 * cuts.size()) {
+                     uint32_t flags = SWD_PLAN_LIST | SWD_PLAN_INDEXED, uint64_t model_key = 0)
+      : image_(SWD_BACKEND_CPU, 64 + 32 * cuts.size()) {
     std::vector<swd_segment> segments;
     for (auto [index, count] : cuts) segments.push_back({0, count, index, 0, 0});
     const swd_decay decay = SWD_DECAY_SCHEDULED;
@@ -67,6 +88,7 @@ class StatePlan {
     args.segment_count = static_cast<int64_t>(segments.size());
     args.decay_modes = &decay;
     args.group_count = 1;
+    args.model_key = model_key;
     EXPECT_EQ(swd_plan_create(&args, &plan_), SWD_OK) << swd_error_detail();
   }
   ~StatePlan() { EXPECT_EQ(swd_plan_destroy(plan_), SWD_OK); }
@@ -92,12 +114,12 @@ class StatePlan {
   }
   swd_segment_state get(int64_t segment) {
     swd_segment_state out{-7, -7.0};
-    EXPECT_EQ(swd_state_get(plan_, image_.data(), image_.bytes(), segment, &out), SWD_OK);
+    EXPECT_EQ(swd_state_get(plan_, image_.data(), image_.bytes(), segment, &out, sizeof(swd_segment_state)), SWD_OK);
     return out;
   }
   swd_state_header header() {
-    swd_state_header out;
-    image_.read(0, &out, sizeof out);
+    swd_state_header out{};
+    EXPECT_EQ(swd_state_header_get(plan_, image_.data(), image_.bytes(), &out, sizeof out), SWD_OK);
     return out;
   }
 

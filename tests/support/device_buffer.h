@@ -76,4 +76,24 @@ class DeviceValue {
   DeviceBuffer buffer_;
 };
 
+constexpr uint64_t kRecordDoubles = 16;  // swd_record_size
+
+// A norm record where the backend computes. What it holds before a fold is not zero.
+class DeviceRecord {
+ public:
+  explicit DeviceRecord(swd_backend backend) : buffer_(backend, kRecordDoubles * sizeof(double)) {}
+  double* pointer() const { return reinterpret_cast<double*>(buffer_.data()); }
+  swd_norm_record get() const {
+    swd_norm_record terms;
+    buffer_.read(0, &terms, sizeof terms);
+    return terms;
+  }
+  void set(const swd_norm_record& terms) { buffer_.write(0, &terms, sizeof terms); }
+  std::vector<uint8_t> bytes() const { return buffer_.read_all(); }
+  bool canaries_intact() const { return buffer_.canaries_intact(); }
+
+ private:
+  DeviceBuffer buffer_;
+};
+
 }  // namespace swd::test

@@ -71,20 +71,20 @@ void Oracle::measure(const OracleInput& in) {
             static_cast<double>(unknown), 0.0};
 }
 
-swd_step_status Oracle::verdict(const OracleInput& in, Real s) const {
+swd_result Oracle::verdict(const OracleInput& in, Real s) const {
   bool valid = std::isfinite(in.loss_scale) && in.loss_scale > 0;
   bool scheduled = false;
   for (size_t i = 0; i < decay_.size(); ++i) {
     valid = valid && in_range(in.groups[i]);
-    scheduled = scheduled || decay_[i] == SWD_DECAY_SCHEDULED;
+    scheduled = scheduled || decay_[i] == SWD_DECAY_SCHEDULED || decay_[i] == SWD_DECAY_RELATIVE;
   }
   bool needs_sum = scheduled && !(plan_flags_ & SWD_PLAN_AMSGRAD);
-  if (!valid) return SWD_STEP_SKIPPED_INVALID;
-  if (bad_ != 0 && !(in.flags & SWD_STEP_PROPAGATE)) return SWD_STEP_SKIPPED_NONFINITE;
-  if (needs_sum && record.unknown > 0) return SWD_STEP_SKIPPED_SUM_UNKNOWN;
-  if (bad_ == 0 && (s > kMax || s * s * total_sq_ > 0x1p126L)) return SWD_STEP_SKIPPED_OVERFLOW;
-  if (bad_ == 0 && s < kMin) return SWD_STEP_SKIPPED_UNDERFLOW;
-  return SWD_STEP_APPLIED;
+  if (!valid) return SWD_RESULT_SKIPPED_INVALID;
+  if (bad_ != 0 && !(in.flags & SWD_STEP_PROPAGATE)) return SWD_RESULT_SKIPPED_NONFINITE;
+  if (needs_sum && record.unknown > 0) return SWD_RESULT_SKIPPED_SUM_UNKNOWN;
+  if (bad_ == 0 && (s > kMax || s * s * total_sq_ > 0x1p126L)) return SWD_RESULT_SKIPPED_OVERFLOW;
+  if (bad_ == 0 && s < kMin) return SWD_RESULT_SKIPPED_UNDERFLOW;
+  return SWD_RESULT_APPLIED;
 }
 
 OracleRates Oracle::rates(const OracleInput& in, size_t k, Real s) const {
@@ -154,8 +154,9 @@ void Oracle::step(const OracleInput& in) {
   Real ratio = in.max_grad_norm / (norm + 1e-6L);
   Real clip = in.max_grad_norm > 0 && !(ratio >= 1) ? ratio : 1;
   Real s = static_cast<float>(clip / in.loss_scale);  // the design rounds it, and every user takes that value
-  stats.status = verdict(in, s);
-  bool scheduled = std::count(decay_.begin(), decay_.end(), SWD_DECAY_SCHEDULED) > 0;
+  stats.result = verdict(in, s);
+  bool relative = std::count(decay_.begin(), decay_.end(), SWD_DECAY_RELATIVE) > 0;
+  bool scheduled = std::count(decay_.begin(), decay_.end(), SWD_DECAY_SCHEDULED) > 0 || relative;
   Real vbar = 0;
   if (scheduled && (plan_flags_ & SWD_PLAN_AMSGRAD)) {
     vbar = maxed_mean(in, s);
@@ -164,15 +165,21 @@ void Oracle::step(const OracleInput& in) {
   } else if (record.count > 0) {
     vbar = (static_cast<Real>(record.vbar_base) + s * s * static_cast<Real>(record.vbar_grad)) / record.count;
   }
+  if (scheduled && stats.result == SWD_RESULT_APPLIED && !(in.flags & SWD_STEP_PROPAGATE) && !std::isfinite(vbar)) {
+    stats.result = SWD_RESULT_SKIPPED_VBAR;
+  }
+  bool due = relative && reference == 0 && last.steps_applied + 1 >= in.reference_step;
+  Real used = due && stats.result == SWD_RESULT_APPLIED && std::isfinite(vbar) ? vbar : reference;
   Real inv_sqrt_vbar = vbar == 0 ? 0 : 1 / std::sqrt(vbar), largest = 0;
   lambda_eff.assign(decay_.size(), 0.0);
   for (size_t i = 0; i < decay_.size(); ++i) {
     Real lambda = decay_[i] == SWD_DECAY_NONE ? 0 : in.groups[i].weight_decay;
     if (decay_[i] == SWD_DECAY_SCHEDULED && lambda != 0) lambda *= inv_sqrt_vbar;
+    if (decay_[i] == SWD_DECAY_RELATIVE && lambda != 0 && used != 0) lambda *= std::sqrt(used) * inv_sqrt_vbar;
     lambda_eff[i] = static_cast<double>(lambda);
-    Real d = decay_[i] == SWD_DECAY_L2 ? 0 : in.groups[i].lr * lambda;
-    if (d > 0.1L) stats.flags |= SWD_STATS_LARGE_DECAY;
-    if (d > in.max_decay) stats.flags |= SWD_STATS_DECAY_CAPPED;
+    Real d = decay_[i] == SWD_DECAY_L2 || in.groups[i].lr == 0 ? 0 : in.groups[i].lr * lambda;
+    if (d > 0.01L && decays(i)) stats.flags |= SWD_STATS_LARGE_DECAY;
+    if (d > in.max_decay && decays(i)) stats.flags |= SWD_STATS_DECAY_CAPPED;
     d_[i] = d > in.max_decay ? in.max_decay : d;
     if (d_[i] > largest || std::isnan(d_[i])) largest = d_[i];
   }
@@ -185,10 +192,19 @@ void Oracle::step(const OracleInput& in) {
   stats.inv_sqrt_vbar = static_cast<double>(inv_sqrt_vbar);
   stats.largest_decay = static_cast<double>(largest);
   stats.bad = static_cast<double>(bad_);
-  bool applied = stats.status == SWD_STEP_APPLIED;
+  bool applied = stats.result == SWD_RESULT_APPLIED;
   stats.steps_applied = last.steps_applied + (applied ? 1 : 0);
   stats.steps_skipped = last.steps_skipped + (applied ? 0 : 1);
   if (applied) apply(in, s);
+  if (applied) reference = used;
+  stats.vbar_reference = static_cast<double>(reference);
+}
+
+bool Oracle::decays(size_t group) const {
+  for (const OracleSegment& segment : segments) {
+    if (segment.group == group && !segment.elements.empty() && !(segment.flags & SWD_SEGMENT_NO_DECAY)) return true;
+  }
+  return false;
 }
 
 void Oracle::rebuild() {

@@ -36,6 +36,7 @@ struct OracleInput {
   uint32_t flags = 0;  // SWD_STEP_*
   std::vector<swd_group> groups;
   double loss_scale = 1.0, max_grad_norm = 0.0, max_decay = 1.0;
+  uint64_t reference_step = 100;
   bool found_inf = false;
   std::vector<std::vector<float>> grad;  // one per segment
   std::vector<uint8_t> has_grad;         // one per segment
@@ -46,6 +47,7 @@ class Oracle {
   Oracle(uint32_t plan_flags, std::vector<swd_decay> decay) : plan_flags_(plan_flags), decay_(std::move(decay)) {}
 
   std::vector<OracleSegment> segments;
+  Real reference = 0;  // of relative decay; 0: not set
 
   void step(const OracleInput& input);
 
@@ -61,7 +63,8 @@ class Oracle {
   bool has_gradient(const OracleInput& in, size_t k) const { return in.has_grad[k] && !segments[k].elements.empty(); }
   bool is_member(size_t k) const;  // of vbar
   void measure(const OracleInput& in);
-  swd_step_status verdict(const OracleInput& in, Real s) const;
+  swd_result verdict(const OracleInput& in, Real s) const;
+  bool decays(size_t group) const;  // some of its elements do
   OracleRates rates(const OracleInput& in, size_t k, Real s) const;
   Real maxed_mean(const OracleInput& in, Real s) const;
   void apply(const OracleInput& in, Real s);

@@ -47,8 +47,8 @@ RandomRun draw_run(Dice& dice) {
   run.setup.groups.clear();
   bool one_mode = dice.chance(0.5), scheduled = false;
   for (int64_t i = 0; i < groups; ++i) {
-    swd_decay mode = one_mode && i > 0 ? run.setup.decay[0] : static_cast<swd_decay>(dice.below(4));
-    scheduled = scheduled || mode == SWD_DECAY_SCHEDULED;
+    swd_decay mode = one_mode && i > 0 ? run.setup.decay[0] : static_cast<swd_decay>(dice.below(5));
+    scheduled = scheduled || mode == SWD_DECAY_SCHEDULED || mode == SWD_DECAY_RELATIVE;
     run.setup.decay.push_back(mode);
     run.setup.groups.push_back(draw_group(dice, unscaled, mode));
     const swd_group& g = run.setup.groups.back();
@@ -82,9 +82,12 @@ OracleInput draw_step(Dice& dice, const RandomRun& run, int t) {
   in.loss_scale = run.loss_scale;
   in.max_grad_norm = run.max_grad_norm;
   in.max_decay = run.max_decay;
+  in.reference_step = 3;
   if (run.on_device) in.loss_scale = static_cast<float>(in.loss_scale);
   bool scheduled = false;
-  for (swd_decay mode : run.setup.decay) scheduled = scheduled || mode == SWD_DECAY_SCHEDULED;
+  for (swd_decay mode : run.setup.decay) {
+    scheduled = scheduled || mode == SWD_DECAY_SCHEDULED || mode == SWD_DECAY_RELATIVE;
+  }
   bool last = t == run.steps, pieces = run.pieces;
   if (run.propagate) in.flags |= SWD_STEP_PROPAGATE;
   if (run.propagate && !scheduled && run.max_grad_norm == 0.0 && !pieces && dice.chance(0.3))

@@ -27,6 +27,9 @@ struct RunSetup {
   int32_t threads = 0;  // CPU backend
 };
 
+// The layout of a state image, for tests that write into it what swd_state_set refuses.
+constexpr uint64_t kStateHeaderBytes = 64, kSegmentStateBytes = 32;
+
 class Runner {
  public:
   explicit Runner(const RunSetup& s) : s_(s) {
@@ -137,13 +140,13 @@ class Runner {
     return state_->read_all();
   }
   void set_segment_state(size_t k, const swd_segment_state& in) {
-    state_->write(sizeof(swd_state_header) + k * sizeof in, &in, sizeof in);
+    state_->write(kStateHeaderBytes + k * kSegmentStateBytes, &in, sizeof in);
   }
   void set_image(const std::vector<uint8_t>& image) { state_->write(0, image.data(), image.size()); }
   swd_segment_state segment_state(size_t k) {
     std::vector<uint8_t> image = this->image();
     swd_segment_state out{};
-    memcpy(&out, image.data() + sizeof(swd_state_header) + k * sizeof out, sizeof out);
+    ok(swd_state_get(plan_, image.data(), image.size(), static_cast<int64_t>(k), &out, sizeof out));
     return out;
   }
   // Every byte of every array and of the state.

@@ -145,7 +145,7 @@ void sweep_batch(Dice& dice, int64_t segments, int64_t elements, SweepFigures& f
   }
   r.step();
   std::vector<double> lambda;
-  ASSERT_EQ(r.stats(&lambda).status, SWD_STEP_APPLIED);
+  ASSERT_EQ(r.stats(&lambda).result, SWD_RESULT_APPLIED);
   for (size_t k = 0; k < s.counts.size(); ++k)
     compare(r, k, rates_of(r, k, 1.0 / loss_scale, lambda), points[k], figures);
 }
@@ -174,7 +174,7 @@ void sweep_codes(Dice& dice, swd_dtype dtype, SweepFigures& figures) {
   r.step();
   std::vector<double> lambda;
   swd_stats stats = r.stats(&lambda);
-  ASSERT_EQ(stats.status, SWD_STEP_APPLIED);
+  ASSERT_EQ(stats.result, SWD_RESULT_APPLIED);
   EXPECT_EQ(stats.bad, dtype == SWD_DTYPE_BF16 ? 256.0 : 2048.0);
   compare(r, 0, rates_of(r, 0, 1.0 / loss_scale, lambda), points, figures);
 }

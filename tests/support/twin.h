@@ -16,7 +16,7 @@ struct Figures {
   Figure sum{"running sum S, relative", 5e-7}, record{"norm record, relative", 5e-7};
   Figure norm{"grad_norm and clip_coef, relative", 1e-7}, vbar{"vbar and lambda_eff, relative", 5e-7};
   Figure norms{"param_norm and update_norm, relative", 5e-7};
-  int applied = 0, skipped[8] = {};
+  int applied = 0, skipped[10] = {};
 
   void check() const {
     for (const Figure* f : {&param, &exp_avg, &exp_avg_sq, &max_sq, &sum, &record, &norm, &vbar, &norms}) f->check();
@@ -36,7 +36,7 @@ class Twin {
         has_grad_(run.setup.backend, run.setup.counts.size()),
         loss_scale_(run.setup.backend, 1.0f),
         found_inf_(run.setup.backend, 0.0f),
-        record_(run.setup.backend, swd_norm_record{}),
+        record_(run.setup.backend),
         peaks_(4 * run.setup.counts.size()) {
     for (size_t k = 0; k < run.setup.counts.size(); ++k) {
       std::vector<float> p = uniform(dice.bits(), k, run.setup.counts[k]);
@@ -142,7 +142,7 @@ class Twin {
   Oracle oracle_;
   DeviceBuffer lr_, groups_, has_grad_;
   DeviceValue<float> loss_scale_, found_inf_;
-  DeviceValue<swd_norm_record> record_;
+  DeviceRecord record_;
   swd_norm_record folded_{};
   std::vector<double> peaks_;  // [segment][member]
   double param_norm_peak_ = 0.0, update_norm_peak_ = 0.0;

@@ -41,22 +41,10 @@ void run_loop(const Plan& plan, const Pass& pass, ChunkLoop loop, int64_t first,
 
 const Loops& loops_of(const Plan& plan) { return loops_for(plan.grad_dtype, plan.copy_dtype); }
 
-bool has_copy(const Plan& plan) { return plan.copy_dtype != SWD_DTYPE_NONE; }
-
 swd_status available() { return SWD_OK; }
 
 swd_status init_workspace(const Plan& plan, void* workspace, void*) {
-  Workspace ws = workspace_at(plan, workspace);
-  memset(workspace, 0, plan.workspace_bytes);
-  for (size_t k = 0; k < plan.segments.size(); ++k) {
-    const SegmentInfo& info = plan.segments[k];
-    const_cast<SegmentInfo*>(ws.segments)[k] = info;
-    uint32_t* chunk = const_cast<uint32_t*>(ws.chunk_segment) + info.first_chunk;
-    for (int64_t i = 0; i < info.chunks; ++i) chunk[i] = static_cast<uint32_t>(k);
-  }
-  for (size_t i = 0; i < plan.group_decay.size(); ++i) const_cast<swd_decay*>(ws.group_decay)[i] = plan.group_decay[i];
-  ws.header->epoch = 1;
-  ws.header->fingerprint = plan.facts.fingerprint;
+  write_workspace(plan, workspace);
   return SWD_OK;
 }
 
@@ -66,64 +54,82 @@ swd_status set_pointers(const Plan&, const Workspace& ws, int64_t at, const void
   return SWD_OK;
 }
 
-swd_status reduce(const Plan& plan, const Pass& pass, void*) {
-  const Header& header = *pass.ws.header;
+// The pass as the loops get it: an epoch that it begins has begun.
+Pass in_epoch(const Pass& pass) {
+  if (starts_afresh(pass)) begin_epoch(*pass.ws.header);
+  Pass out = pass;
+  out.begins = 0;
+  return out;
+}
+
+void reduce_segments(const Plan& plan, const Pass& pass) {
   bool max_round = pass.phase == SWD_PHASE_MAX;
-  if (max_round && (header.armed != kWaitsForMax || header.decision.status != SWD_STEP_APPLIED)) return SWD_OK;
+  if (max_round && !max_round_runs(*pass.ws.header)) return;
   ChunkLoop loop = max_round ? loops_of(plan).sum_maxed : loops_of(plan).sum_squares;
   run_loop(plan, pass, loop, pass.first_chunk, pass.end_chunk);
   run_pieces(plan, pass.first_segment, pass.end_segment, kSegmentsAtOnce,
-             [&](int64_t begin, int64_t end) { finish_segments(pass, begin, end, has_copy(plan)); });
+             [&](int64_t begin, int64_t end) { finish_segments(pass, begin, end); });
+}
+
+swd_status reduce(const Plan& plan, const Pass& pass, void*) {
+  reduce_segments(plan, in_epoch(pass));
   return SWD_OK;
 }
 
 // Without a first pass nothing was reduced, so folding prepares the segments.
-swd_status fold(const Plan& plan, const Pass& pass, swd_norm_record* record, void*) {
-  if (pass.step_flags & SWD_STEP_SKIP_NORM) {
+swd_status fold(const Plan& plan, const Pass& call, double* record, void*) {
+  bool skip_norm = (call.step_flags & SWD_STEP_SKIP_NORM) != 0;
+  Pass pass = skip_norm ? in_epoch(call) : call;
+  if (skip_norm) {
     run_pieces(plan, 0, plan.facts.segment_count, kSegmentsAtOnce,
-               [&](int64_t begin, int64_t end) { prepare_segments(pass, begin, end, has_copy(plan)); });
+               [&](int64_t begin, int64_t end) { prepare_segments(pass, begin, end); });
   }
   FloatEnvironment environment;
-  fold_record(pass, record ? *record : pass.ws.header->record);
+  fold_record(pass, record ? record : pass.ws.header->record);
   return SWD_OK;
 }
 
-swd_status finalize_step(const Plan&, const Pass& pass, const swd_norm_record* record, void*) {
+swd_status add_record(const Plan&, double* to, const double* from, void*) {
   FloatEnvironment environment;
-  finalize(pass, record ? *record : pass.ws.header->record);
+  for (int i = 0; i < kRecordDoubles; ++i) to[i] += from[i];
+  return SWD_OK;
+}
+
+swd_status decide(const Plan&, const Pass& pass, const double* record, void*) {
+  FloatEnvironment environment;
+  decide_step(pass, record ? record : pass.ws.header->record);
   return SWD_OK;
 }
 
 swd_status update(const Plan& plan, const Pass& pass, void*) {
   Header& header = *pass.ws.header;
-  bool applies = header.armed == kArmed && header.decision.status == SWD_STEP_APPLIED;
-  if (applies) run_loop(plan, pass, loops_of(plan).update, 0, plan.facts.chunk_count);
+  bool applied = applies(header);
+  if (applied) run_loop(plan, pass, loops_of(plan).update, 0, plan.facts.chunk_count);
   FloatEnvironment environment;
   int64_t leaves = plan.facts.chunk_count * kItemsPerChunk;
-  bool norms = applies && (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) && leaves > 0;
+  bool norms = applied && (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) && leaves > 0;
   header.update_norms = norms ? fold_tree(pass.ws.norm_values, leaves) : Partial{0.0, 0.0};
   commit_step(header, *pass.state, header.update_norms);
   return SWD_OK;
 }
 
-swd_status step(const Plan& plan, const Pass& pass, void* stream) {
+swd_status step(const Plan& plan, const Pass& call, void* stream) {
+  Pass pass = in_epoch(call);
   bool skip_norm = (pass.step_flags & SWD_STEP_SKIP_NORM) != 0;
-  if (!skip_norm) reduce(plan, pass, stream);
+  if (!skip_norm) reduce_segments(plan, pass);
   fold(plan, pass, nullptr, stream);
-  finalize_step(plan, pass, nullptr, stream);
+  decide(plan, pass, nullptr, stream);
   if (!skip_norm && needs_max(plan.facts)) {
-    Pass max_pass = pass;
-    max_pass.phase = SWD_PHASE_MAX;
-    reduce(plan, max_pass, stream);
-    fold(plan, max_pass, nullptr, stream);
-    finalize_step(plan, max_pass, nullptr, stream);
+    pass.phase = SWD_PHASE_MAX;
+    reduce_segments(plan, pass);
+    fold(plan, pass, nullptr, stream);
+    decide(plan, pass, nullptr, stream);
   }
   return update(plan, pass, stream);
 }
 
 swd_status discard(const Plan&, const Workspace& ws, void*) {
-  ws.header->epoch += 1;
-  ws.header->armed = kDisarmed;
+  begin_epoch(*ws.header);
   return SWD_OK;
 }
 
@@ -131,13 +137,21 @@ swd_status rebuild(const Plan& plan, const Pass& pass, void*) {
   run_loop(plan, pass, loops_of(plan).sum_moments, 0, plan.facts.chunk_count);
   run_pieces(plan, 0, plan.facts.segment_count, kSegmentsAtOnce,
              [&](int64_t begin, int64_t end) { keep_sums(pass, begin, end); });
+  FloatEnvironment environment;
+  report_damage(pass);
+  return SWD_OK;
+}
+
+swd_status copy_params(const Plan& plan, const Pass& pass, void*) {
+  run_loop(plan, pass, loops_of(plan).copy_params, 0, plan.facts.chunk_count);
   return SWD_OK;
 }
 
 swd_status fetch(const Plan& plan, const Workspace& ws, swd_stats* stats, uint64_t stats_bytes, double* lambda_eff,
                  void*) {
   memcpy(stats, &ws.header->stats, stats_bytes);
-  if (lambda_eff) memcpy(lambda_eff, ws.lambda_eff, plan.facts.group_count * sizeof(double));
+  uint64_t groups = plan.facts.group_count;
+  if (lambda_eff) memcpy(lambda_eff, ws.lambda_eff + ws.header->lambda_slot * groups, groups * sizeof(double));
   return SWD_OK;
 }
 
@@ -147,9 +161,9 @@ swd_status fetch(const Plan& plan, const Workspace& ws, swd_stats* stats, uint64
 namespace swd {
 
 const Backend& cpu_backend() {
-  static const Backend backend = {cpu::available, cpu::init_workspace, cpu::set_pointers,  cpu::step,
-                                  cpu::reduce,    cpu::fold,           cpu::finalize_step, cpu::update,
-                                  cpu::discard,   cpu::rebuild,        cpu::fetch};
+  static const Backend backend = {cpu::available, cpu::init_workspace, cpu::set_pointers, cpu::step,   cpu::reduce,
+                                  cpu::fold,      cpu::add_record,     cpu::decide,       cpu::update, cpu::discard,
+                                  cpu::rebuild,   cpu::copy_params,    cpu::fetch};
   return backend;
 }
 

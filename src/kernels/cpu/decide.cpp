@@ -33,17 +33,17 @@ Partial total_of(const Pass& pass, int64_t segment) {
   return info.chunks > 1 ? fold_tree(pass.ws.values + info.first_value, info.chunks) : Partial{scratch.q, scratch.bad};
 }
 
-swd_group group_of(const Pass& pass, uint32_t group) { return read_group(pass.groups, pass.group_stride, group); }
+swd_group group_of(const Pass& pass, uint32_t group) {
+  return read_group(static_cast<const char*>(pass.groups) + pass.group_stride * group, pass.group_stride);
+}
 
 void finish_max(const Pass& pass, int64_t first, int64_t end) {
-  const Header& header = *pass.ws.header;
-  if (header.armed != kWaitsForMax || header.decision.status != SWD_STEP_APPLIED) return;
   for (int64_t k = first; k < end; ++k) {
     const SegmentInfo& info = pass.ws.segments[k];
     SegmentScratch& scratch = pass.ws.scratch[k];
-    if (scratch.epoch != header.epoch || !in_vbar(info)) continue;
+    if (!takes_part(pass, k) || !in_vbar(info)) continue;
     if (info.chunks > 1) scratch.max_sum = fold_tree(pass.ws.values + info.first_value, info.chunks).sum;
-    scratch.max_epoch = header.epoch;
+    scratch.max_epoch = scratch.epoch;
   }
 }
 
@@ -56,14 +56,11 @@ double count_invalid(const Pass& pass) {
 }
 
 void add(swd_norm_record& to, const swd_norm_record& from) {
-  to.sum_sq += from.sum_sq;
-  to.bad += from.bad;
-  to.vbar_base += from.vbar_base;
-  to.vbar_grad += from.vbar_grad;
-  to.count += from.count;
-  to.total_sq += from.total_sq;
-  to.unknown += from.unknown;
-  to.invalid += from.invalid;
+  double sum[kRecordTerms], more[kRecordTerms];
+  memcpy(sum, &to, sizeof sum);
+  memcpy(more, &from, sizeof more);
+  for (int i = 0; i < kRecordTerms; ++i) sum[i] += more[i];
+  memcpy(&to, sum, sizeof sum);
 }
 
 }  // namespace
@@ -84,23 +81,23 @@ Partial fold_tree(Partial* values, int64_t leaves) {
   }
 }
 
-void finish_segments(const Pass& pass, int64_t first, int64_t end, bool has_copy) {
+void finish_segments(const Pass& pass, int64_t first, int64_t end) {
   if (pass.phase == SWD_PHASE_MAX) return finish_max(pass, first, end);
   for (int64_t k = first; k < end; ++k) {
     SegmentScratch& scratch = pass.ws.scratch[k];
     if (has_gradient(pass, k)) {
-      scratch = segment_scratch(pass, k, total_of(pass, k), group_of(pass, pass.ws.segments[k].group), has_copy);
+      scratch = segment_scratch(pass, k, total_of(pass, k), group_of(pass, pass.ws.segments[k].group));
     } else {
       scratch.epoch = 0;  // it may have had one in an earlier call of this step
     }
   }
 }
 
-void prepare_segments(const Pass& pass, int64_t first, int64_t end, bool has_copy) {
+void prepare_segments(const Pass& pass, int64_t first, int64_t end) {
   for (int64_t k = first; k < end; ++k) {
     SegmentScratch& scratch = pass.ws.scratch[k];
     if (has_gradient(pass, k)) {
-      scratch = segment_scratch(pass, k, Partial{0.0, 0.0}, group_of(pass, pass.ws.segments[k].group), has_copy);
+      scratch = segment_scratch(pass, k, Partial{0.0, 0.0}, group_of(pass, pass.ws.segments[k].group));
     } else {
       scratch.epoch = 0;
     }
@@ -119,8 +116,16 @@ void keep_sums(const Pass& pass, int64_t first, int64_t end) {
   }
 }
 
+void report_damage(const Pass& pass) {
+  int64_t& damaged = pass.ws.header->stats.damaged_segment;
+  damaged = 0;
+  for (int64_t k = pass.plan.segment_count - 1; k >= 0; --k) {
+    if (is_damaged(pass.ws.segments[k], pass.segment_states[k].exp_avg_sq_sum)) damaged = k + 1;
+  }
+}
+
 // Lane j of 256 adds segments j, j + 256, ... in order; then the halving fold.
-void fold_record(const Pass& pass, swd_norm_record& out) {
+void fold_record(const Pass& pass, double* record) {
   swd_norm_record lane[kLanes];
   int lanes = lanes_for(pass.plan.segment_count);
   for (int i = 0; i < lanes; ++i) lane[i] = swd_norm_record{};
@@ -130,32 +135,25 @@ void fold_record(const Pass& pass, swd_norm_record& out) {
   }
   lane[0].bad += found_inf_of(pass);
   lane[0].invalid += count_invalid(pass);
-  out = lane[0];
+  memset(record, 0, kRecordDoubles * sizeof(double));
+  memcpy(record, lane, sizeof lane[0]);
 }
 
-void finalize(const Pass& pass, const swd_norm_record& record) {
-  Header& header = *pass.ws.header;
-  bool max_round = pass.phase == SWD_PHASE_MAX;
-  if (max_round && header.armed != kWaitsForMax) return;
-  double invalid = count_invalid(pass);
-  if (max_round) {
-    decide_max(header.decision, record, invalid);
-  } else {
-    header.decision = decide(pass, record, invalid);
-  }
+void decide_step(const Pass& pass, const double* record) {
+  if (pass.phase == SWD_PHASE_MAX && pass.ws.header->armed != kWaitsForMax) return;
+  Decision decision = decide(pass, record, count_invalid(pass));
   double largest_d = 0.0;
   uint32_t flags = 0;
+  double* lambda_eff = pending_lambda_eff(pass);
   for (uint32_t i = 0; i < pass.plan.group_count; ++i) {
     double d;
     uint32_t raised;
-    pass.ws.groups[i] = group_scalars(pass, header.decision, group_of(pass, i), pass.ws.group_decay[i],
-                                      &pass.ws.lambda_eff[i], &d, &raised);
+    pass.ws.groups[i] =
+        group_scalars(pass, decision, group_of(pass, i), pass.ws.group_info[i], &lambda_eff[i], &d, &raised);
     largest_d = larger_decay(largest_d, d);
     flags |= raised;
   }
-  header.stats = stats_of(header.decision, *pass.state, largest_d);
-  header.stats.flags |= flags;
-  header.armed = needs_max(pass.plan) && !max_round ? kWaitsForMax : kArmed;
+  conclude(pass, decision, largest_d, flags);
 }
 
 }  // namespace swd::cpu

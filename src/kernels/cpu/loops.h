@@ -13,6 +13,7 @@ struct Loops {
   ChunkLoop sum_squares;  // grad -> leaves of each segment's tree; skips segments without a gradient
   ChunkLoop sum_maxed;    // amsgrad, second round: what max_exp_avg_sq will be -> the same leaves
   ChunkLoop sum_moments;  // exp_avg_sq -> the same leaves, for swd_state_rebuild
+  ChunkLoop copy_params;  // param -> param_copy; nothing in a row without one
   ChunkLoop update;       // pass 2; with SWD_PLAN_UPDATE_NORMS also the leaves of the norm tree
 };
 

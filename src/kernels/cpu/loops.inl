@@ -27,7 +27,8 @@ namespace {
 
 template <class Grad, class Copy>
 const Loops* table() {
-  static constexpr Loops loops = {sum_squares<Grad>, sum_maxed<Grad>, sum_moments, update<Grad, Copy>};
+  static constexpr Loops loops = {sum_squares<Grad>, sum_maxed<Grad>, sum_moments, copy_params<Copy>,
+                                  update<Grad, Copy>};
   return &loops;
 }
 

@@ -51,8 +51,7 @@ inline const float* in_bulk(const F16* grad, int64_t count, float* room) {
 // First element of chunk `local` of a segment in one of its arrays.
 template <class T>
 inline T* array_of(const Pass& pass, int buffer, int64_t segment, int64_t local) {
-  if (pass.plan.flags & SWD_PLAN_LIST) return static_cast<T*>(segment_pointer(pass, buffer, segment)) + local * kChunk;
-  return static_cast<T*>(pass.bases[buffer]) + pass.ws.segments[segment].offset + local * kChunk;
+  return swd::array_of<T>(pass, buffer, segment) + local * kChunk;
 }
 
 inline int count_of(const SegmentInfo& info, int64_t local) {

@@ -112,7 +112,7 @@ void update_chunks(const Pass& pass, int64_t first, int64_t end) {
     const SegmentInfo& info = pass.ws.segments[segment];
     const SegmentScratch& scratch = pass.ws.scratch[segment];
     Partial* leaves = pass.ws.norm_values + chunk * kItemsPerChunk;
-    if (scratch.epoch != header.epoch) {
+    if (!takes_part(pass, segment)) {
       for (int item = 0; kNorms && item < kItemsPerChunk; ++item) leaves[item] = Partial{0.0, 0.0};
       continue;
     }
@@ -129,6 +129,20 @@ void update_chunks(const Pass& pass, int64_t first, int64_t end) {
       NormLanes unused;
       update_range<Grad, Copy, kAmsgrad, false>(at, c, 0, count_of(info, local), unused);
     }
+  }
+}
+
+// What swd_copy_params does: the parameters as a step would have written them.
+template <class Copy>
+void copy_params(const Pass& pass, int64_t first, int64_t end) {
+  for (int64_t chunk = first; sizeof(Copy) == 2 && chunk < end; ++chunk) {
+    int64_t segment = pass.ws.chunk_segment[chunk];
+    const SegmentInfo& info = pass.ws.segments[segment];
+    int64_t local = chunk - info.first_chunk;
+    const float* p = array_of<const float>(pass, SWD_BUFFER_PARAM, segment, local);
+    Copy* copy = array_of<Copy>(pass, SWD_BUFFER_PARAM_COPY, segment, local);
+    int count = count_of(info, local);
+    for (int i = 0; i < count; ++i) copy[i] = round_to(p[i], Copy{});
   }
 }
 

@@ -11,6 +11,42 @@ swd_status available() {
   int devices = 0;
   swd_status status = check_cuda(cudaGetDeviceCount(&devices), "cudaGetDeviceCount");
   if (status == SWD_OK && devices == 0) status = check_cuda(cudaErrorNoDevice, "cudaGetDeviceCount");
+  return status == SWD_OK ? find_code() : status;
+}
+
+// That kernels on the current device can use the workspace: its own memory, managed or mapped memory, or any where it
+// reads pageable memory.
+swd_status check_memory(const void* workspace, int device) {
+  cudaPointerAttributes memory{};
+  swd_status status = check_cuda(cudaPointerGetAttributes(&memory, workspace), "cudaPointerGetAttributes");
+  if (status != SWD_OK) return status;
+  if (memory.type == cudaMemoryTypeDevice && memory.device != device) {
+    return set_error(SWD_ERR_DEVICE, "workspace at %p is memory of device %d, but device %d is current", workspace,
+                     memory.device, device);
+  }
+  if (memory.type != cudaMemoryTypeUnregistered) return SWD_OK;
+  int pageable = 0;
+  status =
+      check_cuda(cudaDeviceGetAttribute(&pageable, cudaDevAttrPageableMemoryAccess, device), "cudaDeviceGetAttribute");
+  if (status != SWD_OK || pageable) return status;
+  return set_error(SWD_ERR_DEVICE, "workspace at %p is no memory of device %d", workspace, device);
+}
+
+swd_status check_device(const void* workspace, cudaStream_t stream) {
+  int device = 0;
+  swd_status status = check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  if (status == SWD_OK) status = check_memory(workspace, device);
+#if CUDART_VERSION >= 12080
+  int stream_device = device;
+  if (status == SWD_OK && stream) {
+    status = check_cuda(cudaStreamGetDevice(stream, &stream_device), "cudaStreamGetDevice");
+  }
+  if (status == SWD_OK && stream_device != device) {
+    status = set_error(SWD_ERR_DEVICE, "stream is of device %d, but device %d is current", stream_device, device);
+  }
+#else
+  (void)stream;  // this runtime cannot tell
+#endif
   return status;
 }
 
@@ -24,14 +60,18 @@ swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
   Workspace ws = workspace_at(plan, workspace);
   uint64_t head[2] = {plan.facts.fingerprint, 1};
   static_assert(offsetof(Header, fingerprint) == 0 && offsetof(Header, epoch) == 8);
-  swd_status status = check_cuda(cudaMemsetAsync(workspace, 0, plan.workspace_bytes, stream), "cudaMemsetAsync");
+  swd_status status = check_device(workspace, stream);
+  if (status == SWD_OK) status = find_code();
+  if (status == SWD_OK) {
+    status = check_cuda(cudaMemsetAsync(workspace, 0, plan.workspace_bytes, stream), "cudaMemsetAsync");
+  }
   if (status == SWD_OK) {
     status = upload(const_cast<SegmentInfo*>(ws.segments), plan.segments.data(),
                     plan.segments.size() * sizeof(SegmentInfo), stream);
   }
   if (status == SWD_OK) {
-    status = upload(const_cast<swd_decay*>(ws.group_decay), plan.group_decay.data(),
-                    plan.group_decay.size() * sizeof(swd_decay), stream);
+    status = upload(const_cast<GroupInfo*>(ws.group_info), plan.groups.data(), plan.groups.size() * sizeof(GroupInfo),
+                    stream);
   }
   if (status == SWD_OK) status = launch_chunk_table(plan.facts, ws, raw_stream);
   if (status == SWD_OK) status = upload(ws.header, head, sizeof head, stream);  // last: only a whole workspace is valid
@@ -45,11 +85,11 @@ swd_status set_pointers(const Plan& plan, const Workspace& ws, int64_t at, const
 }
 
 // The argument block of a launch. Host groups go along with it; more than fit are carried into the workspace first.
-swd_status prepare(const Plan& plan, const Pass& pass, swd_norm_record* record, Launch& out, void* stream) {
+swd_status prepare(const Plan& plan, const Pass& pass, const double* record, Launch& out, void* stream) {
   out.pass = pass;
-  out.record = record ? record : &pass.ws.header->record;
+  out.record = record ? const_cast<double*>(record) : pass.ws.header->record;
   out.then = kNothing;
-  out.has_copy = plan.copy_dtype != SWD_DTYPE_NONE;
+  out.may_prefetch = 0;
   if (!pass.groups_on_host) return SWD_OK;
   constexpr uint32_t kBatch = kCarriedBytes / sizeof(swd_group);
   bool carried = plan.facts.group_count > kInlineGroups;
@@ -57,7 +97,9 @@ swd_status prepare(const Plan& plan, const Pass& pass, swd_norm_record* record, 
   for (uint32_t first = 0; first < plan.facts.group_count; first += kBatch) {
     uint32_t count = plan.facts.group_count - first < kBatch ? plan.facts.group_count - first : kBatch;
     for (uint32_t i = 0; i < count; ++i) {
-      memcpy(&batch[i], static_cast<const char*>(pass.groups) + pass.group_stride * (first + i), sizeof(swd_group));
+      uint64_t known = pass.group_stride < sizeof(swd_group) ? pass.group_stride : sizeof(swd_group);
+      batch[i] = swd_group{};
+      memcpy(&batch[i], static_cast<const char*>(pass.groups) + pass.group_stride * (first + i), known);
     }
     if (!carried) {
       memcpy(out.inline_groups, batch, count * sizeof(swd_group));
@@ -73,13 +115,23 @@ swd_status prepare(const Plan& plan, const Pass& pass, swd_norm_record* record, 
   return SWD_OK;
 }
 
+// Of a call without groups.
+Launch of_pass(const Pass& pass) {
+  Launch args;
+  args.pass = pass;
+  args.record = nullptr;
+  args.then = kNothing;
+  args.may_prefetch = 0;
+  return args;
+}
+
 swd_status reduce(const Plan& plan, const Pass& pass, void* stream) {
   Launch args;
   swd_status status = prepare(plan, pass, nullptr, args, stream);
   return status == SWD_OK ? launch_reduce(plan, args, stream) : status;
 }
 
-swd_status decide_in_pieces(const Plan& plan, const Pass& pass, swd_norm_record* record, uint32_t then, void* stream) {
+swd_status decide_in_pieces(const Plan& plan, const Pass& pass, const double* record, uint32_t then, void* stream) {
   Launch args;
   swd_status status = prepare(plan, pass, record, args, stream);
   args.then = then;
@@ -87,19 +139,21 @@ swd_status decide_in_pieces(const Plan& plan, const Pass& pass, swd_norm_record*
 }
 
 // In pieces without a first pass nothing was reduced, so folding prepares the segments.
-swd_status fold(const Plan& plan, const Pass& pass, swd_norm_record* record, void* stream) {
+swd_status fold(const Plan& plan, const Pass& pass, double* record, void* stream) {
   uint32_t first = pass.step_flags & SWD_STEP_SKIP_NORM ? kPrepare : kNothing;
   return decide_in_pieces(plan, pass, record, first | kFold, stream);
 }
 
-swd_status finalize(const Plan& plan, const Pass& pass, const swd_norm_record* record, void* stream) {
-  return decide_in_pieces(plan, pass, const_cast<swd_norm_record*>(record), kFinalize, stream);
+swd_status decide(const Plan& plan, const Pass& pass, const double* record, void* stream) {
+  return decide_in_pieces(plan, pass, record, kDecide, stream);
+}
+
+swd_status add_record(const Plan&, double* to, const double* from, void* stream) {
+  return launch_add_record(to, from, stream);
 }
 
 swd_status update(const Plan& plan, const Pass& pass, void* stream) {
-  Launch args;
-  args.pass = pass;
-  args.has_copy = plan.copy_dtype != SWD_DTYPE_NONE;
+  Launch args = of_pass(pass);
   // What came before in the stream may still be writing parameters: no overlap.
   return launch_update(plan, args, false, stream);
 }
@@ -109,13 +163,14 @@ swd_status step(const Plan& plan, const Pass& pass, void* stream) {
   swd_status status = prepare(plan, pass, nullptr, args, stream);
   if (status != SWD_OK) return status;
   if (pass.step_flags & SWD_STEP_SKIP_NORM) {
-    args.then = kPrepare | kFold | kFinalize;
+    args.then = kPrepare | kFold | kDecide;
     status = launch_decide(args, stream);
   } else {
-    args.then = kFold | kFinalize;
+    args.then = kFold | kDecide;
     status = launch_reduce(plan, args, stream);
     if (status == SWD_OK && needs_max(plan.facts)) {
       args.pass.phase = SWD_PHASE_MAX;
+      args.pass.begins = 0;
       status = launch_reduce(plan, args, stream);
     }
   }
@@ -127,22 +182,26 @@ swd_status discard(const Plan& plan, const Workspace& ws, void* stream) {
   return launch_discard(plan.facts, ws, stream);
 }
 
-swd_status rebuild(const Plan& plan, const Pass& pass, void* stream) {
-  Launch args;
-  args.pass = pass;
-  args.record = nullptr;
-  args.then = kNothing;
-  args.has_copy = plan.copy_dtype != SWD_DTYPE_NONE;
+swd_status rebuild(const Plan&, const Pass& pass, void* stream) {
+  Launch args = of_pass(pass);
+  args.then = kReport;
   return launch_rebuild(args, stream);
+}
+
+swd_status copy_params(const Plan& plan, const Pass& pass, void* stream) {
+  return launch_copy_params(plan, of_pass(pass), stream);
 }
 
 swd_status fetch(const Plan& plan, const Workspace& ws, swd_stats* stats, uint64_t stats_bytes, double* lambda_eff,
                  void* raw_stream) {
   cudaStream_t stream = static_cast<cudaStream_t>(raw_stream);
-  swd_status status = check_cuda(cudaMemcpyAsync(stats, &ws.header->stats, stats_bytes, cudaMemcpyDeviceToHost, stream),
-                                 "cudaMemcpyAsync of the statistics");
+  swd_status status = launch_fetch(plan.facts, ws, raw_stream);
+  if (status == SWD_OK) {
+    status = check_cuda(cudaMemcpyAsync(stats, &ws.header->fetched, stats_bytes, cudaMemcpyDeviceToHost, stream),
+                        "cudaMemcpyAsync of the statistics");
+  }
   if (status == SWD_OK && lambda_eff) {
-    status = check_cuda(cudaMemcpyAsync(lambda_eff, ws.lambda_eff, plan.facts.group_count * sizeof(double),
+    status = check_cuda(cudaMemcpyAsync(lambda_eff, ws.fetched_lambda_eff, plan.facts.group_count * sizeof(double),
                                         cudaMemcpyDeviceToHost, stream),
                         "cudaMemcpyAsync of lambda_eff");
   }
@@ -156,8 +215,9 @@ namespace swd {
 
 const Backend* cuda_backend() {
   static const Backend backend = {cuda::available, cuda::init_workspace, cuda::set_pointers, cuda::step,
-                                  cuda::reduce,    cuda::fold,           cuda::finalize,     cuda::update,
-                                  cuda::discard,   cuda::rebuild,        cuda::fetch};
+                                  cuda::reduce,    cuda::fold,           cuda::add_record,   cuda::decide,
+                                  cuda::update,    cuda::discard,        cuda::rebuild,      cuda::copy_params,
+                                  cuda::fetch};
   return &backend;
 }
 

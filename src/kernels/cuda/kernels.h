@@ -10,6 +10,9 @@ swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream);  /
 swd_status launch_rebuild(const Launch& args, void* stream);                   // sums of exp_avg_sq into the state
 swd_status launch_decide(const Launch& args, void* stream);                    // args.then in a launch of its own
 swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, void* stream);  // pass 2
+swd_status launch_copy_params(const Plan& plan, const Launch& args, void* stream);
+swd_status launch_add_record(double* to, const double* from, void* stream);
+swd_status launch_fetch(const PlanFacts& plan, const Workspace& ws, void* stream);
 swd_status launch_chunk_table(const PlanFacts& plan, const Workspace& ws, void* stream);
 swd_status launch_discard(const PlanFacts& plan, const Workspace& ws, void* stream);
 
@@ -17,5 +20,8 @@ swd_status launch_discard(const PlanFacts& plan, const Workspace& ws, void* stre
 // stream, capturable, and the host bytes may be reused on return.
 swd_status launch_carry(const PlanFacts& plan, const Workspace& ws, const void* bytes, uint64_t count, void* to,
                         void* stream);
+
+// SWD_ERR_NO_DEVICE if this build has no code for the current device.
+swd_status find_code();
 
 }  // namespace swd::cuda

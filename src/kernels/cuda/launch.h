@@ -9,14 +9,14 @@
 
 namespace swd::cuda {
 
-enum Then : uint32_t { kNothing = 0, kPrepare = 1, kFold = 2, kFinalize = 4 };
+enum Then : uint32_t { kNothing = 0, kPrepare = 1, kFold = 2, kDecide = 4, kReport = 8 };
 
 // What every kernel of a step gets, by value.
 struct Launch {
   Pass pass;
-  swd_norm_record* record;  // of fold and finalize
-  uint32_t then;            // Then: what follows once all segments are reduced
-  uint32_t has_copy;
+  double* record;         // of fold and decide
+  uint32_t then;          // Then: what follows once all segments are reduced
+  uint32_t may_prefetch;  // pass 2: it overlaps pass 1, and waits for it in time
   swd_group inline_groups[kInlineGroups];
 };
 
@@ -24,6 +24,7 @@ struct Launch {
 inline swd_status check_cuda(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return SWD_OK;
   (void)cudaGetLastError();
+  set_error_cuda(error);
   bool no_device = error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver;
   return set_error(no_device ? SWD_ERR_NO_DEVICE : SWD_ERR_CUDA, "%s failed: %s (%s)", what, cudaGetErrorName(error),
                    cudaGetErrorString(error));

@@ -8,16 +8,11 @@
 namespace swd::cuda {
 namespace {
 
-template <class T>
-__device__ __forceinline__ T* array_of(const Pass& pass, int buffer, int64_t segment) {
-  if (pass.plan.flags & SWD_PLAN_LIST) return static_cast<T*>(segment_pointer(pass, buffer, segment));
-  return static_cast<T*>(pass.bases[buffer]) + pass.ws.segments[segment].offset;
-}
-
 // What a kernel sums: says which segments take part, builds the source of a segment, and keeps or drops its total.
 template <class T>
 struct SumSquares {
   using Source = GradSquares<T>;
+  __device__ static bool begins(const Launch& args) { return starts_afresh(args.pass); }
   __device__ static bool skips(const Launch& args, int64_t segment) { return !has_gradient(args.pass, segment); }
   __device__ static Source source(const Launch& args, int64_t segment) {
     return {array_of<const T>(args.pass, SWD_BUFFER_GRAD, segment)};
@@ -28,17 +23,18 @@ struct SumSquares {
   __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
     const Pass& pass = args.pass;
     swd_group group = group_at(args, pass.ws.segments[segment].group);
-    pass.ws.scratch[segment] = segment_scratch(pass, segment, total, group, args.has_copy != 0);
+    pass.ws.scratch[segment] = segment_scratch(pass, segment, total, group);
   }
 };
 
 template <class T>
 struct SumMaxed {
   using Source = MaxedMoments<T>;
+  __device__ static bool begins(const Launch& args) { return starts_afresh(args.pass); }
   __device__ static bool skips(const Launch& args, int64_t segment) {
-    const Header& header = *args.pass.ws.header;
-    return header.armed != kWaitsForMax || header.decision.status != SWD_STEP_APPLIED ||
-           args.pass.ws.scratch[segment].epoch != header.epoch || !in_vbar(args.pass.ws.segments[segment]);
+    const Pass& pass = args.pass;
+    return pass.begins || !max_round_runs(*pass.ws.header) || !takes_part(pass, segment) ||
+           !in_vbar(pass.ws.segments[segment]);
   }
   __device__ static Source source(const Launch& args, int64_t segment) {
     const Pass& pass = args.pass;
@@ -57,16 +53,33 @@ struct SumMaxed {
 
 struct SumMoments {
   using Source = Moments;
-  __device__ static bool skips(const Launch&, int64_t) { return false; }
+  __device__ static bool begins(const Launch&) { return false; }
+  __device__ static bool skips(const Launch& args, int64_t segment) {
+    return array_of<const float>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment) == nullptr;  // of a list
+  }
   __device__ static Source source(const Launch& args, int64_t segment) {
     return {array_of<const float>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment)};
   }
-  __device__ static void drop(const Launch&, int64_t) {}
+  // The lowest segment wins, as the largest distance from the end: 0 is none.
+  __device__ static void drop(const Launch& args, int64_t segment) {
+    const Pass& pass = args.pass;
+    atomicMax(reinterpret_cast<unsigned long long*>(&pass.ws.header->damaged),
+              static_cast<unsigned long long>(pass.plan.segment_count - segment));
+  }
   __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
-    bool l2 = args.pass.ws.segments[segment].decay == SWD_DECAY_L2;
-    args.pass.segment_states[segment].exp_avg_sq_sum = l2 ? -1.0 : total.sum;
+    const SegmentInfo& info = args.pass.ws.segments[segment];
+    args.pass.segment_states[segment].exp_avg_sq_sum = info.decay == SWD_DECAY_L2 ? -1.0 : total.sum;
+    if (is_damaged(info, total.sum)) drop(args, segment);
   }
 };
+
+// Ends a rebuild: says in the statistics which segment was damaged.
+__device__ __forceinline__ void report_damage(const Pass& pass) {
+  Header& header = *pass.ws.header;
+  int64_t from_end = static_cast<int64_t>(__ldcg(&header.damaged));
+  header.stats.damaged_segment = from_end == 0 ? 0 : pass.plan.segment_count - from_end + 1;
+  header.damaged = 0;
+}
 
 // A warp sums chunk after chunk; who completes a segment keeps its total; the last block decides. The segment's number
 // is fetched a chunk ahead, and the rest of what a warp needs of a segment only when another one comes.
@@ -78,6 +91,7 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
   const Pass& pass = args.pass;
   Header& header = *pass.ws.header;
   if (header.fingerprint != pass.plan.fingerprint) return;
+  bool begins = Sum::begins(args);
   int64_t warps = static_cast<int64_t>(gridDim.x) * kWarps;
   int64_t chunk = pass.first_chunk + static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
   constexpr uint32_t kNone = UINT32_MAX;
@@ -107,12 +121,18 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
                               divide_up(count, kChunk), total);
     if (complete && threadIdx.x % 32 == 0) Sum::keep(args, segment, total);
   }
-  if (args.then == kNothing) return;
+  if (args.then == kNothing && !begins) return;
   __shared__ bool last;
   __syncthreads();
   if (threadIdx.x == 0) last = arrives_last(&header.reduce_ticket, gridDim.x);
   __syncthreads();
-  if (last) decide_block(args);
+  if (!last) return;
+  if (begins) follow_epoch(header);
+  if (args.then & kReport) {
+    if (threadIdx.x == 0) report_damage(pass);
+  } else if (args.then != kNothing) {
+    decide_block(args);
+  }
 }
 
 __global__ void __launch_bounds__(kThreads, 1) decide_kernel(const __grid_constant__ Launch args) {
@@ -122,7 +142,6 @@ __global__ void __launch_bounds__(kThreads, 1) decide_kernel(const __grid_consta
 template <class Sum>
 swd_status launch_sum(const Launch& args, void* stream) {
   int64_t chunks = args.pass.end_chunk - args.pass.first_chunk;
-  if (chunks == 0 && args.then == kNothing) return SWD_OK;
   Device device{};
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
@@ -143,6 +162,16 @@ swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream) {
 }
 
 swd_status launch_rebuild(const Launch& args, void* stream) { return launch_sum<SumMoments>(args, stream); }
+
+swd_status find_code() {
+  cudaFuncAttributes attributes{};
+  cudaError_t error = cudaFuncGetAttributes(&attributes, decide_kernel);
+  bool none = error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction ||
+              error == cudaErrorUnsupportedPtxVersion || error == cudaErrorNotSupported;
+  swd_status status = check_cuda(error, "cudaFuncGetAttributes");
+  if (!none) return status;
+  return set_error(SWD_ERR_NO_DEVICE, "this build has no code for the current device: %s", cudaGetErrorName(error));
+}
 
 swd_status launch_decide(const Launch& args, void* stream) {
   return launch("launch of the decide kernel", decide_kernel, 1, kThreads, stream, false, args);

@@ -93,7 +93,7 @@ __device__ __forceinline__ void load_row(const Arrays<Grad, Copy>& at, int row, 
 #pragma unroll
     for (int slot = 0; slot < 8; ++slot) {
       int i = row + 32 * slot + thread;
-      bool inside = i >= begin && i < end;  // elsewhere zeros, which stay zeros and add nothing to the norms
+      bool inside = i >= begin && i < end;  // elsewhere zeros
       r.p[slot] = inside ? __ldcs(at.p + i) : 0.0f;
       r.m[slot] = inside ? __ldcs(at.m + i) : 0.0f;
       r.v[slot] = inside ? __ldcs(at.v + i) : 0.0f;
@@ -162,7 +162,9 @@ __device__ __forceinline__ Partial update_item(const Arrays<Grad, Copy>& at, con
       r.m[slot] = e.m;
       r.v[slot] = e.v;
       r.v_max[slot] = e.v_max;
-      if constexpr (kNorms) add_norms(norms, slot, e.p, lost);
+      // Not of an idle slot, whose zeros become NaN where a constant is infinite.
+      int i = row + 32 * slot + static_cast<int>(threadIdx.x % 32);
+      if (kNorms && (vectors || (i >= begin && i < end))) add_norms(norms, slot, e.p, lost);
     }
     if (vectors) {
       store_row<Slots::kVectors, Grad, Copy, kAmsgrad>(at, row, begin, end, r);

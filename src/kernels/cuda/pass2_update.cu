@@ -78,14 +78,13 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
   int64_t warp = static_cast<int64_t>(blockIdx.x) * kUpdateWarps + threadIdx.x / 32;
 #if __CUDA_ARCH__ >= 900
   // Before the wait only what pass 1 does not write, and the header, which it does, not through the L1 cache.
-  if (warp < items && args.then == kFinalize && __ldcg(&header.fingerprint) == pass.plan.fingerprint) {
+  if (warp < items && args.may_prefetch && __ldcg(&header.fingerprint) == pass.plan.fingerprint) {
     prefetch<Grad, Copy, kAmsgrad, kNorms>(pass, items - 1 - warp);
   }
   cudaGridDependencySynchronize();  // every block, also an idle one: else a later kernel could overtake pass 1
 #endif
   if (header.fingerprint != pass.plan.fingerprint) return;
-  bool applies = header.armed == kArmed && header.decision.status == SWD_STEP_APPLIED;
-  uint64_t epoch = header.epoch;
+  bool applies = swd::applies(header);
   int64_t segment = -1;
   bool has_gradient = false;
   Walk<Grad, Copy> walk;
@@ -98,7 +97,7 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
       segment = in;
       const SegmentInfo& info = pass.ws.segments[segment];
       const SegmentScratch& scratch = pass.ws.scratch[segment];
-      has_gradient = scratch.epoch == epoch;
+      has_gradient = takes_part(pass, segment);
       if (has_gradient) {
         walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, segment);
         c = coefficients(header.decision, info, scratch, pass.ws.groups[info.group]);
@@ -109,7 +108,8 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
       Item item = item_of(walk, number);
       if (item.number == 0 && threadIdx.x % 32 == 0) {
         const SegmentScratch& scratch = pass.ws.scratch[segment];
-        pass.segment_states[segment] = {scratch.step, next_sum(scratch, header.decision.s_squared)};
+        pass.segment_states[segment].step = scratch.step;
+        pass.segment_states[segment].exp_avg_sq_sum = next_sum(scratch, header.decision.s_squared);
       }
       norms = update_item<Grad, Copy, kAmsgrad, kNorms>(moved<kAmsgrad>(walk.at, item.number * kItem), c, item.begin,
                                                         item.end, walk.aligned);
@@ -154,7 +154,7 @@ swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, vo
     if (overlaps) status = waits_for_predecessor(kernel, waits);
     if (status != SWD_OK) return;
     Launch with_overlap = args;
-    with_overlap.then = waits ? kFinalize : kNothing;
+    with_overlap.may_prefetch = waits ? 1 : 0;
     status = launch("launch of the update kernel", kernel, blocks, kUpdateThreads, stream, waits, with_overlap);
   });
   return status;

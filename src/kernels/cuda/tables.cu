@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The small kernels: tables of a workspace, pointers and groups that travel as kernel arguments, epochs.
 // Called by backend_cuda.cu.
+#include "../scalars.h"
 #include "kernels.h"
 
 namespace swd::cuda {
@@ -37,8 +38,28 @@ __global__ void __launch_bounds__(kThreads) carry_kernel(const __grid_constant__
 
 __global__ void discard_kernel(uint64_t fingerprint, Header* header) {
   if (header->fingerprint != fingerprint) return;
-  header->epoch += 1;
-  header->armed = kDisarmed;
+  begin_epoch(*header);
+}
+
+__global__ void add_record_kernel(double* to, const double* from) {
+  if (threadIdx.x < kRecordDoubles) to[threadIdx.x] += from[threadIdx.x];
+}
+
+// What swd_stats_fetch copies to the host afterwards. Of a workspace of another plan, whatever it holds, only `fetched`
+// is written, which lies in the header and so at one place in all of them.
+__global__ void __launch_bounds__(kThreads) fetch_kernel(PlanFacts plan, Workspace ws) {
+  Header& header = *ws.header;
+  if (header.fingerprint != plan.fingerprint) {
+    if (threadIdx.x == 0) {
+      swd_stats foreign{};
+      foreign.result = SWD_RESULT_FOREIGN_WORKSPACE;
+      header.fetched = foreign;
+    }
+    return;
+  }
+  if (threadIdx.x == 0) header.fetched = header.stats;
+  const double* lambda_eff = ws.lambda_eff + header.lambda_slot * static_cast<uint64_t>(plan.group_count);
+  for (uint32_t i = threadIdx.x; i < plan.group_count; i += kThreads) ws.fetched_lambda_eff[i] = lambda_eff[i];
 }
 
 }  // namespace
@@ -74,6 +95,14 @@ swd_status launch_carry(const PlanFacts& plan, const Workspace& ws, const void* 
 
 swd_status launch_discard(const PlanFacts& plan, const Workspace& ws, void* stream) {
   return launch("launch of the discard kernel", discard_kernel, 1, 1, stream, false, plan.fingerprint, ws.header);
+}
+
+swd_status launch_add_record(double* to, const double* from, void* stream) {
+  return launch("launch of the record kernel", add_record_kernel, 1, 32, stream, false, to, from);
+}
+
+swd_status launch_fetch(const PlanFacts& plan, const Workspace& ws, void* stream) {
+  return launch("launch of the statistics kernel", fetch_kernel, 1, kThreads, stream, false, plan, ws);
 }
 
 }  // namespace swd::cuda
