@@ -61,6 +61,11 @@ uint64_t lay_out(const Plan& plan, void* base, Workspace& ws) {
   regions.take(ws.carried_groups, groups > kInlineGroups ? groups : 0);
   regions.take(ws.norm_values, tree_values(norm_leaves));
   regions.take(ws.norm_tickets, tree_tickets(norm_leaves));
+  int64_t fold_groups = static_cast<int64_t>(plan.fold_arrivals.size());
+  regions.take(ws.terms, plan.backend == SWD_BACKEND_CUDA ? kRecordFields * facts.segment_count : 0);
+  regions.take(ws.lane_sums, fold_groups > 0 ? kRecordFields * kLanes : 0);
+  regions.take(ws.fold_tickets, fold_groups);
+  regions.take(ws.fold_arrivals, fold_groups);
   return regions.bytes();
 }
 
@@ -86,6 +91,15 @@ void add_segments(const swd_plan_args& args, Plan& plan) {
     next.first_ticket += tree_tickets(next.chunks);
   }
   plan.facts.chunk_count = next.first_chunk;
+}
+
+// Who folds the record of a large plan waits for this many segments (kernels/cuda/record_fold.cuh).
+void count_fold_arrivals(Plan& plan) {
+  if (plan.backend != SWD_BACKEND_CUDA || plan.facts.segment_count <= kOneBlockSegments) return;
+  plan.fold_arrivals.assign(kFoldGroups, 0);
+  for (size_t k = 0; k < plan.segments.size(); ++k) {
+    if (plan.segments[k].count > 0) plan.fold_arrivals[k % kLanes / kFoldLanes] += 1;
+  }
 }
 
 // Segments with elements by index, then the empty ones in plan order.
@@ -145,6 +159,7 @@ void build_plan(const swd_plan_args& args, Plan& plan) {
   plan.by_index.reserve(static_cast<size_t>(args.segment_count));
   add_segments(args, plan);
   sort_by_index(plan);
+  count_fold_arrivals(plan);
   plan.facts.fingerprint = fingerprint_of(plan);
   Workspace offsets;
   plan.workspace_bytes = lay_out(plan, nullptr, offsets);

@@ -10,6 +10,11 @@ namespace swd {
 constexpr int kBufferCount = 6;    // SWD_BUFFER_*
 constexpr int kInlineGroups = 24;  // host groups that travel as kernel arguments
 
+constexpr int kRecordFields = 8;                  // doubles of the norm record that are sums over the segments
+constexpr int kFoldLanes = 4;                     // lanes of the record that one warp folds: 32 bytes of a field
+constexpr int kFoldGroups = kLanes / kFoldLanes;  // CUDA: groups of lanes, if there are more segments than
+constexpr int64_t kOneBlockSegments = int64_t{4} * kLanes;  // these, which one block folds alone
+
 // Written by swd_workspace_init, never again. Aligned, so that a GPU fetches pairs of members in one access.
 struct alignas(16) SegmentInfo {
   int64_t offset;
@@ -88,6 +93,10 @@ struct Workspace {
   swd_group* carried_groups;  // host groups beyond kInlineGroups
   Partial* norm_values;       // tree of the update norms: sum of param^2, sum of update^2
   uint32_t* norm_tickets;
+  double* terms;      // CUDA: what a segment adds to the record, [field][segment]
+  double* lane_sums;  // [field][lane]
+  uint32_t* fold_tickets;
+  const uint32_t* fold_arrivals;  // segments with elements in each group of lanes
 };
 
 // What a plan says, as the loops need it.

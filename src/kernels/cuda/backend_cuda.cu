@@ -33,6 +33,10 @@ swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
     status = upload(const_cast<swd_decay*>(ws.group_decay), plan.group_decay.data(),
                     plan.group_decay.size() * sizeof(swd_decay), stream);
   }
+  if (status == SWD_OK) {
+    status = upload(const_cast<uint32_t*>(ws.fold_arrivals), plan.fold_arrivals.data(),
+                    plan.fold_arrivals.size() * sizeof(uint32_t), stream);
+  }
   if (status == SWD_OK) status = launch_chunk_table(plan.facts, ws, raw_stream);
   if (status == SWD_OK) status = upload(ws.header, head, sizeof head, stream);  // last: only a whole workspace is valid
   if (status == SWD_OK) status = check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");

@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between the passes: one block folds the segments into the norm record and decides the step. Called by the last block
-// of pass 1, and by decide_kernel where the step comes in pieces.
+// Between the passes: the last block ends the norm record and decides the step. Called by pass 1, and by decide_kernel
+// where the step comes in pieces.
 #pragma once
 #include <cub/block/block_reduce.cuh>
 
-#include "../scalars.h"
-#include "fold.cuh"
 #include "launch.h"
+#include "record_fold.cuh"
 
 namespace swd::cuda {
-
-constexpr int kRecordFields = sizeof(swd_norm_record) / sizeof(double);
-static_assert(kRecordFields == kWarps, "fold_record: as many fields as a thread has lanes to fold");
 
 // Order-free block reductions, with the algorithm pinned so that a new CUB changes no code path.
 using BlockReduce = cub::BlockReduce<double, kThreads, cub::BLOCK_REDUCE_WARP_REDUCTIONS>;
 using BlockFlags = cub::BlockReduce<uint32_t, kThreads, cub::BLOCK_REDUCE_WARP_REDUCTIONS>;
 
 struct DecideShared {
-  double fields[kRecordFields][kWarps];
   typename BlockReduce::TempStorage reduce;
   typename BlockFlags::TempStorage flags;
   double invalid;
@@ -41,32 +36,6 @@ __device__ inline double count_invalid(const Launch& args, DecideShared& shared)
   if (threadIdx.x == 0) shared.invalid = sum;
   __syncthreads();
   return shared.invalid;
-}
-
-// The record: lane j adds segments j, j + 256, ... in order, then the halving fold. Thread (warp w, thread t) holds
-// lane 8t + w, so a warp folds the strides 128 to 8 and one thread a field the strides 4 to 1.
-__device__ inline void fold_record(const Launch& args, double invalid, DecideShared& shared, swd_norm_record* out) {
-  int warp = static_cast<int>(threadIdx.x / 32), thread = static_cast<int>(threadIdx.x % 32);
-  swd_norm_record mine{};
-  for (int64_t k = 8 * thread + warp; k < args.pass.plan.segment_count; k += kLanes) add_segment(args.pass, k, mine);
-  const double lanes[kRecordFields] = {mine.sum_sq, mine.bad,      mine.vbar_base, mine.vbar_grad,
-                                       mine.count,  mine.total_sq, mine.unknown,   mine.invalid};
-#pragma unroll
-  for (int field = 0; field < kRecordFields; ++field) {
-    double x = lanes[field];
-#pragma unroll
-    for (int mask = 16; mask > 0; mask /= 2) x += __shfl_xor_sync(kFullWarp, x, mask);
-    if (thread == 0) shared.fields[field][warp] = x;
-  }
-  __syncthreads();
-  if (threadIdx.x < kRecordFields) {
-    const double(&x)[kWarps] = shared.fields[threadIdx.x];
-    double sum = ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
-    if (threadIdx.x == offsetof(swd_norm_record, bad) / sizeof(double)) sum += found_inf_of(args.pass);
-    if (threadIdx.x == offsetof(swd_norm_record, invalid) / sizeof(double)) sum += invalid;
-    reinterpret_cast<double*>(out)[threadIdx.x] = sum;
-  }
-  __syncthreads();
 }
 
 // Decides from the record and arms pass 2.
@@ -107,23 +76,31 @@ __device__ inline void finalize(const Launch& args, double invalid, DecideShared
   }
 }
 
-// SWD_STEP_SKIP_NORM: what pass 1 would leave for each segment, without its sums.
-__device__ inline void prepare_segments(const Launch& args) {
+// Where pass 1 left no terms: the blocks of the grid share the lanes, store the terms of their segments and fold their
+// group. SKIP_NORM: first what pass 1 would leave for each segment, without its sums.
+__device__ inline void settle_segments(const Launch& args) {
   const Pass& pass = args.pass;
-  for (int64_t k = threadIdx.x; k < pass.plan.segment_count; k += kThreads) {
-    pass.ws.scratch[k].epoch = 0;
-    if (!has_gradient(pass, k)) continue;
-    swd_group group = group_at(args, pass.ws.segments[k].group);
-    pass.ws.scratch[k] = segment_scratch(pass, k, Partial{0.0, 0.0}, group, args.has_copy != 0);
+  int lanes = kLanes / static_cast<int>(gridDim.x), thread = static_cast<int>(threadIdx.x);
+  int first = thread / lanes * kLanes + static_cast<int>(blockIdx.x) * lanes + thread % lanes;
+  for (int64_t k = first; k < pass.plan.segment_count; k += kThreads / lanes * kLanes) {
+    if (args.then & kPrepare) {
+      pass.ws.scratch[k].epoch = 0;
+      if (has_gradient(pass, k)) {
+        swd_group group = group_at(args, pass.ws.segments[k].group);
+        pass.ws.scratch[k] = segment_scratch(pass, k, Partial{0.0, 0.0}, group, args.has_copy != 0);
+      }
+    }
+    store_terms(pass, k);
   }
   __syncthreads();
+  if (gridDim.x > 1 && threadIdx.x < 32) fold_group(pass, static_cast<int>(blockIdx.x));
 }
 
+// One block, once all segments have their terms.
 __device__ inline void decide_block(const Launch& args) {
   __shared__ DecideShared shared;
-  if (args.then & kPrepare) prepare_segments(args);
   double invalid = count_invalid(args, shared);
-  if (args.then & kFold) fold_record(args, invalid, shared, args.record);
+  if (args.then & kFold) fold_lane_sums(args.pass, invalid, reinterpret_cast<double*>(args.record));
   if (args.then & kFinalize) finalize(args, invalid, shared);
 }
 

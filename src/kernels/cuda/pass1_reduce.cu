@@ -68,6 +68,15 @@ struct SumMoments {
   }
 };
 
+// Whether all other blocks have ended; then this one sees what they wrote.
+__device__ __forceinline__ bool is_last_block(Header& header) {
+  __shared__ bool last;
+  __syncthreads();
+  if (threadIdx.x == 0) last = arrives_last(&header.reduce_ticket, gridDim.x);
+  __syncthreads();
+  return last;
+}
+
 // A warp sums chunk after chunk; who completes a segment keeps its total; the last block decides. The segment's number
 // is fetched a chunk ahead, and the rest of what a warp needs of a segment only when another one comes.
 template <class Sum>
@@ -97,7 +106,9 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
     if (chunk + warps < pass.end_chunk) next = pass.ws.chunk_segment[chunk + warps];
     int64_t local = chunk - first_chunk;
     if (skipped) {
-      if (local == 0 && threadIdx.x % 32 == 0) Sum::drop(args, segment);
+      if (local != 0) continue;
+      if (threadIdx.x % 32 == 0) Sum::drop(args, segment);
+      if (args.then & kFold) end_segment(pass, segment);
       continue;
     }
     int64_t left = count - local * kChunk;
@@ -105,18 +116,18 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
     const SegmentInfo& info = pass.ws.segments[segment];  // not kept: registers are for loads in flight
     bool complete = fold_tree(pass.ws.values + info.first_value, pass.ws.tickets + info.first_ticket, local,
                               divide_up(count, kChunk), total);
-    if (complete && threadIdx.x % 32 == 0) Sum::keep(args, segment, total);
+    if (!complete) continue;
+    if (threadIdx.x % 32 == 0) Sum::keep(args, segment, total);
+    if (args.then & kFold) end_segment(pass, segment);
   }
-  if (args.then == kNothing) return;
-  __shared__ bool last;
-  __syncthreads();
-  if (threadIdx.x == 0) last = arrives_last(&header.reduce_ticket, gridDim.x);
-  __syncthreads();
-  if (last) decide_block(args);
+  if (args.then != kNothing && is_last_block(header)) decide_block(args);
 }
 
 __global__ void __launch_bounds__(kThreads, 1) decide_kernel(const __grid_constant__ Launch args) {
-  if (args.pass.ws.header->fingerprint == args.pass.plan.fingerprint) decide_block(args);
+  Header& header = *args.pass.ws.header;
+  if (header.fingerprint != args.pass.plan.fingerprint) return;
+  if (args.then & kFold) settle_segments(args);
+  if (gridDim.x == 1 || is_last_block(header)) decide_block(args);
 }
 
 template <class Sum>
@@ -145,7 +156,8 @@ swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream) {
 swd_status launch_rebuild(const Launch& args, void* stream) { return launch_sum<SumMoments>(args, stream); }
 
 swd_status launch_decide(const Launch& args, void* stream) {
-  return launch("launch of the decide kernel", decide_kernel, 1, kThreads, stream, false, args);
+  bool grouped = (args.then & kFold) && args.pass.plan.segment_count > kOneBlockSegments;
+  return launch("launch of the decide kernel", decide_kernel, grouped ? kFoldGroups : 1, kThreads, stream, false, args);
 }
 
 }  // namespace swd::cuda
