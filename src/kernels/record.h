@@ -70,18 +70,8 @@ SWD_FN bool in_vbar(const SegmentInfo& info) {
   return info.decay != SWD_DECAY_L2 && !(info.flags & SWD_SEGMENT_NO_VBAR);
 }
 
-// Adds what segment k reduced in this epoch to the record.
-SWD_FN void add_segment(const Pass& pass, int64_t k, swd_norm_record& r) {
-  const SegmentInfo& info = pass.ws.segments[k];
-  const SegmentScratch& scratch = pass.ws.scratch[k];
-  uint64_t epoch = pass.ws.header->epoch;
-  if (scratch.epoch != epoch) return;
-  if (pass.phase == SWD_PHASE_MAX) {
-    if (!in_vbar(info) || scratch.max_epoch != epoch) return;
-    r.vbar_base += scratch.max_sum / scratch.bias2;
-    r.count += static_cast<double>(info.count);
-    return;
-  }
+// Adds what a segment with a gradient reduced to the record.
+SWD_FN void add_sums(const SegmentInfo& info, const SegmentScratch& scratch, swd_norm_record& r) {
   r.bad += scratch.bad;
   r.invalid += scratch.invalid;
   r.total_sq += scratch.q;
@@ -93,6 +83,25 @@ SWD_FN void add_segment(const Pass& pass, int64_t k, swd_norm_record& r) {
   } else {
     r.vbar_base += scratch.sum_kept / scratch.bias2;
     r.vbar_grad += scratch.sum_gained / scratch.bias2;
+  }
+}
+
+// The same in the second round of amsgrad.
+SWD_FN void add_max(const SegmentInfo& info, double max_sum, double bias2, swd_norm_record& r) {
+  r.vbar_base += max_sum / bias2;
+  r.count += static_cast<double>(info.count);
+}
+
+// Adds what segment k reduced in this epoch to the record.
+SWD_FN void add_segment(const Pass& pass, int64_t k, swd_norm_record& r) {
+  const SegmentInfo& info = pass.ws.segments[k];
+  const SegmentScratch& scratch = pass.ws.scratch[k];
+  uint64_t epoch = pass.ws.header->epoch;
+  if (scratch.epoch != epoch) return;
+  if (pass.phase != SWD_PHASE_MAX) {
+    add_sums(info, scratch, r);
+  } else if (in_vbar(info) && scratch.max_epoch == epoch) {
+    add_max(info, scratch.max_sum, scratch.bias2, r);
   }
 }
 

@@ -90,7 +90,9 @@ __device__ inline void settle_segments(const Launch& args) {
         pass.ws.scratch[k] = segment_scratch(pass, k, Partial{0.0, 0.0}, group, args.has_copy != 0);
       }
     }
-    store_terms(pass, k);
+    swd_norm_record r{};
+    add_segment(pass, k, r);
+    store_terms(pass, k, r);
   }
   __syncthreads();
   if (gridDim.x > 1 && threadIdx.x < 32) fold_group(pass, static_cast<int>(blockIdx.x));

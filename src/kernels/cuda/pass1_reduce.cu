@@ -14,7 +14,8 @@ __device__ __forceinline__ T* array_of(const Pass& pass, int buffer, int64_t seg
   return static_cast<T*>(pass.bases[buffer]) + pass.ws.segments[segment].offset;
 }
 
-// What a kernel sums: says which segments take part, builds the source of a segment, and keeps or drops its total.
+// What a kernel sums: says which segments take part, builds the source of a segment, and drops it or keeps its total
+// and says what that adds to the record.
 template <class T>
 struct SumSquares {
   using Source = GradSquares<T>;
@@ -25,10 +26,12 @@ struct SumSquares {
   __device__ static void drop(const Launch& args, int64_t segment) {
     args.pass.ws.scratch[segment].epoch = 0;  // it may have had a gradient in an earlier call of this step
   }
-  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
+  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record& r) {
     const Pass& pass = args.pass;
-    swd_group group = group_at(args, pass.ws.segments[segment].group);
-    pass.ws.scratch[segment] = segment_scratch(pass, segment, total, group, args.has_copy != 0);
+    const SegmentInfo& info = pass.ws.segments[segment];
+    SegmentScratch scratch = segment_scratch(pass, segment, total, group_at(args, info.group), args.has_copy != 0);
+    pass.ws.scratch[segment] = scratch;
+    add_sums(info, scratch, r);
   }
 };
 
@@ -49,9 +52,11 @@ struct SumMaxed {
             coefficients(pass.ws.header->decision, info, pass.ws.scratch[segment], pass.ws.groups[info.group])};
   }
   __device__ static void drop(const Launch&, int64_t) {}
-  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
-    args.pass.ws.scratch[segment].max_sum = total.sum;
-    args.pass.ws.scratch[segment].max_epoch = args.pass.ws.header->epoch;
+  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record& r) {
+    SegmentScratch& scratch = args.pass.ws.scratch[segment];
+    scratch.max_sum = total.sum;
+    scratch.max_epoch = args.pass.ws.header->epoch;
+    add_max(args.pass.ws.segments[segment], total.sum, scratch.bias2, r);
   }
 };
 
@@ -62,7 +67,7 @@ struct SumMoments {
     return {array_of<const float>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment)};
   }
   __device__ static void drop(const Launch&, int64_t) {}
-  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
+  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record&) {
     bool l2 = args.pass.ws.segments[segment].decay == SWD_DECAY_L2;
     args.pass.segment_states[segment].exp_avg_sq_sum = l2 ? -1.0 : total.sum;
   }
@@ -108,7 +113,7 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
     if (skipped) {
       if (local != 0) continue;
       if (threadIdx.x % 32 == 0) Sum::drop(args, segment);
-      if (args.then & kFold) end_segment(pass, segment);
+      if (args.then & kFold) end_segment(pass, segment, swd_norm_record{});
       continue;
     }
     int64_t left = count - local * kChunk;
@@ -117,8 +122,9 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
     bool complete = fold_tree(pass.ws.values + info.first_value, pass.ws.tickets + info.first_ticket, local,
                               divide_up(count, kChunk), total);
     if (!complete) continue;
-    if (threadIdx.x % 32 == 0) Sum::keep(args, segment, total);
-    if (args.then & kFold) end_segment(pass, segment);
+    swd_norm_record record{};
+    if (threadIdx.x % 32 == 0) Sum::keep(args, segment, total, record);
+    if (args.then & kFold) end_segment(pass, segment, record);
   }
   if (args.then != kNothing && is_last_block(header)) decide_block(args);
 }

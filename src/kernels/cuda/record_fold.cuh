@@ -23,9 +23,7 @@ __device__ __forceinline__ int fold_group_of(int64_t segment) {
 }
 
 // Stores what a segment adds to the record: zeros, if it has no gradient. Field by field, so that warps read rows.
-__device__ __forceinline__ void store_terms(const Pass& pass, int64_t segment) {
-  swd_norm_record r{};
-  add_segment(pass, segment, r);
+__device__ __forceinline__ void store_terms(const Pass& pass, int64_t segment, const swd_norm_record& r) {
   const double terms[kRecordFields] = {r.sum_sq, r.bad,      r.vbar_base, r.vbar_grad,
                                        r.count,  r.total_sq, r.unknown,   r.invalid};
   double* to = pass.ws.terms + segment;
@@ -56,13 +54,13 @@ __device__ __forceinline__ void fold_group(const Pass& pass, int group) {
   }
 }
 
-// Ends a segment in a launch that reduces all of them, by one whole warp whose thread 0 wrote the scratch. Segments
+// Ends a segment in a launch that reduces all of them, by one whole warp of which thread 0 knows what it adds. Segments
 // without elements never end: nobody waits for them, and their terms are zeros from the start.
-__device__ __forceinline__ void end_segment(const Pass& pass, int64_t segment) {
+__device__ __forceinline__ void end_segment(const Pass& pass, int64_t segment, const swd_norm_record& r) {
   int group = fold_group_of(segment);
   int last = 0;
   if (threadIdx.x % 32 == 0) {
-    store_terms(pass, segment);
+    store_terms(pass, segment, r);
     if (pass.plan.segment_count > kOneBlockSegments) {
       last = arrives_last(pass.ws.fold_tickets + group, pass.ws.fold_arrivals[group]);
     }
