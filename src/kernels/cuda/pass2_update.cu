@@ -53,17 +53,20 @@ __device__ __forceinline__ bool is_beyond(const SegmentInfo& info, int64_t numbe
   return (number - info.first_chunk * kItemsPerChunk) * kItem >= info.count + kGrid;
 }
 
-// While pass 1 drains, brings the first item's parameter and moments into L2: pass 1 writes neither.
+// While pass 1 drains, brings the first item's parameter and moments into L2: pass 1 writes neither. Only addresses of
+// elements: the grid starts before the first one, and a pointer of a list that was never set is known to nobody yet.
 template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
 __device__ __forceinline__ void prefetch(const Pass& pass, int64_t number) {
   auto walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, pass.ws.chunk_segment[number / kItemsPerChunk]);
   Item item = item_of(walk, number);
-  int line = static_cast<int>(threadIdx.x % 32) * 32;
-  if (line >= item.end) return;
-  auto at = moved<kAmsgrad>(walk.at, item.number * kItem + line);
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(at.p));
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(at.m));
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(at.v));
+  int line = static_cast<int>(threadIdx.x % 32) * kGrid;
+  int position = line < item.begin ? item.begin : line;
+  if (position >= item.end) return;
+  auto first = moved<kAmsgrad>(walk.at, walk.shift);
+  int64_t i = item.number * kItem + position - walk.shift;
+  for (const float* array : {first.p, first.m, first.v}) {
+    if (array) asm volatile("prefetch.global.L2 [%0];" ::"l"(array + i));
+  }
 }
 
 // A warp takes item after item, the last ones first: what pass 1 read last is still in L2. What it needs of a segment
