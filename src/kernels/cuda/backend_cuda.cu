@@ -24,7 +24,12 @@ swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
   Workspace ws = workspace_at(plan, workspace);
   uint64_t head[2] = {plan.facts.fingerprint, 1};
   static_assert(offsetof(Header, fingerprint) == 0 && offsetof(Header, epoch) == 8);
-  swd_status status = check_cuda(cudaMemsetAsync(workspace, 0, plan.workspace_bytes, stream), "cudaMemsetAsync");
+  swd_status status = load_reduce(plan);
+  if (status == SWD_OK) status = load_update(plan);
+  if (status == SWD_OK) status = load_tables();
+  if (status == SWD_OK) {
+    status = check_cuda(cudaMemsetAsync(workspace, 0, plan.workspace_bytes, stream), "cudaMemsetAsync");
+  }
   if (status == SWD_OK) {
     status = upload(const_cast<SegmentInfo*>(ws.segments), plan.segments.data(),
                     plan.segments.size() * sizeof(SegmentInfo), stream);

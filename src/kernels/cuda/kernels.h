@@ -6,6 +6,11 @@
 
 namespace swd::cuda {
 
+// Load every kernel that a plan's calls will launch. Called once a workspace, by its init.
+swd_status load_reduce(const Plan& plan);
+swd_status load_update(const Plan& plan);
+swd_status load_tables();
+
 swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream);  // pass 1, for args.pass.phase
 swd_status launch_rebuild(const Launch& args, void* stream);                   // sums of exp_avg_sq into the state
 swd_status launch_decide(const Launch& args, void* stream);                    // args.then in a launch of its own

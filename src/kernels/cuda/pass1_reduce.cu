@@ -149,6 +149,17 @@ swd_status launch_sum(const Launch& args, void* stream) {
 
 }  // namespace
 
+swd_status load_reduce(const Plan& plan) {
+  swd_status status = load(decide_kernel);
+  if (status == SWD_OK) status = load(reduce_kernel<SumMoments>);
+  visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
+    using Grad = typename decltype(types)::grad;
+    if (status == SWD_OK) status = load(reduce_kernel<SumSquares<Grad>>);
+    if (status == SWD_OK && needs_max(plan.facts)) status = load(reduce_kernel<SumMaxed<Grad>>);
+  });
+  return status;
+}
+
 swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream) {
   swd_status status = SWD_OK;
   visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pass 2: walks the work items, last ones first, and commits the step. Called by backend_cuda.cu.
+#include <atomic>
+
 #include "kernels.h"
 #include "pass2_item.cuh"
 
@@ -128,36 +130,67 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
   }
 }
 
-// Whether the kernel, in the version that this device runs, waits for its predecessor. Asked of the runtime: which
-// version a device takes depends on what of the binary is machine code and what is PTX, so a list of architectures
-// cannot tell.
-swd_status waits_for_predecessor(void (*kernel)(Launch), bool& waits) {
+using UpdateKernel = void (*)(Launch);
+
+// Calls f with the kernel of a plan.
+template <class F>
+void visit_update(const Plan& plan, const F& f) {
+  bool amsgrad = (plan.facts.flags & SWD_PLAN_AMSGRAD) != 0, norms = (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) != 0;
+  visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
+    using Grad = typename decltype(types)::grad;
+    using Copy = typename decltype(types)::copy;
+    UpdateKernel kernel =
+        amsgrad ? (norms ? update_kernel<Grad, Copy, true, true> : update_kernel<Grad, Copy, true, false>)
+                : (norms ? update_kernel<Grad, Copy, false, true> : update_kernel<Grad, Copy, false, false>);
+    f(kernel, update_blocks_per_sm(amsgrad, norms));
+  });
+}
+
+// Whether pass 2, in the version that a device runs, waits for its predecessor. Asked of the runtime: which version a
+// device takes depends on what of the binary is machine code and what is PTX, so a list of architectures cannot tell.
+// Kept per device, since every step needs it; all instances of the kernel are compiled alike. Threads that ask at once
+// find the same answer, and no answer is about anything but itself, so relaxed accesses do.
+enum Waits : uint8_t { kNotAsked, kWaits, kDoesNotWait };
+constexpr int kDevicesKept = 64;  // others are asked at every step
+std::atomic<uint8_t> waits_on[kDevicesKept];
+
+swd_status ask_whether_it_waits(UpdateKernel kernel, int device, bool& waits) {
   cudaFuncAttributes attributes{};
-  swd_status status = check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
+  swd_status status = load(kernel, &attributes);
+  if (status != SWD_OK) return status;
   waits = attributes.ptxVersion >= 90;
-  return status;
+  if (device < kDevicesKept) waits_on[device].store(waits ? kWaits : kDoesNotWait, std::memory_order_relaxed);
+  return SWD_OK;
+}
+
+swd_status waits_for_predecessor(UpdateKernel kernel, int device, bool& waits) {
+  uint8_t kept = device < kDevicesKept ? waits_on[device].load(std::memory_order_relaxed) : uint8_t{kNotAsked};
+  waits = kept == kWaits;
+  return kept == kNotAsked ? ask_whether_it_waits(kernel, device, waits) : SWD_OK;
 }
 
 }  // namespace
+
+swd_status load_update(const Plan& plan) {
+  Device device{};
+  swd_status status = query_device(device);
+  if (status != SWD_OK) return status;
+  bool waits = false;
+  visit_update(plan, [&](UpdateKernel kernel, int) { status = ask_whether_it_waits(kernel, device.number, waits); });
+  return status;
+}
 
 swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, void* stream) {
   Device device{};
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
-  bool amsgrad = (plan.facts.flags & SWD_PLAN_AMSGRAD) != 0, norms = (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) != 0;
-  unsigned int blocks =
-      grid_size(device, plan.facts.chunk_count * kItemsPerChunk, kUpdateWarps, update_blocks_per_sm(amsgrad, norms));
-  visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
-    using Grad = typename decltype(types)::grad;
-    using Copy = typename decltype(types)::copy;
-    void (*kernel)(Launch) =
-        amsgrad ? (norms ? update_kernel<Grad, Copy, true, true> : update_kernel<Grad, Copy, true, false>)
-                : (norms ? update_kernel<Grad, Copy, false, true> : update_kernel<Grad, Copy, false, false>);
+  visit_update(plan, [&](UpdateKernel kernel, int blocks_per_sm) {
     bool waits = false;
-    if (overlaps) status = waits_for_predecessor(kernel, waits);
+    if (overlaps) status = waits_for_predecessor(kernel, device.number, waits);
     if (status != SWD_OK) return;
     Launch with_overlap = args;
     with_overlap.then = waits ? kFinalize : kNothing;
+    unsigned int blocks = grid_size(device, plan.facts.chunk_count * kItemsPerChunk, kUpdateWarps, blocks_per_sm);
     status = launch("launch of the update kernel", kernel, blocks, kUpdateThreads, stream, waits, with_overlap);
   });
   return status;

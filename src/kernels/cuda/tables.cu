@@ -43,6 +43,12 @@ __global__ void discard_kernel(uint64_t fingerprint, Header* header) {
 
 }  // namespace
 
+swd_status load_tables() {
+  swd_status status = load(chunk_table_kernel);
+  if (status == SWD_OK) status = load(carry_kernel);
+  return status == SWD_OK ? load(discard_kernel) : status;
+}
+
 swd_status launch_chunk_table(const PlanFacts& plan, const Workspace& ws, void* stream) {
   if (plan.chunk_count == 0) return SWD_OK;
   Device device{};
