@@ -13,9 +13,9 @@
 namespace swd {
 namespace {
 
-constexpr uint64_t kRegionAlignment = 16;
-
-uint64_t round_up(uint64_t bytes) { return (bytes + kRegionAlignment - 1) / kRegionAlignment * kRegionAlignment; }
+// Whole lines from the base on, with at least kLineGap bytes to spare: no line holds parts of two regions, wherever the
+// base lies.
+uint64_t round_up(uint64_t bytes) { return (bytes + kLineGap + kLineBytes - 1) / kLineBytes * kLineBytes; }
 
 // Hands out the regions of a workspace one after the other. Integers, because the base may be NULL.
 class Regions {
@@ -25,7 +25,7 @@ class Regions {
   template <class T>
   void take(T*& region, int64_t count) {
     region = reinterpret_cast<T*>(end_);
-    end_ += round_up(static_cast<uint64_t>(count) * sizeof(T));
+    if (count > 0) end_ += round_up(static_cast<uint64_t>(count) * sizeof(T));
   }
 
   uint64_t bytes() const { return end_ - base_; }

@@ -65,18 +65,29 @@ struct Decision {
   double grad_norm, clip_coef, vbar, inv_sqrt_vbar, bad;
 };
 
+// What one kernel writes never shares a 128-byte line with what another reads meanwhile: a multiprocessor would keep
+// a copy of the line. A workspace is aligned to 16 bytes and may be copied to an address with another remainder, so
+// alignment cannot say that; distance can: this many bytes between the end of one region, rounded up to 16, and the
+// next.
+constexpr int kLineBytes = 128;
+constexpr int kLineGap = kLineBytes - 16;
+
 struct Header {
-  uint64_t fingerprint;    // of the plan; a workspace of another plan is left alone
-  uint64_t epoch;          // counts steps in this workspace, from 1; swd_update ends an epoch
-  uint32_t armed;          // Armed
+  uint64_t fingerprint;  // of the plan; a workspace of another plan is left alone
+  uint64_t epoch;        // counts steps in this workspace, from 1; swd_update ends an epoch
+  uint8_t gap[kLineGap];
   uint32_t reduce_ticket;  // blocks of pass 1, of pass 2
   uint32_t update_ticket;
-  uint32_t norm_ready;  // update norms were folded by this step
+  uint8_t second_gap[kLineGap + 8];
+  uint32_t armed;  // Armed; from here on what decides the step writes, and pass 2
+  uint32_t reserved;
   Decision decision;
   swd_norm_record record;
   Partial update_norms;  // sum: of param^2; bad: of update^2
   swd_stats stats;
 };
+
+static_assert(offsetof(Header, reduce_ticket) == kLineBytes && offsetof(Header, armed) == 2 * kLineBytes);
 
 // Pointers into a workspace.
 struct Workspace {

@@ -71,6 +71,24 @@ __device__ __forceinline__ void prefetch(const Pass& pass, int64_t number) {
   }
 }
 
+// What decides a step writes while pass 2 may already be resident, read past the L1 cache. Where a kernel waits for its
+// predecessor, all of that one's writes are visible behind the wait (PTX, griddepcontrol.wait), also to plain loads;
+// but a line that this multiprocessor took into L1 for a block of pass 1 would make a missed step without a word, so
+// what blocks of pass 1 read before it was written is not left to that: these, and the header. Of a segment's scratch
+// pass 1 reads nothing that it then changes.
+template <class T>
+__device__ __forceinline__ T fresh(const T& from) {
+  static_assert(alignof(T) == 8 && sizeof(T) % 8 == 0);
+  unsigned long long words[sizeof(T) / 8];
+#pragma unroll
+  for (unsigned int i = 0; i < sizeof(T) / 8; ++i) {
+    words[i] = __ldcg(reinterpret_cast<const unsigned long long*>(&from) + i);
+  }
+  T out;
+  memcpy(&out, words, sizeof out);
+  return out;
+}
+
 // A warp takes item after item, the last ones first: what pass 1 read last is still in L2. What it needs of a segment
 // it keeps until another one comes: three dependent loads and 300 instructions of fp64, a tenth of an item's work.
 template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
@@ -89,7 +107,8 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
   cudaGridDependencySynchronize();  // every block, also an idle one: else a later kernel could overtake pass 1
 #endif
   if (header.fingerprint != pass.plan.fingerprint) return;
-  bool applies = header.armed == kArmed && header.decision.status == SWD_STEP_APPLIED;
+  Decision decision = fresh(header.decision);
+  bool applies = __ldcg(&header.armed) == kArmed && decision.status == SWD_STEP_APPLIED;
   uint64_t epoch = header.epoch;
   int64_t segment = -1;
   bool has_gradient = false;
@@ -106,7 +125,7 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
       has_gradient = scratch.epoch == epoch;
       if (has_gradient) {
         walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, segment);
-        c = coefficients(header.decision, info, scratch, pass.ws.groups[info.group]);
+        c = coefficients(decision, info, scratch, fresh(pass.ws.groups[info.group]));
       }
     }
     Partial norms{0.0, 0.0};
@@ -114,7 +133,7 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
       Item item = item_of(walk, number);
       if (item.number == 0 && threadIdx.x % 32 == 0) {
         const SegmentScratch& scratch = pass.ws.scratch[segment];
-        pass.segment_states[segment] = {scratch.step, next_sum(scratch, header.decision.s_squared)};
+        pass.segment_states[segment] = {scratch.step, next_sum(scratch, decision.s_squared)};
       }
       norms = update_item<Grad, Copy, kAmsgrad, kNorms>(moved<kAmsgrad>(walk.at, item.number * kItem), c, item.begin,
                                                         item.end, walk.aligned);
