@@ -38,7 +38,7 @@ void step_once(int64_t count, int64_t shift) {
   ASSERT_EQ(swd_workspace_size(plan, &workspace_bytes), SWD_OK);
   size_t bytes = static_cast<size_t>(count) * 4;
   Allocation param = zeros(bytes + static_cast<size_t>(shift) * 4), grad = zeros(bytes), m = zeros(bytes),
-             v = zeros(bytes), state = zeros(state_bytes), workspace = zeros(workspace_bytes);
+             v = zeros(bytes), state = zeros(state_bytes), workspace = zeros(workspace_bytes + 16);
   swd_buffers b = SWD_BUFFERS_INIT;
   b.param = static_cast<float*>(param.get()) + shift;
   b.grad = grad.get();
@@ -46,7 +46,7 @@ void step_once(int64_t count, int64_t shift) {
   b.exp_avg_sq = v.get();
   b.state = state.get();
   b.state_bytes = state_bytes;
-  b.workspace = workspace.get();
+  b.workspace = static_cast<char*>(workspace.get()) + 16;  // all the alignment that it needs
   b.workspace_bytes = workspace_bytes;
   swd_group group = SWD_GROUP_INIT;
   swd_step_args args = SWD_STEP_ARGS_INIT;
