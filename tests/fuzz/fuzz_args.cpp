@@ -40,9 +40,9 @@ Outcome call_step(Input& in, uint32_t which, Call& c) {
     case 1:
       return {swd_reduce(c.plan, b, a, c.phase, c.first, c.count, c.stream), bit(kWorkspace)};
     case 2:
-      return {swd_fold(c.plan, b, a, c.phase, c.record, kRecordDoubles, c.stream), bit(kWorkspace) | (c.record ? bit(kRecord) : 0u)};
+      return {swd_fold(c.plan, b, a, c.phase, c.record, c.record_doubles, c.stream), bit(kWorkspace) | (c.record ? bit(kRecord) : 0u)};
     case 3:
-      return {swd_decide(c.plan, b, a, c.phase, c.record, kRecordDoubles, c.stream), bit(kWorkspace)};
+      return {swd_decide(c.plan, b, a, c.phase, c.record, c.record_doubles, c.stream), bit(kWorkspace)};
     default:
       return {swd_update(c.plan, b, a, c.stream), updated(c)};
   }

@@ -118,7 +118,7 @@ def evaluate(case, calls, kernels):
     # Local memory: the bytes that a thread was given.
     out.local = sum(k["local_bytes_per_thread"] for k in reduce + update)
     out.launches = calls["cudaLaunchKernel"] / steps
-    harmless = ("cudaLaunchKernel", "cudaGetDevice", "cudaDeviceGetAttribute", "cudaFuncGetAttributes")
+    harmless = ("cudaLaunchKernel", "cudaGetDevice", "cudaDeviceGetAttribute")
     out.other_calls = calls["any"] - sum(calls[name] for name in harmless)
     return out
 

@@ -58,10 +58,13 @@ swd_status upload(void* to, const void* from, size_t bytes, cudaStream_t stream)
 swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
   cudaStream_t stream = static_cast<cudaStream_t>(raw_stream);
   Workspace ws = workspace_at(plan, workspace);
-  uint64_t head[2] = {plan.facts.fingerprint, 1};
-  static_assert(offsetof(Header, fingerprint) == 0 && offsetof(Header, epoch) == 8);
+  const uint64_t first_epoch = 1;
   swd_status status = check_device(workspace, stream);
   if (status == SWD_OK) status = find_code();
+  if (status == SWD_OK) status = load_reduce(plan);
+  if (status == SWD_OK) status = load_update(plan);
+  if (status == SWD_OK) status = load_tables();
+  if (status == SWD_OK) status = load_copy_params(plan);
   if (status == SWD_OK) {
     status = check_cuda(cudaMemsetAsync(workspace, 0, plan.workspace_bytes, stream), "cudaMemsetAsync");
   }
@@ -73,8 +76,15 @@ swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
     status = upload(const_cast<GroupInfo*>(ws.group_info), plan.groups.data(), plan.groups.size() * sizeof(GroupInfo),
                     stream);
   }
+  if (status == SWD_OK) {
+    status = upload(const_cast<uint32_t*>(ws.fold_arrivals), plan.fold_arrivals.data(),
+                    plan.fold_arrivals.size() * sizeof(uint32_t), stream);
+  }
   if (status == SWD_OK) status = launch_chunk_table(plan.facts, ws, raw_stream);
-  if (status == SWD_OK) status = upload(ws.header, head, sizeof head, stream);  // last: only a whole workspace is valid
+  if (status == SWD_OK) status = upload(&ws.header->epoch, &first_epoch, sizeof first_epoch, stream);
+  if (status == SWD_OK) {  // last: only a whole workspace is valid
+    status = upload(&ws.header->fingerprint, &plan.facts.fingerprint, sizeof plan.facts.fingerprint, stream);
+  }
   if (status == SWD_OK) status = check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
   return status;
 }

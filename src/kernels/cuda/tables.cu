@@ -64,6 +64,14 @@ __global__ void __launch_bounds__(kThreads) fetch_kernel(PlanFacts plan, Workspa
 
 }  // namespace
 
+swd_status load_tables() {
+  swd_status status = load(chunk_table_kernel);
+  if (status == SWD_OK) status = load(carry_kernel);
+  if (status == SWD_OK) status = load(discard_kernel);
+  if (status == SWD_OK) status = load(add_record_kernel);
+  return status == SWD_OK ? load(fetch_kernel) : status;
+}
+
 swd_status launch_chunk_table(const PlanFacts& plan, const Workspace& ws, void* stream) {
   if (plan.chunk_count == 0) return SWD_OK;
   Device device{};
