@@ -48,7 +48,6 @@ double unit_of(const Record& r) { return r.unit == 0.0 ? 1.0 : r.unit; }
 uint64_t header_of(const Bytes& blob) { return get(blob, 8, 4) == 1 ? 40 : 64; }
 uint64_t record_of(const Bytes& blob) { return get(blob, 8, 4) == 1 ? 32 : 40; }
 
-
 std::vector<Record> records_of(const Bytes& blob) {
   std::vector<Record> out(get(blob, 16, 8));
   for (uint64_t i = 0; i < out.size(); ++i) {

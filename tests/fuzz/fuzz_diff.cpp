@@ -68,9 +68,9 @@ class Machine {
                      8 * image.size(),
                      workspace_.data(),
                      8 * workspace_.size()};
-    swd_step_args a = {sizeof a, t.step_flags, t.groups.data(),   nullptr,         2,          0, t.loss_scale,
-                       nullptr,  &t.found_inf, t.has_grad.data(), t.max_grad_norm, t.max_decay,
-                       t.reference_step};
+    swd_step_args a = {
+        sizeof a,          t.step_flags,    t.groups.data(), nullptr,         2, 0, t.loss_scale, nullptr, &t.found_inf,
+        t.has_grad.data(), t.max_grad_norm, t.max_decay,     t.reference_step};
     must(swd_step(plan_, &b, &a, nullptr));
     must(swd_state_header_get(plan_, image.data(), bytes, &t.counts, sizeof t.counts));
     for (size_t k = 0; k < t.states.size(); ++k) {
@@ -104,10 +104,9 @@ void expect_same(const std::vector<T>& a, const std::vector<T>& b) {
 void expect_same(const Training& a, const Training& b) {
   SWD_FUZZ_EXPECT(a.stats.result == b.stats.result && a.stats.flags == b.stats.flags);
   SWD_FUZZ_EXPECT(a.stats.steps_applied == b.stats.steps_applied && a.stats.steps_skipped == b.stats.steps_skipped);
-  for (double swd_stats::*x :
-       {&swd_stats::grad_norm, &swd_stats::clip_coef, &swd_stats::vbar, &swd_stats::inv_sqrt_vbar,
-        &swd_stats::largest_decay, &swd_stats::bad, &swd_stats::param_norm, &swd_stats::update_norm,
-        &swd_stats::vbar_reference}) {
+  for (double swd_stats::*x : {&swd_stats::grad_norm, &swd_stats::clip_coef, &swd_stats::vbar,
+                               &swd_stats::inv_sqrt_vbar, &swd_stats::largest_decay, &swd_stats::bad,
+                               &swd_stats::param_norm, &swd_stats::update_norm, &swd_stats::vbar_reference}) {
     if (!same(a.stats.*x, b.stats.*x)) fprintf(stderr, "%.17g, but the oracle has %.17g\n", a.stats.*x, b.stats.*x);
     SWD_FUZZ_EXPECT(same(a.stats.*x, b.stats.*x));
   }

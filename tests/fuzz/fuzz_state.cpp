@@ -61,7 +61,7 @@ Model make_model(const std::vector<Part>& parts, uint64_t key = 0) {
 
 const Model& model(uint32_t number) {
   static const std::vector<Model>* models = new std::vector<Model>{
-      make_model({{0, 24}}, 7),        make_model({{0, 8}, {8, 0}, {8, 16}}), make_model({{12, 12}, {0, 5}, {5, 7}}),
+      make_model({{0, 24}}, 7),     make_model({{0, 8}, {8, 0}, {8, 16}}), make_model({{12, 12}, {0, 5}, {5, 7}}),
       make_model({{7, 10}}),        make_model({{0, 1}, {1, 1}, {2, 22}}), make_model({}),
       make_model({{5, 0}, {3, 3}}),
   };
