@@ -115,11 +115,11 @@ struct Header {
   uint32_t lambda_slot;  // which half of Workspace::lambda_eff belongs to `stats`; decide fills the other
   Decision decision;
   double record[kRecordDoubles];
-  Partial update_norms;  // sum: of param^2; bad: of update^2
-  uint64_t damaged;      // segment_count - k, the largest, of segments k that a running swd_state_rebuild found damaged
-  swd_stats pending;     // what the armed step will have done; the update makes it `stats`
-  swd_stats stats;       // what the latest committed step did
-  swd_stats fetched;     // CUDA: what swd_stats_fetch copies, also out of a workspace of another plan
+  Partial update_norms;
+  uint64_t damaged;   // segment_count - k, the largest, of segments k that a running swd_state_rebuild found damaged
+  swd_stats pending;  // what the armed step will have done; the update makes it `stats`
+  swd_stats stats;    // what the latest committed step did
+  swd_stats fetched;  // CUDA: what swd_stats_fetch copies, also out of a workspace of another plan
 };
 
 static_assert(offsetof(Header, reduce_ticket) == kLineBytes && offsetof(Header, epoch) == 2 * kLineBytes);
@@ -142,7 +142,7 @@ struct Workspace {
   double* lambda_eff;          // [2][group_count], see Header::lambda_slot
   double* fetched_lambda_eff;  // CUDA: what swd_stats_fetch copies
   swd_group* carried_groups;   // host groups beyond kInlineGroups
-  Partial* norm_values;        // tree of the update norms: sum of param^2, sum of update^2
+  Partial* norm_values;        // tree of the update norms
   uint32_t* norm_tickets;
   double* terms;      // CUDA: what a segment adds to the record, [field][segment]
   double* lane_sums;  // [field][lane]

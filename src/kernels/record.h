@@ -82,7 +82,7 @@ SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const P
   bool counts_on = state.step >= 0 && state.step < INT64_MAX;
   out.step = counts_on ? state.step + 1 : 1;
   out.q = total.sum;
-  out.bad = total.bad;
+  out.bad = total.also;
   out.sum_kept = sum_kept ? g.beta2 * state.exp_avg_sq_sum : -1.0;
   out.sum_gained = (1.0 - g.beta2) * total.sum;
   out.bias1 = 1.0 - power(g.beta1, out.step);

@@ -20,7 +20,7 @@ Partial fold_node(const Partial* children, int count) {
   for (int stride = lanes / 2; stride > 0; stride /= 2) {
     for (int i = 0; i < stride; ++i) {
       lane[i].sum += lane[i + stride].sum;
-      lane[i].bad += lane[i + stride].bad;
+      lane[i].also += lane[i + stride].also;
     }
   }
   return lane[0];

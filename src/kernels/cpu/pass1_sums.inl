@@ -130,7 +130,7 @@ void sum_squares(const Pass& pass, int64_t first, int64_t end) {
     sum_into(pass, info, local, GradSquares<T>{array_of<const T>(pass, SWD_BUFFER_GRAD, segment, local)}, &alone);
     if (info.chunks > 1) continue;
     pass.ws.scratch[segment].q = alone.sum;
-    pass.ws.scratch[segment].bad = alone.bad;
+    pass.ws.scratch[segment].bad = alone.also;
   }
 }
 

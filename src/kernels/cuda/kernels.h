@@ -27,7 +27,11 @@ swd_status launch_discard(const PlanFacts& plan, const Workspace& ws, void* stre
 swd_status launch_carry(const PlanFacts& plan, const Workspace& ws, const void* bytes, uint64_t count, void* to,
                         void* stream);
 
-// SWD_ERR_NO_DEVICE if this build has no code for the current device.
-swd_status find_code();
+// device.cu. SWD_ERR_NO_DEVICE without a device, or one that this build has code for; SWD_ERR_DEVICE where workspace or
+// stream are not the current device's.
+swd_status available();
+swd_status check_device(const void* workspace, cudaStream_t stream);
+
+swd_status find_code();  // SWD_ERR_NO_DEVICE if this build has none for the current device
 
 }  // namespace swd::cuda

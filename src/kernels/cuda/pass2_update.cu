@@ -13,6 +13,8 @@ constexpr int kGrid = 32;  // parameters in a 128-byte line
 // A segment as pass 2 walks it: on a grid that starts `shift` elements before the first one, on a 128-byte line of the
 // parameters, so that items of a misaligned segment are whole lines all the same. The update norms sum runs of kItem
 // from the first element on (sum_order.h), so there the grid starts with it.
+// For example parameters 20 floats behind a line: element 0 has position 20, item 0 holds elements 0 to 1,003, item 1
+// 1,004 to 2,027: whole lines. Of 4,096 elements the fourth and last item takes positions 3,072 to 4,115.
 template <class Grad, class Copy>
 struct Walk {
   int64_t first_chunk;
@@ -69,24 +71,6 @@ __device__ __forceinline__ void prefetch(const Pass& pass, int64_t number) {
   for (const float* array : {first.p, first.m, first.v}) {
     if (array) asm volatile("prefetch.global.L2 [%0];" ::"l"(array + i));
   }
-}
-
-// What decides a step writes while pass 2 may already be resident, read past the L1 cache. Where a kernel waits for its
-// predecessor, all of that one's writes are visible behind the wait (PTX, griddepcontrol.wait), also to plain loads;
-// but a line that this multiprocessor took into L1 for a block of pass 1 would make a missed step without a word, so
-// what blocks of pass 1 read before it was written is not left to that: these, and the header. Of a segment's scratch
-// pass 1 reads nothing that it then changes.
-template <class T>
-__device__ __forceinline__ T fresh(const T& from) {
-  static_assert(alignof(T) == 8 && sizeof(T) % 8 == 0);
-  unsigned long long words[sizeof(T) / 8];
-#pragma unroll
-  for (unsigned int i = 0; i < sizeof(T) / 8; ++i) {
-    words[i] = __ldcg(reinterpret_cast<const unsigned long long*>(&from) + i);
-  }
-  T out;
-  memcpy(&out, words, sizeof out);
-  return out;
 }
 
 // A warp takes item after item, the last ones first: what pass 1 read last is still in L2. What it needs of a segment

@@ -8,7 +8,7 @@
 // beyond kOneBlockSegments lanes are folded in groups, each by the warp that ends the group's last segment, while
 // others still sum. What is left for the deciding block is one row of 256 lanes.
 #pragma once
-#include "../scalars.h"
+#include "../commit.h"
 #include "fold.cuh"
 #include "tuning.h"
 

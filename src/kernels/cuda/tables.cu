@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The small kernels: tables of a workspace, pointers and groups that travel as kernel arguments, epochs.
 // Called by backend_cuda.cu.
-#include "../scalars.h"
+#include "../commit.h"
 #include "kernels.h"
 
 namespace swd::cuda {
