@@ -16,7 +16,7 @@ LIST, AMSGRAD, NORMS = 1, 2, 8  # SWD_PLAN_*
 BYTES_SLACK = 1.01              # unique DRAM bytes over the floor: workspace tables and what partial sectors add
 # Bytes of the 32-byte sectors that were asked for, over the floor. What exceeds 1 in aligned arrays is tables, beside
 # half the bytes in pass 1 over 16-bit gradients.
-ALIGNED, ALIGNED_16_BIT, MISALIGNED = 1.012, 1.025, 1.30
+ALIGNED, ALIGNED_16_BIT, MISALIGNED = 1.014, 1.025, 1.30
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ CASES = [
          sectors=1.12),
     Case("fp32, each array misaligned differently", 9, 73, shift=1, sectors=MISALIGNED),
     Case("bf16, each array misaligned differently", 13, 82.5, grad="bf16", copy="bf16", shift=1, sectors=MISALIGNED),
-    Case("fp32, list of 3,000 tensors, 530 elements on average", 23.7, 92, elements=1590000, segments=3000, uneven=1,
+    Case("fp32, list of 3,000 tensors, 530 elements on average", 25, 93.5, elements=1590000, segments=3000, uneven=1,
          flags=LIST, slack=1.1, sectors=1.42),
 ]
 
