@@ -11,20 +11,25 @@
 namespace swd::test {
 namespace {
 
-using Sums = std::array<double, 3>;  // sum_sq, total_sq, count
+using Sums = std::array<double, 4>;  // sum_sq, total_sq, count, vbar_grad
 
-Sums expected(const RunSetup& s, const std::vector<double>& squares, const std::vector<uint8_t>& present) {
+// `steps`: each segment's counter after this step, 1 or 2.
+Sums expected(const RunSetup& s, const std::vector<double>& squares, const std::vector<uint8_t>& present,
+              const std::vector<int>& steps) {
+  double beta2 = s.groups[0].beta2;
   std::vector<Sums> lane(256, Sums{});
   for (size_t k = 0; k < squares.size(); ++k) {
     if (!present[k]) continue;
     Sums& to = lane[k % 256];
     if (!(s.flags_of[k] & SWD_SEGMENT_NO_NORM)) to[0] += squares[k];
     to[1] += squares[k];
-    if (!(s.flags_of[k] & SWD_SEGMENT_NO_VBAR)) to[2] += static_cast<double>(s.counts[k]);
+    if (s.flags_of[k] & SWD_SEGMENT_NO_VBAR) continue;
+    to[2] += static_cast<double>(s.counts[k]);
+    to[3] += (1.0 - beta2) * squares[k] / (1.0 - (steps[k] == 1 ? beta2 : beta2 * beta2));
   }
   for (size_t stride = 128; stride > 0; stride /= 2) {
     for (size_t i = 0; i < stride; ++i) {
-      for (size_t f = 0; f < 3; ++f) lane[i][f] += lane[i + stride][f];
+      for (size_t f = 0; f < 4; ++f) lane[i][f] += lane[i + stride][f];
     }
   }
   return lane[0];
@@ -59,12 +64,15 @@ void run(size_t segments, uint32_t flags, bool pieces, std::vector<Outcome>& out
   r.args().has_grad = has_grad.data();
   r.args().max_grad_norm = 0.5;
   int64_t n = static_cast<int64_t>(segments), half = n / 2;
+  std::vector<int> steps(segments);
   for (uint64_t t = 0; t < 3; ++t) {
     std::vector<uint8_t> present(segments);
     std::vector<double> squares(segments);
     for (size_t k = 0; k < segments; ++k) {
       std::vector<float> g = uniform(t, k, s.counts[k]);
-      present[k] = mix(k + 77 * t) % 3 != 0;
+      for (float& x : g) x = std::ldexp(x, static_cast<int>(mix(k + t) % 21) - 10);
+      // In the later steps one lane alone has gradients: among 256, a lane's last bit is lost.
+      present[k] = t == 0 ? mix(k) % 3 != 0 : k % 256 == (t == 1 ? 0 : 200);
       r.set(SWD_BUFFER_PARAM, k, g);
       r.set(SWD_BUFFER_GRAD, k, g);
       if (!g.empty()) squares[k] = static_cast<double>(g[0] * g[0]);
@@ -84,10 +92,12 @@ void run(size_t segments, uint32_t flags, bool pieces, std::vector<Outcome>& out
       }
       r.ok(swd_update(r.plan(), &r.buffers, &args, r.stream()));
       for (size_t k = 0; k < segments; ++k) present[k] = present[k] && s.counts[k] > 0;
-      Sums want = expected(s, squares, present);
+      for (size_t k = 0; k < segments; ++k) steps[k] += present[k];
+      Sums want = expected(s, squares, present, steps);
       EXPECT_EQ(now.record.sum_sq, want[0]) << segments;
       EXPECT_EQ(now.record.total_sq, want[1]) << segments;
       EXPECT_EQ(now.record.count, want[2]) << segments;
+      EXPECT_EQ(now.record.vbar_grad, want[3]) << segments;
     } else {
       r.step();
     }
