@@ -89,7 +89,7 @@ measure() {
   local name=$1 folder=$programs/variants/$1 json status=0
   local filter=${SWD_VARIANT_FILTER:-'^(norm|update|step)/cuda/(4194304|67108864|1073741824)/grad:f32/copy:none.*eager.*warm'}
   # Without this a program that finds another library would time that.
-  if ! LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} ldd "$programs/cuda_equality_test" | grep -q " $folder/"; then
+  if ! LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} ldd "$programs/cuda_conversion_test" | grep -q " $folder/"; then
     printf '%-14s is not what the programs load\n' "$name"
     return 1
   fi
