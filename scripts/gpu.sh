@@ -10,8 +10,9 @@
 #
 # SWD_GPU_SECONDS (default 520): no part starts later, and each is cut off there. SWD_GPU_PART_SECONDS (180): a part that
 # takes longer has failed. SWD_GPU_DIR (build/gpu): the programs; run/ in it holds a record, a log and the figures of each
-# part. run.tar.gz there is the same for the way home, written after every part, also to $OUT where that is set; it
-# resumes: where there is no run, it is unpacked. A run of other programs is put aside.
+# part. run.tar.gz there is the same for the way home, written after every part; it resumes: where there is no run, it is
+# unpacked. Where $OUT is set it goes there, too, and the reports of ncu beside it, some 10 MB each. A run of other
+# programs is put aside.
 # Status 0: every part that was asked for has passed; 1: one has failed; 3: none has failed, but some were left or could
 # not run here, and are tried again by the next call; 2: nothing was done.
 set -uo pipefail
@@ -60,8 +61,15 @@ resume() {
 keep() {
   cat "$run"/*.part > "$run/parts.new" 2> /dev/null
   mv "$run/parts.new" "$run/parts.jsonl"
-  tar czf "$run.tar.gz.new" --exclude='*.partial' -C "$programs" run && mv "$run.tar.gz.new" "$run.tar.gz"
-  if [ -n "${OUT:-}" ]; then cp "$run.tar.gz" "$OUT/run.tar.gz.new" && mv "$OUT/run.tar.gz.new" "$OUT/run.tar.gz"; fi
+  tar czf "$run.tar.gz.new" --exclude='*.partial' --exclude='*.ncu-rep' -C "$programs" run &&
+    mv "$run.tar.gz.new" "$run.tar.gz"
+  [ -n "${OUT:-}" ] || return 0
+  local file
+  for file in "$run.tar.gz" "$run"/ncu*/*.ncu-rep; do
+    if [ -f "$file" ] && ! cmp -s "$file" "$OUT/$(basename "$file")"; then
+      cp "$file" "$OUT/new" && mv "$OUT/new" "$OUT/$(basename "$file")"
+    fi
+  done
 }
 
 # Figures of parts that passed, and none at all without equal bits.

@@ -62,7 +62,13 @@ if [ -f "$WORK/race" ] && [ "$2" = racecheck ]; then
   echo "========= ERROR SUMMARY: 1 error"
   exit 1
 fi
-echo "========= ERROR SUMMARY: 0 errors"
+if [ -f "$WORK/gives_up" ]; then exit; fi
+echo "[  PASSED  ] 12 tests."
+if [ "$2" = racecheck ]; then
+  echo "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)"
+else
+  echo "========= ERROR SUMMARY: 0 errors"
+fi
 END
 stand_in "$work/bin/python3" << 'END'
 case "$*" in
@@ -177,6 +183,11 @@ not_called compute-sanitizer
 rm -rf "$work/gpu/variants/wrong"
 scene 0 sanitizer:racecheck experiments
 is sanitizer:racecheck passed
+touch "$work/gives_up"
+scene 1 sanitizer:memcheck
+is sanitizer:memcheck failed
+rm "$work/gives_up"
+scene 0 sanitizer:memcheck
 scene 0
 says ' 0 failed, 0 cannot run here, 0 left'
 [ "$(wc -l < "$work/calls")" -le 1 ] || die "parts that had passed ran again"
@@ -186,7 +197,7 @@ touch "$work/hang"
 SWD_GPU_SECONDS=8 scene 0 ncu
 says 'ncu +cut off'
 is ncu passed
-[ "$(cat "$work/gpu/run/ncu/ncu.ncu-rep")" = whole ] || die "the counters are the cut off ones"
+[ "$(cat "$work/gpu/run/ncu/ncu.ncu-rep" "$work/out/ncu.ncu-rep" | sort -u)" = whole ] || die "the counters are the cut off ones"
 SWD_GPU_PART_SECONDS=2 scene 1 ncu:full
 is ncu:full failed
 rm "$work/hang" "$work/hanging"
