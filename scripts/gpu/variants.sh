@@ -16,15 +16,12 @@ fail() {
   exit 1
 }
 
-# change FILE FROM TO: all of FROM. Where TO is there and FROM is not, nothing has to be done.
+# change FILE FROM TO: all of FROM, which has to be there.
 change() {
   local text
   text=$(< "$1")
-  if [[ $text = *"$2"* ]]; then
-    printf '%s\n' "${text//"$2"/"$3"}" > "$1"
-  elif [[ $text != *"$3"* ]]; then
-    fail "${1##*/} does not contain: $2"
-  fi
+  [[ $text = *"$2"* ]] || fail "${1##*/} does not contain: $2"
+  printf '%s\n' "${text//"$2"/"$3"}" > "$1"
 }
 
 # constant FILE PATTERN VALUE: the number behind what matches PATTERN.
