@@ -49,7 +49,8 @@ TEST(Overlap, HasTheBitsOfPieces) {
   std::vector<int64_t> tensors, tiny;
   for (uint64_t k = 0; k < 600; ++k) tensors.push_back(static_cast<int64_t>(mix(k) % 6001));
   for (uint64_t k = 0; k < 3000; ++k) tiny.push_back(static_cast<int64_t>(mix(k) % 67));
-  for (const auto& counts : {std::vector<int64_t>{3000}, std::vector<int64_t>{scaled(2000003, 100003)}, tensors, tiny}) {
+  for (const auto& counts :
+       {std::vector<int64_t>{3000}, std::vector<int64_t>{scaled(2000003, 100003)}, tensors, tiny}) {
     for (uint32_t flags : {uint32_t{0}, uint32_t{SWD_PLAN_LIST}}) {
       EXPECT_TRUE(train(counts, flags, false, steps) == train(counts, flags, true, steps))
           << counts.size() << " tensors, flags " << flags;

@@ -83,14 +83,15 @@ build() {
 }
 
 measure() {
-  local name=$1 folder=$programs/variants/$1 json status=0
+  local name=$1 folder=$programs/variants/$1 json loaded status=0
   local filter=${SWD_VARIANT_FILTER:-'^(norm|update|step)/cuda/(4194304|67108864|1073741824)/grad:f32/copy:none.*eager.*warm'}
   # Without this a program that finds another library would time that.
-  if ! LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} ldd "$programs/cuda_conversion_test" | grep -q " $folder/"; then
+  export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  loaded=$(ldd "$programs/cuda_conversion_test") || true
+  if [[ $loaded != *"=> $folder/libswd"* ]]; then
     printf '%-14s is not what the programs load\n' "$name"
     return 1
   fi
-  export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   if ! SWD_TEST_BACKEND=cuda "$programs/cuda_equality_test" --gtest_brief=1 > /dev/null 2>&1; then
     printf '%-14s DIFFERENT BITS, not timed\n' "$name"
     return 1
