@@ -150,7 +150,7 @@ void add_stats_rows(Rows& rows) {
                    reinterpret_cast<double*>(moved(static_cast<char*>(s.buffers.workspace), at)));
     });
   }
-  for (uint64_t at : {uint64_t{0}, sizeof(swd_stats) - 8}) {
+  for (uint64_t at : std::initializer_list<uint64_t>{0, sizeof(swd_stats) - 8}) {
     add(rows, Kind::kPlain, SWD_ERR_OVERLAP, "lambda_eff",
         [at](Scene& s) { return fetch(s, s.out<swd_stats>(), sizeof(swd_stats), s.out<double>(at)); });
   }
