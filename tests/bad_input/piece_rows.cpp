@@ -92,7 +92,7 @@ void add_piece_rows(Rows& rows) {
       [](Scene& s) { return s.buffers.state; },          [](Scene& s) { return s.buffers.workspace; },
   };
   for (RecordCall call : kRecordCalls) {
-    for (int64_t by = 1; by < 8; ++by) {
+    for (int64_t by = 1; by < kWordAlignment; ++by) {
       add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "record", [call, by](Scene& s) {
         return call(s, moved(reinterpret_cast<swd_norm_record*>(s.device_groups.data()), by));
       });
