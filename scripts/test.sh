@@ -11,7 +11,8 @@ build=build/test
 
 scripts/install_deps.sh demo test
 # PTX only: quick to build, runs on any device through the driver's compiler.
-cmake -S . -B "$build" -DSWD_CUDA=AUTO -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON
+cmake -S . -B "$build" -DSWD_CUDA=AUTO -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON \
+  -DSWD_BUILD_TESTS=ON  # not AUTO: what is missing must fail, not be left out
 cmake --build "$build" -j "$jobs"
 
 not_run=()

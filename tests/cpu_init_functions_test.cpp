@@ -12,7 +12,7 @@ namespace {
 template <class T>
 void check(const T& macro, swd_status (*init)(T*, uint64_t)) {
   for (uint64_t size :
-       {uint64_t{0}, sizeof(T) - 1, sizeof(T), sizeof(T) + 24, uint64_t{4096}, uint64_t{4097}, UINT64_MAX}) {
+       std::initializer_list<uint64_t>{0, sizeof(T) - 1, sizeof(T), sizeof(T) + 24, 4096, 4097, UINT64_MAX}) {
     alignas(8) uint8_t bytes[4200];
     memset(bytes, 0xEE, sizeof bytes);
     bool taken = size >= sizeof(T) && size <= 4096;
