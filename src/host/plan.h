@@ -9,7 +9,7 @@
 namespace swd {
 
 namespace cpu {
-class Pool;
+class Team;
 }
 
 struct Plan {
@@ -24,7 +24,7 @@ struct Plan {
   uint64_t workspace_bytes = 0;
   uint64_t state_bytes = 0;
   int64_t extent = 0;               // flat layout: one past the last element of any segment
-  std::unique_ptr<cpu::Pool> pool;  // CPU backend
+  std::unique_ptr<cpu::Team> team;  // CPU backend
   Plan();
   ~Plan();
 };

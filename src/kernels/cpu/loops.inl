@@ -27,7 +27,11 @@ namespace {
 
 template <class Grad, class Copy>
 const Loops* table() {
-  static constexpr Loops loops = {sum_squares<Grad>, sum_maxed<Grad>, sum_moments, update<Grad, Copy>};
+  static constexpr Loops loops = {sum_squares<Grad>,
+                                  sum_maxed<Grad>,
+                                  sum_moments,
+                                  {{update<Grad, Copy, false, false>, update<Grad, Copy, false, true>},
+                                   {update<Grad, Copy, true, false>, update<Grad, Copy, true, true>}}};
   return &loops;
 }
 

@@ -120,7 +120,8 @@ inline void sum_into(const Pass& pass, const SegmentInfo& info, int64_t local, c
 }
 
 template <class T>
-void sum_squares(const Pass& pass, int64_t first, int64_t end) {
+void sum_squares(const void* context, int64_t first, int64_t end) {
+  const Pass& pass = *static_cast<const Pass*>(context);
   for (int64_t chunk = first; chunk < end; ++chunk) {
     int64_t segment = pass.ws.chunk_segment[chunk];
     const SegmentInfo& info = pass.ws.segments[segment];
@@ -135,7 +136,8 @@ void sum_squares(const Pass& pass, int64_t first, int64_t end) {
 }
 
 template <class T>
-void sum_maxed(const Pass& pass, int64_t first, int64_t end) {
+void sum_maxed(const void* context, int64_t first, int64_t end) {
+  const Pass& pass = *static_cast<const Pass*>(context);
   const Header& header = *pass.ws.header;
   for (int64_t chunk = first; chunk < end; ++chunk) {
     int64_t segment = pass.ws.chunk_segment[chunk];
@@ -153,7 +155,8 @@ void sum_maxed(const Pass& pass, int64_t first, int64_t end) {
   }
 }
 
-void sum_moments(const Pass& pass, int64_t first, int64_t end) {
+void sum_moments(const void* context, int64_t first, int64_t end) {
+  const Pass& pass = *static_cast<const Pass*>(context);
   for (int64_t chunk = first; chunk < end; ++chunk) {
     int64_t segment = pass.ws.chunk_segment[chunk];
     const SegmentInfo& info = pass.ws.segments[segment];
