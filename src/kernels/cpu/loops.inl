@@ -22,6 +22,7 @@ namespace swd::cpu {
 namespace {
 
 #include "loops_shared.inl"
+#include "pass1_sources.inl"
 #include "pass1_sums.inl"
 #include "pass2_update.inl"
 
