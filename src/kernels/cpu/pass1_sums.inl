@@ -33,7 +33,7 @@ template <size_t kCount, class T>
 inline void add_terms(const GradSquares<T>& source, int64_t begin, float* run) {
   alignas(kCacheLine) float room[kCount];
   auto* grad = in_bulk(source.grad + begin, kCount, room);
-  for (size_t i = 0; i < kCount; ++i) run[i] += run_term(source, to_float(grad[i]));
+  for (int64_t i = 0; i < static_cast<int64_t>(kCount); ++i) run[i] += run_term(source, to_float(grad[i]));
 }
 
 // Adds the terms of `count` elements row by row.
