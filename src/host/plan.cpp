@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "adopt.h"
-#include "kernels/cpu/pool.h"
+#include "kernels/cpu/team.h"
 #include "kernels/dtype.h"
 
 namespace swd {
@@ -170,7 +170,7 @@ void build_plan(const swd_plan_args& args, Plan& plan) {
   Workspace offsets;
   plan.workspace_bytes = lay_out(plan, nullptr, offsets);
   plan.state_bytes = sizeof(StateHeader) + plan.segments.size() * sizeof(SegmentState);
-  if (args.backend == SWD_BACKEND_CPU) plan.pool = std::make_unique<cpu::Pool>(args.threads);
+  if (args.backend == SWD_BACKEND_CPU) plan.team = std::make_unique<cpu::Team>(args.threads);
 }
 
 Workspace workspace_at(const Plan& plan, void* base) {
