@@ -93,6 +93,7 @@ void add_segments(const swd_plan_args& args, Plan& plan) {
     next.first_ticket += tree_tickets(next.chunks);
   }
   plan.facts.chunk_count = next.first_chunk;
+  plan.facts.element_count = elements;
 }
 
 // Who folds the record of a large plan waits for this many segments (kernels/cuda/record_fold.cuh).
