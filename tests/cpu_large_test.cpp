@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "support/device_buffer.h"
 #include "support/shortened.h"
 #include "swd/swd.h"
 
