@@ -30,7 +30,10 @@ const Config& config() {
     c->poison = envLong("CUDASIM_POISON", 1) != 0;
     c->leakcheck = envLong("CUDASIM_LEAKCHECK", 0) != 0;
     c->initcheck = envLong("CUDASIM_INITCHECK", 0) != 0;
-    c->racecheck = envLong("CUDASIM_RACECHECK", 0) != 0;
+    c->prefetchcheck = envLong("CUDASIM_PREFETCHCHECK", 1) != 0;
+    c->lateOverlap = envStr("CUDASIM_OVERLAP") == "late";
+    c->strict = envStr("CUDASIM_RACECHECK") == "strict";
+    c->racecheck = c->strict || envLong("CUDASIM_RACECHECK", 0) != 0;
     c->randomStreams = envStr("CUDASIM_ORDER") == "random";
     std::string bo = envStr("CUDASIM_BLOCK_ORDER");
     c->blockOrder = bo == "reverse" ? 1 : bo == "random" ? 2 : 0;

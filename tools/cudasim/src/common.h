@@ -14,20 +14,23 @@ namespace cs {
 
 // Everything that can be tuned by environment variables (see README.md).
 struct Config {
-  int arch = 90;           // CUDASIM_ARCH: simulated compute capability * 10
-  int devices = 1;         // CUDASIM_DEVICES
-  int sms = 132;           // CUDASIM_SMS
-  uint64_t memBytes = 0;   // CUDASIM_MEM_MB: limit for live device memory
-  bool poison = true;      // CUDASIM_POISON: fill fresh allocations with 0xFF
-  bool leakcheck = false;  // CUDASIM_LEAKCHECK
-  bool initcheck = false;  // CUDASIM_INITCHECK
-  bool racecheck = false;  // CUDASIM_RACECHECK
-  int randomStreams = 0;   // CUDASIM_ORDER=fifo|random
-  int blockOrder = 0;      // CUDASIM_BLOCK_ORDER=fifo|reverse|random (0,1,2)
-  uint64_t seed = 1;       // CUDASIM_SEED
-  std::string statsPath;   // CUDASIM_STATS
-  int resident = 8;        // CUDASIM_RESIDENT: blocks interleaved per launch
-  double timeoutSec = 0;   // CUDASIM_TIMEOUT: seconds of one launch before "launch timed out"
+  int arch = 90;              // CUDASIM_ARCH: simulated compute capability * 10
+  int devices = 1;            // CUDASIM_DEVICES
+  int sms = 132;              // CUDASIM_SMS
+  uint64_t memBytes = 0;      // CUDASIM_MEM_MB: limit for live device memory
+  bool poison = true;         // CUDASIM_POISON: fill fresh allocations with 0xFF
+  bool leakcheck = false;     // CUDASIM_LEAKCHECK
+  bool initcheck = false;     // CUDASIM_INITCHECK
+  bool prefetchcheck = true;  // CUDASIM_PREFETCHCHECK
+  bool lateOverlap = false;   // CUDASIM_OVERLAP=early|late
+  bool racecheck = false;     // CUDASIM_RACECHECK, also with 'strict'
+  bool strict = false;        // CUDASIM_RACECHECK=strict
+  int randomStreams = 0;      // CUDASIM_ORDER=fifo|random
+  int blockOrder = 0;         // CUDASIM_BLOCK_ORDER=fifo|reverse|random (0,1,2)
+  uint64_t seed = 1;          // CUDASIM_SEED
+  std::string statsPath;      // CUDASIM_STATS
+  int resident = 8;           // CUDASIM_RESIDENT: blocks interleaved per launch
+  double timeoutSec = 0;      // CUDASIM_TIMEOUT: seconds of one launch before "launch timed out"
 };
 const Config& config();
 

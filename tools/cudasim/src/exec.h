@@ -129,6 +129,9 @@ struct Group {  // lanes of a warp that share a program counter
   std::shared_ptr<Frame> frame;
 };
 
+// Clocks of other blocks that a thread has acquired (acquire.cpp); most threads share one. nullptr: none.
+using Known = std::shared_ptr<const std::unordered_map<uint32_t, uint32_t>>;
+
 struct Warp {
   char* regs = nullptr;
   char* local = nullptr;
@@ -145,6 +148,8 @@ struct Warp {
   std::vector<uint32_t> fenced;   // what a relaxed access publishes (clock at the last fence)
   std::vector<uint32_t> pending;  // observed by relaxed accesses, takes effect at the next fence
   uint32_t wepoch = 1;
+  // strict race detector, per lane: what it acquired, and what it observed but has no fence behind (else empty)
+  std::vector<Known> known, observed;
   uint64_t sleepUntil = 0;
   // cp.async: copies not yet performed, by commit group
   struct AsyncCopy {
@@ -166,6 +171,7 @@ struct Barrier {
   bool andAll = true, orAny = false;
   uint32_t phase = 0;
   std::vector<uint32_t> vc;
+  Known known;  // of the threads that arrived
 };
 
 struct SharedRace {                    // shared-memory race detector state of one byte
@@ -204,6 +210,7 @@ struct Block {
   std::unordered_map<uint32_t, uint32_t> bulkCommit;  // thread -> committed groups
   std::vector<SharedRace> race;
   std::unordered_map<uint32_t, std::vector<uint32_t>> mbarVc;
+  std::unordered_map<uint32_t, Known> sharedKnown;  // what a location in shared memory hands on
   // global race detector: vector clock over blocks (sparse) and fence state
   std::unordered_map<uint32_t, uint32_t> gvc;      // block -> clock observed
   std::unordered_map<uint32_t, uint32_t> gfenced;  // what a release publishes
@@ -218,6 +225,7 @@ struct Cluster {
   int arrived = 0, expected = 0;
   uint32_t phase = 0;
   int finished = 0;
+  Known arriving, known;  // of the threads in the current and in the completed phase
 };
 
 struct LaunchStats {
@@ -253,6 +261,7 @@ struct GridRun {
   uint64_t progress = 0;  // bumped by every visible state change
   uint64_t idleRounds = 0;
   bool prior = true;            // all grids this one depends on are complete
+  bool waited = false;          // a thread executed griddepcontrol.wait
   bool stalled = false;         // nothing can run before `prior` becomes true
   bool pauseOnTrigger = false;  // a programmatic dependent is waiting for the trigger
   uint32_t maxParked = 512;
@@ -406,11 +415,19 @@ Handler builtinHandler(const std::string& name);
 // Race detection hooks (racecheck.cpp)
 void raceShared(Ctx& c, const Op& op, int lane, uint32_t off, uint32_t bytes, bool write, bool atomic);
 void raceGlobal(Ctx& c, const Op& op, int lane, Alloc* a, uint64_t addr, uint32_t bytes, bool write, bool atomic);
-void raceFence(Ctx& c, bool gpuScope);
-void raceAtomic(Ctx& c, uint64_t addr, bool release, bool acquire, bool write);
+void raceFence(Ctx& c, uint32_t mask, bool gpuScope);
+void raceAtomic(Ctx& c, const Op& op, int lane, uint64_t addr, bool publishes, bool observes);
 void raceBarrier(Block& b, Barrier& bar, const std::vector<int>& warps);
-void raceWarpSync(Ctx& c);
-void raceSharedSync(Ctx& c, uint32_t addr, bool publishes, bool release, bool observes, bool acquire);
+void raceWarpSync(Ctx& c, uint32_t mask, bool ordersMemory);
+void raceSharedSync(Ctx& c, int lane, uint32_t addr, bool publishes, bool release, bool observes, bool acquire);
+
+// Strict race detection: what each thread has acquired (acquire.cpp). No-ops unless config().strict.
+void acquireObserve(Ctx& c, int lane, const std::unordered_map<uint32_t, uint32_t>& clocks, bool acquires);
+void acquireFence(Ctx& c, uint32_t mask);
+void acquireWarp(Ctx& c, uint32_t mask);
+void acquireGive(const Warp& w, uint32_t mask, Known& to);
+void acquireTake(Warp& w, uint32_t mask, const Known& from);
+bool acquired(const Warp& w, int lane, uint32_t block, uint32_t clock);
 
 // statistics of a request (stats.cpp)
 void statGlobal(Ctx& c, uint32_t m, const uint64_t* addr, uint32_t bytes, bool write, bool atomic);

@@ -46,6 +46,7 @@ static void releaseBarrier(Block& b, int id) {
       }
       g.pc++;
       g.state = G_RUN;
+      acquireTake(*wp, g.mask, bar.known);
     }
     if (any) warps.push_back(wp->id);
   }
@@ -53,6 +54,7 @@ static void releaseBarrier(Block& b, int id) {
   bar.arrivedLanes = bar.arrivedRounded = bar.expected = bar.popc = 0;
   bar.andAll = true;
   bar.orAny = false;
+  bar.known = nullptr;
   bar.phase++;
   b.grid->progress++;
 }
@@ -524,6 +526,7 @@ int runWarp(Ctx& c, int budget) {
             if ((p & m) != m) bar.andAll = false;
             if (p & m) bar.orAny = true;
           }
+          acquireGive(w, m, bar.known);
           if (config().racecheck) {
             if (bar.vc.size() < w.vc.size()) bar.vc.resize(w.vc.size(), 0);
             for (size_t i = 0; i < w.vc.size(); i++)
@@ -578,6 +581,7 @@ int runWarp(Ctx& c, int budget) {
           break;
 
         case K_GDWAIT:
+          if (m) grid.waited = true;
           if (m == 0 || grid.prior) {
             pc++;
             break;
@@ -590,9 +594,11 @@ int runWarp(Ctx& c, int budget) {
           if (c.blk->cluster >= 0) {
             Cluster& cl = *grid.clusters[(size_t)c.blk->cluster];
             for (uint32_t q = m; q; q &= q - 1) w.clTarget[firstLane(q)] = cl.phase + 1;
+            acquireGive(w, m, cl.arriving);
             cl.arrived += __builtin_popcount(m);
             if (cl.arrived >= cl.expected) {
               cl.arrived = 0;
+              cl.known = std::move(cl.arriving);
               cl.phase++;
             }
             grid.progress++;
@@ -612,7 +618,8 @@ int runWarp(Ctx& c, int budget) {
           for (uint32_t q = m; q; q &= q - 1)
             if ((int32_t)(phase - w.clTarget[firstLane(q)]) < 0) ok = false;
           if (ok) {
-            if (config().racecheck && m) raceWarpSync(c);
+            if (config().racecheck && m) raceWarpSync(c, m, true);
+            if (c.blk->cluster >= 0) acquireTake(w, m, grid.clusters[(size_t)c.blk->cluster]->known);
             pc++;
             break;
           }
@@ -733,6 +740,10 @@ void GridRun::initBlock(Block& b, uint64_t linear) {
       w->vc.assign((size_t)nw, 0);
       w->vc[(size_t)i] = 1;
     }
+    if (config().strict) {
+      w->known.resize(32);
+      w->observed.resize(32);
+    }
     b.warps.push_back(std::move(w));
   }
 }
@@ -786,7 +797,7 @@ bool GridRun::runBlock(Block& b) {
   size_t n = b.warps.size();
   int ord = config().blockOrder;
   try {
-    while (slice > 0 && !b.finished() && !(b.parked && !allTriggered())) {
+    while (slice > 0 && !b.finished() && !b.parked) {  // step() lets parked blocks go
       bool ran = false;
       uint64_t before = progress;
       size_t offset = ord == 2 ? rng.below((uint32_t)n) : 0;
@@ -801,7 +812,7 @@ bool GridRun::runBlock(Block& b) {
           if (g.state == G_RUN) runnable = true;
         }
         if (!runnable) continue;
-        if (b.parked && !allTriggered()) break;
+        if (b.parked) break;
         c.w = &w;
         int done = runWarp(c, 4000);
         if (done) {

@@ -1246,6 +1246,17 @@ class Lowerer {
     push(op);
   }
 
+  // prefetch, prefetchu [a]; cp.async.bulk.prefetch [a], size
+  void emitPrefetch(const Instr& in) {
+    Op op;
+    op.fn = memHandler("prefetch");
+    op.cls = C_LDST;
+    op.space = spaceOfMods(in, Space::Generic);
+    address(op, in.ops.at(0));
+    if (in.has("bulk")) op.b = src(in.ops.at(1), 4);
+    push(op);
+  }
+
   void emitMbarrier(const Instr& in) {
     std::string_view k = in.mods[1];
     Op op;
@@ -1340,7 +1351,7 @@ class Lowerer {
         push(op);
         return;
       }
-      if (in.has("prefetch")) return emitNop(in);
+      if (in.has("prefetch")) return emitPrefetch(in);
       bulkCopy(in, 0);
       return;
     }
@@ -1498,8 +1509,8 @@ void Lowerer::emit(const Instr& in) {
   if (b == "mbarrier") return emitMbarrier(in);
   if (b == "bar" || b == "barrier") return emitBar(in);
   if (b == "cvt") return emitCvt(in);
-  if (b == "prefetch" || b == "prefetchu" || b == "discard" || b == "applypriority" || b == "setmaxnreg" ||
-      b == "pmevent" || b == "brkpt")
+  if ((b == "prefetch" && !has("tensormap")) || b == "prefetchu") return emitPrefetch(in);
+  if (b == "prefetch" || b == "discard" || b == "applypriority" || b == "setmaxnreg" || b == "pmevent" || b == "brkpt")
     return emitNop(in, C_LDST);
   if (b == "createpolicy") {
     op.fn = memHandler("createpolicy");

@@ -471,8 +471,9 @@ Handler intFast(Ty d, Ty s) {
         return nullptr;              \
     }
   ROW(U16, uint16_t)
-  ROW(S16, int16_t) ROW(U32, uint32_t) ROW(S32, int32_t) ROW(U64, uint64_t) ROW(S64, int64_t) ROW(F32, float)
-      ROW(F64, double) return nullptr;
+  ROW(S16, int16_t)
+  ROW(U32, uint32_t)
+  ROW(S32, int32_t) ROW(U64, uint64_t) ROW(S64, int64_t) ROW(F32, float) ROW(F64, double) return nullptr;
 }
 
 }  // namespace

@@ -342,8 +342,10 @@ void cmpAll(OpTable& t, const std::string& ty) {
   t["setp." N "." + ty] = defcmp<F<H>>(C_HALF); \
   t["setp." N "." + ty + "x2"] = raw2p(hSetpX2<F, H>);
   ONE("eq", Heq)
-  ONE("ne", Hne) ONE("lt", Hlt) ONE("le", Hle) ONE("gt", Hgt) ONE("ge", Hge) ONE("equ", Hequ) ONE("neu", Hneu)
-      ONE("ltu", Hltu) ONE("leu", Hleu) ONE("gtu", Hgtu) ONE("geu", Hgeu) ONE("num", Hnum) ONE("nan", Hnan)
+  ONE("ne", Hne)
+  ONE("lt", Hlt)
+  ONE("le", Hle) ONE("gt", Hgt) ONE("ge", Hge) ONE("equ", Hequ) ONE("neu", Hneu) ONE("ltu", Hltu) ONE("leu", Hleu)
+      ONE("gtu", Hgtu) ONE("geu", Hgeu) ONE("num", Hnum) ONE("nan", Hnan)
 }
 
 template <class H, int M>

@@ -277,22 +277,24 @@ inline bool hasMod(const Op& op, const char* m) { return op.src && op.src->has(m
 inline void raceAcquire(Ctx& c, const Op& op, uint32_t m, const uint64_t* addr) {
   if (!c.race || !(op.flags & F_ACQUIRE)) return;
   for (uint32_t k = m; k; k &= k - 1) {
-    uint64_t a = addr[firstLane(k)];
+    int lane = firstLane(k);
+    uint64_t a = addr[lane];
     if (isSharedAddr(op, a)) {
-      raceSharedSync(c, (uint32_t)a & 0xfffff, false, false, true, hasMod(op, "acquire"));
+      raceSharedSync(c, lane, (uint32_t)a & 0xfffff, false, false, true, hasMod(op, "acquire"));
     } else if (!(a >> 56)) {
-      raceAtomic(c, a, false, true, false);
+      raceAtomic(c, op, lane, a, false, true);
     }
   }
 }
 inline void raceRelease(Ctx& c, const Op& op, uint32_t m, const uint64_t* addr) {
   if (!c.race || !(op.flags & F_RELEASE)) return;
   for (uint32_t k = m; k; k &= k - 1) {
-    uint64_t a = addr[firstLane(k)];
+    int lane = firstLane(k);
+    uint64_t a = addr[lane];
     if (isSharedAddr(op, a)) {
-      raceSharedSync(c, (uint32_t)a & 0xfffff, true, hasMod(op, "release"), false, false);
+      raceSharedSync(c, lane, (uint32_t)a & 0xfffff, true, hasMod(op, "release"), false, false);
     } else if (!(a >> 56)) {
-      raceAtomic(c, a, true, false, true);
+      raceAtomic(c, op, lane, a, true, false);
     }
   }
 }
@@ -629,10 +631,10 @@ void hAtom(Ctx& c, const Op& op, uint32_t m) {
     if (c.race) {
       if (isSharedAddr(op, addr[i])) {
         bool both = hasMod(op, "acq_rel");
-        raceSharedSync(c, (uint32_t)addr[i] & 0xfffff, true, both || hasMod(op, "release"), true,
+        raceSharedSync(c, i, (uint32_t)addr[i] & 0xfffff, true, both || hasMod(op, "release"), true,
                        both || hasMod(op, "acquire"));
       } else if (!(addr[i] >> 56))
-        raceAtomic(c, addr[i], true, true, true);
+        raceAtomic(c, op, i, addr[i], true, true);
     }
   }
   if (changed) c.g->progress++;
@@ -655,7 +657,7 @@ void hAtom128(Ctx& c, const Op& op, uint32_t m) {
     if (memcmp(&nw, &old, 16)) c.g->progress++;
     memcpy(ptr[i], &nw, 16);
     if (op.d != kNoRef) R<B128>(c, op.d)[i] = old;
-    if (c.race && !(addr[i] >> 56)) raceAtomic(c, addr[i], true, true, true);
+    if (c.race && !(addr[i] >> 56)) raceAtomic(c, op, i, addr[i], true, true);
   }
 }
 
@@ -764,11 +766,16 @@ void mbTx(char* p, int32_t bytes, bool expect) {
   mbPut(p, b);
 }
 
-void raceMbar(Ctx& c, uint64_t addr, bool release, bool acquire) {
+void raceMbar(Ctx& c, int lane, uint64_t addr, bool release, bool acquire) {
   if (!c.race) return;
   auto& v = c.blk->mbarVc[(uint32_t)(addr & 0xfffff)];
   auto& vc = c.w->vc;
   if (v.size() < vc.size()) v.resize(vc.size(), 0);
+  if (config().strict) {
+    Known& known = c.blk->sharedKnown[(uint32_t)(addr & 0xfffff)];
+    if (release) acquireGive(*c.w, 1u << lane, known);
+    if (acquire) acquireTake(*c.w, 1u << lane, known);
+  }
   if (release) {
     for (size_t i = 0; i < vc.size(); i++) v[i] = std::max(v[i], vc[i] + ((int)i == c.w->id ? 1 : 0));
     c.w->vc[c.w->id]++;
@@ -831,7 +838,7 @@ void hMbar(Ctx& c, const Op& op, uint32_t m) {
         if (op.n == 2) b.expected -= cnt;
         mbCheck(b);
         mbPut(ptr[i], b);
-        raceMbar(c, addr[i], true, false);
+        raceMbar(c, i, addr[i], true, false);
         if (op.d != kNoRef) R<uint64_t>(c, op.d)[i] = old;
         c.g->progress++;
         break;
@@ -852,7 +859,7 @@ void hMbar(Ctx& c, const Op& op, uint32_t m) {
         if (!ok && bulkProgress(*c.blk)) ok = test();
         if (ok) {
           done |= 1u << i;
-          raceMbar(c, addr[i], false, true);
+          raceMbar(c, i, addr[i], false, true);
         }
         break;
       }
@@ -865,7 +872,7 @@ void hMbar(Ctx& c, const Op& op, uint32_t m) {
         b.pending -= 1;
         mbCheck(b);
         mbPut(ptr[i], b);
-        raceMbar(c, addr[i], true, false);
+        raceMbar(c, i, addr[i], true, false);
         c.g->progress++;
         break;
     }
@@ -1118,9 +1125,24 @@ void hStAsync(Ctx& c, const Op& op, uint32_t m) {
     c.g->progress++;
   }
 }
+// a: address, b: bytes or none. Moves nothing; windows of shared, local and parameter memory are not prefetched at all.
+void hPrefetch(Ctx& c, const Op& op, uint32_t m) {
+  if (!config().prefetchcheck || (op.space != Space::Global && op.space != Space::Generic)) return;
+  uint64_t addr[32];
+  addresses(c, op, addr);
+  for (uint32_t q = m; q; q &= q - 1) {
+    int i = firstLane(q);
+    uint32_t bytes = op.b == kNoRef ? 1 : R<uint32_t>(c, op.b)[i];
+    if (op.space == Space::Generic && addr[i] >> 56) continue;
+    if (!bytes || Memory::get().find(addr[i], bytes)) continue;
+    throw SimError{700, strf("prefetch of %u byte(s) at address 0x%llx, outside of every live allocation\n%s\nby %s",
+                             bytes, (unsigned long long)addr[i], Memory::get().describe(addr[i]).c_str(),
+                             threadName(*c.blk, *c.w, i).c_str())};
+  }
+}
 void hNop(Ctx&, const Op&, uint32_t) {}
-void hFence(Ctx& c, const Op& op, uint32_t) {  // n: 1 gpu/sys scope
-  if (c.race) raceFence(c, op.n != 0);
+void hFence(Ctx& c, const Op& op, uint32_t m) {  // n: 1 gpu/sys scope
+  if (c.race) raceFence(c, m, op.n != 0);
 }
 void hCreatePolicy(Ctx& c, const Op& op, uint32_t m) {
   for (uint32_t q = m; q; q &= q - 1) R<uint64_t>(c, op.d)[firstLane(q)] = 0x12f0000000000000ull;
@@ -1352,14 +1374,23 @@ bool atomCode(std::string_view n, int& code) {
 Handler atomHandler(Ty t) { return tyBytes(t) == 16 ? hAtom128 : hAtom; }
 
 Handler memHandler(const std::string& n) {
-  static const std::unordered_map<std::string, Handler> t = {{"cp.async", hCpAsync},   {"cp.commit", hCpCommit},
-                                                             {"cp.wait", hCpWait},     {"mbarrier", hMbar},
-                                                             {"bulk", hBulk},          {"bulk.commit", hBulkCommit},
-                                                             {"bulk.wait", hBulkWait}, {"cvta", hCvta},
-                                                             {"isspacep", hIsspace},   {"localaddr", hLocalAddr},
-                                                             {"mapa", hMapa},          {"getctarank", hGetRank},
-                                                             {"st.async", hStAsync},   {"nop", hNop},
-                                                             {"fence", hFence},        {"createpolicy", hCreatePolicy},
+  static const std::unordered_map<std::string, Handler> t = {{"cp.async", hCpAsync},
+                                                             {"cp.commit", hCpCommit},
+                                                             {"cp.wait", hCpWait},
+                                                             {"mbarrier", hMbar},
+                                                             {"bulk", hBulk},
+                                                             {"bulk.commit", hBulkCommit},
+                                                             {"bulk.wait", hBulkWait},
+                                                             {"cvta", hCvta},
+                                                             {"isspacep", hIsspace},
+                                                             {"localaddr", hLocalAddr},
+                                                             {"mapa", hMapa},
+                                                             {"getctarank", hGetRank},
+                                                             {"prefetch", hPrefetch},
+                                                             {"st.async", hStAsync},
+                                                             {"nop", hNop},
+                                                             {"fence", hFence},
+                                                             {"createpolicy", hCreatePolicy},
                                                              {"trap", hTrap}};
   auto it = t.find(n);
   return it == t.end() ? nullptr : it->second;

@@ -54,7 +54,7 @@ void hShfl(Ctx& c, const Op& op, uint32_t m) {
     p |= (uint32_t)ok << lane;
   }
   putPred(c, op.d2, m, p);
-  if (c.race) raceWarpSync(c);
+  if (c.race) raceWarpSync(c, m, false);
 }
 
 // imm: 0 all 1 any 2 uni 3 ballot; a: predicate (F_NEG negated); e: member mask
@@ -82,7 +82,7 @@ void hVote(Ctx& c, const Op& op, uint32_t m) {
     }
   }
   if (op.imm != 3) putPred(c, op.d, m, res);
-  if (c.race) raceWarpSync(c);
+  if (c.race) raceWarpSync(c, m, false);
 }
 
 // imm: 0 any 1 all; esize 4/8
@@ -105,7 +105,7 @@ void hMatch(Ctx& c, const Op& op, uint32_t m) {
   if (op.d != kNoRef)
     for (uint32_t q = m; q; q &= q - 1) R<uint32_t>(c, op.d)[firstLane(q)] = out[firstLane(q)];
   if (op.imm == 1) putPred(c, op.d2, m, p);
-  if (c.race) raceWarpSync(c);
+  if (c.race) raceWarpSync(c, m, false);
 }
 
 // imm: 0 add 1 min.u 2 max.u 3 min.s 4 max.s 5 and 6 or 7 xor 8 fmin 9 fmax (+16 abs, +32 NaN)
@@ -169,7 +169,7 @@ void hRedux(Ctx& c, const Op& op, uint32_t m) {
     if ((op.imm & 15) >= 8 && ((op.imm & 32 && sawNan) || bitsf(r) != bitsf(r))) r = 0x7fffffff;
     R<uint32_t>(c, op.d)[i] = r;
   }
-  if (c.race) raceWarpSync(c);
+  if (c.race) raceWarpSync(c, m, false);
 }
 void hElect(Ctx& c, const Op& op, uint32_t m) {
   const uint32_t* mm = R<uint32_t>(c, op.e);
@@ -181,13 +181,13 @@ void hElect(Ctx& c, const Op& op, uint32_t m) {
     p |= (uint32_t)(lead == i) << i;
   }
   putPred(c, op.d2, m, p);
-  if (c.race) raceWarpSync(c);
+  if (c.race) raceWarpSync(c, m, false);
 }
 void hActive(Ctx& c, const Op& op, uint32_t m) {
   for (uint32_t q = m; q; q &= q - 1) R<uint32_t>(c, op.d)[firstLane(q)] = m;
 }
-void hBarWarp(Ctx& c, const Op&, uint32_t) {
-  if (c.race) raceWarpSync(c);
+void hBarWarp(Ctx& c, const Op&, uint32_t m) {
+  if (c.race) raceWarpSync(c, m, true);
 }
 void hLaunchDep(Ctx& c, const Op&, uint32_t) {
   if (!c.blk->triggered) {

@@ -12,8 +12,8 @@
 // Global memory: happens-before at block granularity within one launch. A
 // block publishes its writes by a gpu-scope fence followed by an atomic (or
 // release store); any later atomic or acquire/volatile load of that location
-// by another block observes them. Missing consumer-side fences are not
-// reported, missing producer-side fences are. Loads need no fence: their value
+// by another block observes them. Missing consumer-side fences are
+// reported in the strict mode (acquire.cpp), missing producer-side fences are always. Loads need no fence: their value
 // has arrived before a later atomic of the same block.
 #include <algorithm>
 #include <set>
@@ -98,7 +98,11 @@ void raceBarrier(Block& b, Barrier& bar, const std::vector<int>& warps) {
   bar.vc.clear();
 }
 
-void raceWarpSync(Ctx& c) { c.w->wepoch++; }
+void raceWarpSync(Ctx& c, uint32_t mask, bool ordersMemory) {
+  if (config().strict && !ordersMemory) return;
+  c.w->wepoch++;
+  acquireWarp(c, mask);
+}
 
 static void joinVc(std::vector<uint32_t>& to, const std::vector<uint32_t>& from, int skip = -1) {
   if (to.size() < from.size()) to.resize(from.size(), 0);
@@ -109,10 +113,15 @@ static void joinVc(std::vector<uint32_t>& to, const std::vector<uint32_t>& from,
 // Atomic, relaxed, acquire or release access of a shared-memory location.
 // release/acquire take effect at once; relaxed accesses only together with a
 // fence before (publishing) or after (observing) them.
-void raceSharedSync(Ctx& c, uint32_t addr, bool publishes, bool release, bool observes, bool acquire) {
+void raceSharedSync(Ctx& c, int lane, uint32_t addr, bool publishes, bool release, bool observes, bool acquire) {
   Warp& w = *c.w;
   auto& loc = c.blk->mbarVc[addr];
   if (observes) joinVc(acquire ? w.vc : w.pending, loc, w.id);
+  if (config().strict) {  // the fences that this needs are those of the check above
+    Known& known = c.blk->sharedKnown[addr];
+    if (observes) acquireTake(w, 1u << lane, known);
+    if (publishes) acquireGive(w, 1u << lane, known);
+  }
   if (!publishes) return;
   if (release) {
     std::vector<uint32_t> now = w.vc;
@@ -179,6 +188,17 @@ void raceGlobal(Ctx& c, const Op& op, int lane, Alloc* a, uint64_t addr, uint32_
               (unsigned long long)(a->start + k * 4), Memory::get().describe(a->start + k * 4).c_str(), acc(write),
               prevAtomic ? "atomic " : "", r.wBlock - 1, c.g->k->where(r.wPc).c_str()));
     }
+    if (!sub && !write && r.wBlock && r.wBlock != me && !(atomic && prevAtomic) &&
+        !acquired(*c.w, lane, r.wBlock, r.wClock)) {
+      raceError(
+          c, op, lane,
+          strf("global address 0x%llx (%s): read of what block number %u of the same launch wrote, which this thread "
+               "has not acquired\nits block has seen the write published: the thread that read the atomic needs a "
+               "fence of gpu scope after it, other threads a __syncwarp or __syncthreads after that\n"
+               "earlier write: %s",
+               (unsigned long long)(a->start + k * 4), Memory::get().describe(a->start + k * 4).c_str(), r.wBlock - 1,
+               c.g->k->where(r.wPc).c_str()));
+    }
     if (!sub && write && !atomic && r.rBlock && r.rBlock != me && !readOrdered(r.rBlock, r.rClock)) {
       raceError(
           c, op, lane,
@@ -203,7 +223,7 @@ void raceGlobal(Ctx& c, const Op& op, int lane, Alloc* a, uint64_t addr, uint32_
   }
 }
 
-void raceFence(Ctx& c, bool gpuScope) {
+void raceFence(Ctx& c, uint32_t mask, bool gpuScope) {
   Warp& w = *c.w;
   joinVc(w.vc, w.pending, w.id);
   w.pending.clear();
@@ -211,6 +231,7 @@ void raceFence(Ctx& c, bool gpuScope) {
   w.fenced[(size_t)w.id]++;
   w.vc[(size_t)w.id]++;
   if (!gpuScope) return;
+  acquireFence(c, mask);
   Block& b = *c.blk;
   // everything done or observed so far becomes publishable
   for (auto& kv : b.gvc) {
@@ -221,27 +242,26 @@ void raceFence(Ctx& c, bool gpuScope) {
   b.gclock++;
 }
 
-void raceAtomic(Ctx& c, uint64_t addr, bool release, bool acquire, bool) {
+void raceAtomic(Ctx& c, const Op& op, int lane, uint64_t addr, bool publishes, bool observes) {
   Block& b = *c.blk;
   auto& loc = c.g->atomVc[addr];
   auto& locR = c.g->atomReadVc[addr];
-  const Op& op = *c.op;
-  if (release && op.src) {
-    // .release / .acq_rel operations carry their own fence
-    for (auto& m : op.src->mods)
-      if (m == "release" || m == "acq_rel") raceFence(c, true);
-  }
+  bool releases = op.src && (op.src->has("release") || op.src->has("acq_rel"));
+  bool acquires = op.src && (op.src->has("acquire") || op.src->has("acq_rel"));
+  // An operation with release semantics carries its own fence.
+  if (publishes && releases) raceFence(c, 0, true);
   auto join = [](std::unordered_map<uint32_t, uint32_t>& to, const std::unordered_map<uint32_t, uint32_t>& from) {
     for (auto& kv : from) {
       auto& v = to[kv.first];
       v = std::max(v, kv.second);
     }
   };
-  if (acquire) {
+  if (observes) {
     join(b.gvc, loc);
     join(b.grvc, locR);
+    acquireObserve(c, lane, loc, acquires);
   }
-  if (release) {
+  if (publishes) {
     join(loc, b.gfenced);
     b.grvc[(uint32_t)b.linear + 1] = b.gclock++;
     join(locR, b.grvc);

@@ -265,6 +265,20 @@ static void reportNoWait(GridRun& second, GridRun& first) {
            second.lp.block[1], second.lp.block[2], first.k->pretty.c_str(), first.k->pretty.c_str()));
 }
 
+// A kernel that is launched as a dependent and never waits (racecheck): with an implicit trigger, at the end of the
+// primary's blocks, it may start before their writes are visible; and what follows it may start before the primary
+// ends.
+static void reportNeverWaits(GridRun& run) {
+  static std::set<std::string> seen;
+  if (!run.lp.pdl || run.waited || !seen.insert(run.k->name).second) return;
+  report(strf(
+      "warning: kernel %s (grid %u,%u,%u block %u,%u,%u) was launched with programmatic stream serialization, and no "
+      "thread of it executed griddepcontrol.wait (cudaGridDependencySynchronize) in the version that ran, PTX for "
+      "sm_%d",
+      run.k->pretty.c_str(), run.lp.grid[0], run.lp.grid[1], run.lp.grid[2], run.lp.block[0], run.lp.block[1],
+      run.lp.block[2], run.k->module ? run.k->module->target : 0));
+}
+
 // Runs a kernel together with the programmatic dependents that may start
 // before it has finished.
 void Runtime::runKernels(const OpPtr& first) {
@@ -275,7 +289,9 @@ void Runtime::runKernels(const OpPtr& first) {
   std::vector<Active> act;
   act.push_back({first, std::make_unique<GridRun>(*first->work.launch)});
   first->started = true;
+  // Late overlap: each primary ends before its dependent starts.
   auto dependents = [&](const OpPtr& op) {
+    if (config().lateOverlap) return false;
     for (auto& kv : pending)
       if (!kv.second->started && kv.second->primary.lock() == op) return true;
     return false;
@@ -284,7 +300,7 @@ void Runtime::runKernels(const OpPtr& first) {
   try {
     while (!act.empty()) {
       Active& last = act.back();
-      if (last.run->allTriggered() || last.run->done()) {
+      if (!config().lateOverlap && (last.run->allTriggered() || last.run->done())) {
         for (auto& kv : pending) {
           OpPtr o = kv.second;
           if (o->started || o->done || o->primary.lock() != last.op) continue;
@@ -311,6 +327,7 @@ void Runtime::runKernels(const OpPtr& first) {
         }
       }
       while (!act.empty() && act.front().run->done()) {
+        if (config().racecheck) reportNeverWaits(*act.front().run);
         statsRecord(*act.front().run);
         OpPtr op = act.front().op;
         act.erase(act.begin());

@@ -76,6 +76,16 @@ __global__ void sharedLock(int* o) {  // a lock in shared memory with fences
   __syncthreads();
   o[threadIdx.x] = v;
 }
+// op 0: prefetch.global, 1: generic, 2: bulk of 64 bytes
+__global__ void prefetch(const char* p, int op) {
+  if (op == 0) asm volatile("prefetch.global.L2 [%0+-8];" ::"l"(p + threadIdx.x * 4));
+  if (op == 1) asm volatile("prefetch.L1 [%0];" ::"l"(p + threadIdx.x * 4));
+  if (op == 2) asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(64));
+}
+__global__ void prefetchShared() {
+  __shared__ int s[32];
+  asm volatile("prefetch.L1 [%0];" ::"l"(s + threadIdx.x));
+}
 __device__ unsigned cnt;
 __global__ void globalRace(int* x) { x[0] = blockIdx.x; }
 __global__ void lastBlockNoFence(int* x, int* o, int fence) {
@@ -129,6 +139,26 @@ int main(int argc, char** argv) {
   } else if (c == "oobneg") {
     write1<<<1, 1>>>(p, -1);
     expect(cudaErrorIllegalAddress);
+  } else if (c == "prefetchbefore") {
+    prefetch<<<1, 32>>>((char*)p + 4, 0);
+    expect(cudaErrorIllegalAddress);
+  } else if (c == "prefetchnull") {
+    prefetch<<<1, 32>>>(nullptr, 1);
+    expect(cudaErrorIllegalAddress);
+  } else if (c == "prefetchpast") {
+    prefetch<<<1, 1>>>((char*)p + 352, 2);
+    expect(cudaErrorIllegalAddress);
+  } else if (c == "prefetchfreed") {
+    CU(cudaFree(p));
+    prefetch<<<1, 1>>>((char*)p, 1);
+    expect(cudaErrorIllegalAddress);
+  } else if (c == "prefetchok") {
+    prefetch<<<1, 32>>>((char*)p + 8, 0);
+    prefetch<<<1, 32>>>((char*)p + 272, 1);
+    prefetch<<<1, 1>>>((char*)p + 336, 2);
+    prefetchShared<<<1, 32>>>();
+    expect(cudaSuccess);
+    printf("prefetchok ok\n");
   } else if (c == "uaf") {
     CU(cudaFree(p));
     write1<<<1, 1>>>(p, 0);

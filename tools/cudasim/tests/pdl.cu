@@ -5,8 +5,13 @@
 
 #include "common.h"
 
+#ifdef SM75  // as in a version for devices without it
+#define TRIGGER
+#define WAIT
+#else
 #define TRIGGER asm volatile("griddepcontrol.launch_dependents;")
 #define WAIT asm volatile("griddepcontrol.wait;" ::: "memory")
+#endif
 
 __global__ void fill(int* x, int rounds) {
   TRIGGER;
@@ -60,6 +65,13 @@ __global__ void touchEarly(const int* b, int* o) {
   if (x == 3) o[threadIdx.x] = x;
 }
 __global__ void noWait(int* y) { y[threadIdx.x] = 1; }
+// what a dependent sees before its wait shows the order
+__global__ void peek(const volatile int* x, int* y) {
+  int before = x[threadIdx.x];
+  WAIT;
+  y[threadIdx.x] = before;
+}
+__global__ void untriggered(int* x) { x[threadIdx.x] = 1; }
 __global__ void lastBlock(unsigned* count, int* part, int* out, int nc) {
   part[blockIdx.x] = 1;
   __threadfence();
@@ -255,6 +267,18 @@ int main(int argc, char** argv) {
     else
       dependent(noWait, 1, 32, s, y);
     CU(cudaStreamSynchronize(s));
+  } else if (c == "implicit") {  // the trigger of a primary without one: its end
+    int *x = zeros<int>(32), *y = zeros<int>(32);
+    untriggered<<<1, 32, 0, s>>>(x);
+    dependent(noWait, 1, 32, s, y);
+    CU(cudaStreamSynchronize(s));
+  } else if (c == "order") {
+    int *x = zeros<int>(32), *y = zeros<int>(32);
+    fill<<<1, 32, 0, s>>>(x, 5);
+    dependent(peek, 1, 32, s, x, y);
+    CU(cudaStreamSynchronize(s));
+    int seen = download(y, 1)[0];
+    printf("%s: ", seen == 5 ? "primary first" : seen == 0 ? "dependent first" : "mixed");
   } else if (c == "nc" || c == "coherent") {
     int *part = zeros<int>(16), *y = zeros<int>(32);
     unsigned* count = zeros<unsigned>(1);

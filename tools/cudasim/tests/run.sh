@@ -4,6 +4,7 @@
 #
 #   results   programs that check their own results, in several orders and with the checks on
 #   detect    each check finds what it is for, and nothing else
+#   acquire   the strict race check: readers acquire what other blocks wrote
 #   overlap   programmatic dependent launch
 #   formats   ways to embed PTX, fault injection, counters
 #
@@ -13,7 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 OUT=$(cd "${OUT:?names the folder of libcudart.so.13}" && pwd)
 NVCC=${NVCC:-nvcc}
 groups=("$@")
-[ ${#groups[@]} -gt 0 ] || groups=(results detect overlap formats)
+[ ${#groups[@]} -gt 0 ] || groups=(results detect acquire overlap formats)
 work=$OUT/tests
 mkdir -p "$work"
 while read -r name; do unset "$name"; done < <(compgen -e CUDASIM_)
@@ -116,6 +117,13 @@ detect() {
   run "oob line" 0 "detect.cu:[0-9]+, PTX line [0-9]+: st.global" "$d" oob
   run oobneg 0 "4 bytes before the start" "$d" oobneg
   run use-after-free 0 "already freed" "$d" uaf
+  run prefetch-before 0 "prefetch of 1 byte.*outside of every live allocation" "$d" prefetchbefore
+  run prefetch-before-where 0 "^cudasim:   4 bytes before the start" "$d" prefetchbefore
+  run prefetch-null 0 "null pointer" "$d" prefetchnull
+  run prefetch-past 0 "prefetch of 64 byte" "$d" prefetchpast
+  run prefetch-freed 0 "already freed" "$d" prefetchfreed
+  quiet prefetch "prefetchok ok" "$d" prefetchok
+  run prefetch-off 1 "expected cudaErrorIllegalAddress, got cudaSuccess" env CUDASIM_PREFETCHCHECK=0 "$d" prefetchbefore
   run misaligned 0 "misaligned global write" "$d" misaligned
   run shared-oob 0 "out-of-bounds shared read" "$d" shared
   run null 0 "null pointer dereference" "$d" null
@@ -145,6 +153,19 @@ detect() {
   run fence 0 "fence ok" env CUDASIM_RACECHECK=1 "$d" fence
 }
 
+acquire() {
+  local a=$work/acquire case
+  build acquire 90 -lineinfo -- acquire.cu
+  for case in fence acquire warp barrier flag lanes; do quiet "acquire $case" "^ok" env CUDASIM_RACECHECK=strict "$a" $case; done
+  for case in nofence warpnosync warpnofence barriernofence flagrelaxed; do
+    run "acquire $case" 0 "which this thread has not acquired" env CUDASIM_RACECHECK=strict "$a" $case
+    run "acquire $case, error" 0 "^cudaErrorLaunchFailure" env CUDASIM_RACECHECK=strict "$a" $case
+    quiet "acquire $case, not strict" "^ok" env CUDASIM_RACECHECK=1 "$a" $case
+  done
+  run "acquire lanesshuffle" 0 "no warp synchronization between" env CUDASIM_RACECHECK=strict "$a" lanesshuffle
+  quiet "acquire lanesshuffle, not strict" "^ok" env CUDASIM_RACECHECK=1 "$a" lanesshuffle
+}
+
 overlap() {
   local p=$work/pdl case
   build pdl 90 -lineinfo -- pdl.cu
@@ -155,6 +176,15 @@ overlap() {
   run "pdl stats content" 0 '"read": 65536, "written": 0.*"read": 1024, "written": 1024' \
     sh -c "grep unique_bytes '$work/pdl.json' | tr '\n' ' '"
   run "pdl nowait" 0 "warning: kernel noWait.*finished while kernel fill" env CUDASIM_RACECHECK=1 "$p" nowait
+  run "pdl never waits" 0 "kernel noWait.*was launched with programmatic.*PTX for sm_90" env CUDASIM_RACECHECK=1 "$p" nowait
+  run "pdl implicit trigger" 0 "kernel noWait.*was launched with programmatic.*PTX for sm_90" env CUDASIM_RACECHECK=1 "$p" implicit
+  build pdl75 75 -lineinfo -- pdl.cu
+  run "pdl version without a wait" 0 "kernel gather.*was launched with programmatic" env CUDASIM_RACECHECK=1 CUDASIM_ARCH=90 "$work/pdl75" wait
+  run "pdl version without a wait, PTX" 0 "PTX for sm_75" env CUDASIM_RACECHECK=1 CUDASIM_ARCH=90 "$work/pdl75" wait
+  run "pdl order" 0 "^dependent first: order ok" "$p" order
+  run "pdl order late" 0 "^primary first: order ok" env CUDASIM_OVERLAP=late "$p" order
+  for case in many chain rounds ports; do run "pdl $case late" 0 "$case ok" env CUDASIM_OVERLAP=late "$p" $case; done
+  quiet "pdl wait late" "^wait ok" env CUDASIM_RACECHECK=1 CUDASIM_OVERLAP=late "$p" wait
   run "nc load" 0 "warning: non-coherent load" env CUDASIM_RACECHECK=1 "$p" nc
   for case in wait coherent; do quiet "pdl $case" "^$case ok" env CUDASIM_RACECHECK=1 "$p" $case; done
 }
