@@ -88,10 +88,35 @@ EXPORT void __cudaUnregisterFatBinary(void** h) {
   Runtime& rt = Runtime::get();
   auto* fb = (FatBin*)h;
   if (!rt.fatbins.count(fb)) return;
-  rt.fatbins.erase(fb);  // kept in memory: statistics still refer to its kernels
-  for (auto it = rt.funcs.begin(); it != rt.funcs.end();)
-    it = it->second->fb == fb ? rt.funcs.erase(it) : std::next(it);
-  for (auto it = rt.vars.begin(); it != rt.vars.end();) it = it->second->fb == fb ? rt.vars.erase(it) : std::next(it);
+  rt.fatbins.erase(fb);
+  std::set<FuncReg*> funcs;
+  std::set<VarReg*> vars;  // a managed variable is registered under two addresses
+  for (auto it = rt.funcs.begin(); it != rt.funcs.end();) {
+    if (it->second->fb != fb) {
+      ++it;
+      continue;
+    }
+    funcs.insert(it->second);
+    it = rt.funcs.erase(it);
+  }
+  for (auto it = rt.vars.begin(); it != rt.vars.end();) {
+    if (it->second->fb != fb) {
+      ++it;
+      continue;
+    }
+    vars.insert(it->second);
+    it = rt.vars.erase(it);
+  }
+  // Statistics, queued launches and graphs may still refer to its kernels: then they stay in memory.
+  if (statsEnabled() || !rt.pending.empty() || !rt.graphs.empty() || !rt.execs.empty()) return;
+  for (FuncReg* f : funcs) {
+    rt.funcSet.erase(f);
+    delete f;
+  }
+  for (VarReg* v : vars) delete v;
+  if (fb->module)
+    for (auto& symbol : fb->module->symbols) Memory::get().release(symbol.second);
+  delete fb;
 }
 EXPORT void __cudaRegisterFunction(void** h, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*,
                                    dim3*, int*) {
@@ -377,9 +402,15 @@ EXPORT cudaError_t cudaOccupancyMaxActiveClusters(int* n, const void* fn, const 
 
 // ---------------------------------------------------------------- device
 
+// Prologue of what works on a corrupted context too.
+#define QUERY \
+  LOCK;       \
+  if (cudaError_t injected_ = enterCall(__func__)) return setLast(injected_)
 #define NODEV \
+  QUERY;      \
   if (config().devices <= 0) return setLast(cudaErrorNoDevice)
 EXPORT cudaError_t cudaGetDeviceCount(int* n) {
+  QUERY;
   *n = config().devices > 0 ? config().devices : 0;
   return config().devices > 0 ? cudaSuccess : setLast(cudaErrorNoDevice);
 }
@@ -524,7 +555,6 @@ EXPORT cudaError_t cudaDeviceSynchronize() {
   return setLast(rt.sticky);
 }
 EXPORT cudaError_t cudaDeviceReset() {
-  LOCK;
   NODEV;
   Runtime& rt = Runtime::get();
   if (rt.sticky == cudaSuccess) rt.runAll();

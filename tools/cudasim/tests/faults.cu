@@ -44,5 +44,14 @@ int main() {
     failures++;
   }
   CHECK(failures == 3);
+  int devices = -1;
+  setenv("CUDASIM_FAIL", "cudaGetDeviceCount:1:35", 1);
+  CHECK(cudaGetDeviceCount(&devices) == cudaErrorInsufficientDriver && devices == -1);
+  CHECK(cudaGetLastError() == cudaErrorInsufficientDriver);
+  CHECK(cudaGetDeviceCount(&devices) == cudaSuccess && devices == 1);
+  setenv("CUDASIM_FAIL", "cudaDeviceGetAttribute:1", 1);
+  CHECK(cudaDeviceGetAttribute(&devices, cudaDevAttrMultiProcessorCount, 0) == cudaErrorUnknown);
+  cudaGetLastError();
+  CHECK(count("cudaGetDeviceCount") == 2);
   printf("ok\n");
 }

@@ -98,6 +98,9 @@ formats() {
   build unsupported 90a -- unsupported.cu
   build bench 90 -- bench.cu
   build faults 90 -- faults.cu
+  build libreload.so 90 -DLIBRARY -shared -Xcompiler -fPIC -- reload.cu
+  build reload 90 -- reload.cu
+  run reload 0 "reload ok" "$work/reload" "$work/libreload.so"
   for test in rdc unsupported bench faults; do run $test 0 "" "$work/$test"; done
   for mode in none size speed balance; do
     build basic_$mode 90 --compress-mode=$mode -- basic.cu
