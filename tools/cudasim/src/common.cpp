@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Configuration from the environment, diagnostics, names. Used everywhere.
 #include "common.h"
 
 #include <cxxabi.h>

@@ -406,6 +406,7 @@ Handler atomHandler(Ty t);
 Handler sregHandler(std::string_view name, int64_t& imm);
 void asyncFlush(Ctx& c, uint32_t lanes, uint32_t keepGroups);
 bool bulkProgress(Block& b);
+void bulkFlushStores(Block& b);
 // Handlers referenced by the lowering step
 Handler memHandler(const std::string& name);
 Handler warpHandler(const std::string& name);
@@ -438,6 +439,11 @@ bool statsEnabled();
 
 // PDL / dependency hook used by griddepcontrol
 std::string threadName(const Block& b, const Warp& w, int lane);
+
+// Barriers (barrier.cpp)
+bool barrierComplete(const Block& b, const Barrier& bar);
+void releaseBarrier(Block& b, int id);
+void checkBarriers(Block& b);
 
 // Runs one warp-synchronous slice; defined in interp.cpp
 int runWarp(Ctx& c, int budget);

@@ -151,4 +151,36 @@ OpDef defcmp(Cls cls) {
   return o;
 }
 
+// Comparisons of integers.
+template <class T>
+struct CmpEq {
+  using A = T;
+  static inline bool f(T a, T b) { return a == b; }
+};
+template <class T>
+struct CmpNe {
+  using A = T;
+  static inline bool f(T a, T b) { return a != b; }
+};
+template <class T>
+struct CmpLt {
+  using A = T;
+  static inline bool f(T a, T b) { return a < b; }
+};
+template <class T>
+struct CmpLe {
+  using A = T;
+  static inline bool f(T a, T b) { return a <= b; }
+};
+template <class T>
+struct CmpGt {
+  using A = T;
+  static inline bool f(T a, T b) { return a > b; }
+};
+template <class T>
+struct CmpGe {
+  using A = T;
+  static inline bool f(T a, T b) { return a >= b; }
+};
+
 }  // namespace cs

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Device memory and its book-keeping: see memory.h.
 #include "memory.h"
 
 #include <fcntl.h>

@@ -345,8 +345,10 @@ void cmpAll(OpTable& t, const std::string& ty) {
   ONE("ne", Hne)
   ONE("lt", Hlt)
   ONE("le", Hle)
-  ONE("gt", Hgt) ONE("ge", Hge) ONE("equ", Hequ) ONE("neu", Hneu) ONE("ltu", Hltu) ONE("leu", Hleu) ONE("gtu", Hgtu)
-      ONE("geu", Hgeu) ONE("num", Hnum) ONE("nan", Hnan)
+  ONE("gt", Hgt)
+  ONE("ge", Hge)
+  ONE("equ", Hequ)
+  ONE("neu", Hneu) ONE("ltu", Hltu) ONE("leu", Hleu) ONE("gtu", Hgtu) ONE("geu", Hgeu) ONE("num", Hnum) ONE("nan", Hnan)
 }
 
 template <class H, int M>

@@ -356,37 +356,6 @@ struct X2 {
   }
 };
 
-template <class T>
-struct CmpEq {
-  using A = T;
-  static inline bool f(T a, T b) { return a == b; }
-};
-template <class T>
-struct CmpNe {
-  using A = T;
-  static inline bool f(T a, T b) { return a != b; }
-};
-template <class T>
-struct CmpLt {
-  using A = T;
-  static inline bool f(T a, T b) { return a < b; }
-};
-template <class T>
-struct CmpLe {
-  using A = T;
-  static inline bool f(T a, T b) { return a <= b; }
-};
-template <class T>
-struct CmpGt {
-  using A = T;
-  static inline bool f(T a, T b) { return a > b; }
-};
-template <class T>
-struct CmpGe {
-  using A = T;
-  static inline bool f(T a, T b) { return a >= b; }
-};
-
 // selp: c is a predicate
 template <class T>
 void hSelp(Ctx& c, const Op& op, uint32_t m) {
@@ -612,17 +581,6 @@ void registerInt(OpTable& t) {
   t["xor.pred"] = defPred(hPred<2>, 2);
   t["not.pred"] = defPred(hPred<3>, 1);
   t["mov.pred"] = defPred(hPred<4>, 1);
-}
-
-const OpTable& opTable() {
-  static const OpTable* t = [] {
-    auto* x = new OpTable;
-    registerInt(*x);
-    registerFloat(*x);
-    registerHalf(*x);
-    return x;
-  }();
-  return *t;
 }
 
 }  // namespace cs
