@@ -70,31 +70,15 @@ EXPORT void __cudaUnregisterFatBinary(void** h) {
   auto* fb = (FatBin*)h;
   if (!rt.fatbins.count(fb)) return;
   rt.fatbins.erase(fb);
-  std::set<FuncReg*> funcs;
-  std::set<VarReg*> vars;  // a managed variable is registered under two addresses
-  for (auto it = rt.funcs.begin(); it != rt.funcs.end();) {
-    if (it->second->fb != fb) {
-      ++it;
-      continue;
-    }
-    funcs.insert(it->second);
-    it = rt.funcs.erase(it);
-  }
-  for (auto it = rt.vars.begin(); it != rt.vars.end();) {
-    if (it->second->fb != fb) {
-      ++it;
-      continue;
-    }
-    vars.insert(it->second);
-    it = rt.vars.erase(it);
-  }
+  auto forget = [&](auto& registered) {
+    for (auto it = registered.begin(); it != registered.end();)
+      it = it->second->fb == fb ? registered.erase(it) : std::next(it);
+  };
+  forget(rt.funcs);
+  forget(rt.vars);
   // Statistics, queued launches and graphs may still refer to its kernels: then they stay in memory.
   if (statsEnabled() || !rt.pending.empty() || !rt.graphs.empty() || !rt.execs.empty()) return;
-  for (FuncReg* f : funcs) {
-    rt.funcSet.erase(f);
-    delete f;
-  }
-  for (VarReg* v : vars) delete v;
+  for (auto& f : fb->funcs) rt.funcSet.erase(f.get());
   if (fb->module)
     for (auto& symbol : fb->module->symbols) Memory::get().release(symbol.second);
   delete fb;
@@ -102,17 +86,23 @@ EXPORT void __cudaUnregisterFatBinary(void** h) {
 EXPORT void __cudaRegisterFunction(void** h, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*,
                                    dim3*, int*) {
   LOCK;
-  auto* f = new FuncReg;
-  f->fb = (FatBin*)h;
+  auto* fb = (FatBin*)h;
+  fb->funcs.push_back(std::make_unique<FuncReg>());
+  FuncReg* f = fb->funcs.back().get();
+  f->fb = fb;
   f->name = name;
   f->host = host;
   Runtime::get().funcs[host] = f;
   Runtime::get().funcSet.insert(f);
 }
+static VarReg* newVar(FatBin* fb) {
+  fb->vars.push_back(std::make_unique<VarReg>());
+  fb->vars.back()->fb = fb;
+  return fb->vars.back().get();
+}
 EXPORT void __cudaRegisterVar(void** h, char* host, char*, const char* name, int, size_t size, int constant, int) {
   LOCK;
-  auto* v = new VarReg;
-  v->fb = (FatBin*)h;
+  VarReg* v = newVar((FatBin*)h);
   v->name = name;
   v->size = size;
   v->constant = constant;
@@ -121,8 +111,7 @@ EXPORT void __cudaRegisterVar(void** h, char* host, char*, const char* name, int
 EXPORT void __cudaRegisterManagedVar(void** h, void** hostPtr, char* devAddr, const char* name, int, size_t size,
                                      int constant, int) {
   LOCK;
-  auto* v = new VarReg;
-  v->fb = (FatBin*)h;
+  VarReg* v = newVar((FatBin*)h);
   v->name = name;
   v->size = size;
   v->constant = constant;

@@ -18,14 +18,7 @@
 
 namespace cs {
 
-struct FatBin {
-  const void* data = nullptr;
-  std::vector<const void*> linked;  // relocatable device code: fatbins of the objects
-  std::unique_ptr<Module> module;
-  bool loaded = false, sassOnly = false;
-  std::string loadError;
-  Module* get();  // loads on first use; nullptr without usable PTX
-};
+struct FatBin;
 
 struct FuncReg {  // also the cudaFunction_t / cudaKernel_t handle
   FatBin* fb = nullptr;
@@ -43,6 +36,18 @@ struct VarReg {
   size_t size = 0;
   bool constant = false, managed = false;
   void** managedPtr = nullptr;
+};
+
+struct FatBin {
+  const void* data = nullptr;
+  std::vector<const void*> linked;  // relocatable device code: fatbins of the objects
+  std::unique_ptr<Module> module;
+  bool loaded = false, sassOnly = false;
+  std::string loadError;
+  // What was registered; another fat binary may have registered the same host address since (templates).
+  std::vector<std::unique_ptr<FuncReg>> funcs;
+  std::vector<std::unique_ptr<VarReg>> vars;
+  Module* get();  // loads on first use; nullptr without usable PTX
 };
 
 // Something a stream or graph can execute.
