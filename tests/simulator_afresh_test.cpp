@@ -6,6 +6,9 @@
 
 #include "support/small_model.h"
 
+// Before the simulated runtime looks.
+static const int two_devices = setenv("CUDASIM_DEVICES", "2", 1);
+
 // What a device says for which the program has no code.
 static cudaError_t attributes_error = cudaSuccess;
 extern "C" cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
@@ -122,11 +125,11 @@ TEST(SimulatorAfresh, ADeviceWithoutCodeIsNotAvailable) {
   }
 }
 
-// With CUDASIM_DEVICES=2; where there is one, there is nothing to confuse.
 TEST(SimulatorAfresh, MemoryAndStreamsOfAnotherDevice) {
   int devices = 0;
   ASSERT_EQ(cudaGetDeviceCount(&devices), cudaSuccess);
-  if (devices < 2) return;
+  ASSERT_EQ(devices, 2);
+  ASSERT_EQ(two_devices, 0);
   Runner r(on_cuda());
   void* memory = nullptr;
   cudaStream_t stream = nullptr;
