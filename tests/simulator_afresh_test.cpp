@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Launches that fail: the statistics never say that such a step was applied, and the step in pieces that follows uses
-// nothing of it. Also the code of a failure, and devices: two of them, and one that this build has no code for.
+// nothing of it. Also the code of a failure, and devices: two of them (CUDASIM_DEVICES=2), and one that this build has
+// no code for.
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
 #include "support/small_model.h"
-
-// Before the simulated runtime looks.
-static const int two_devices = setenv("CUDASIM_DEVICES", "2", 1);
 
 // What a device says for which the program has no code.
 static cudaError_t attributes_error = cudaSuccess;
