@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Laws of a step through the safe calls: the same bits as the C calls, flat or as a list, whole or in pieces, with any
 //! number of threads; a skipped step changes nothing.
-use swd::{sys, Decay, Dtype, Group, Layout, Phase, StepStatus};
+use swd::{sys, Decay, Dtype, Group, Layout, Phase, StepResult};
 
 mod support;
 use support::{code_of, value_of, Run, Setup};
@@ -25,7 +25,7 @@ fn setup() -> Setup {
 fn bits_after(setup: &Setup, steps: u64) -> Vec<u32> {
     let mut run = Run::new(setup);
     run.steps(0..steps);
-    assert_eq!(run.stats().status, StepStatus::APPLIED);
+    assert_eq!(run.stats().result, StepResult::APPLIED);
     assert_eq!(run.state.steps_applied(), steps);
     run.bits()
 }
@@ -46,6 +46,7 @@ fn bits_of_c(setup: &Setup, steps: u64) -> Vec<u32> {
         eps: g.eps,
         weight_decay: g.weight_decay,
         lr_pointer: std::ptr::null(),
+        lr_factor: g.lr_factor,
     };
     let groups: Vec<sys::swd_group> = setup.groups.iter().map(raw_group).collect();
     let mut args = sys::SWD_PLAN_ARGS_INIT;
@@ -167,12 +168,12 @@ fn a_step_that_is_not_finite_changes_nothing() {
         run.grad[6000] = bad;
         run.step();
         let stats = run.stats();
-        assert_eq!((stats.status, stats.bad, stats.nonfinite()), (StepStatus::SKIPPED_NONFINITE, 1.0, true));
+        assert_eq!((stats.result, stats.bad, stats.nonfinite()), (StepResult::SKIPPED_NONFINITE, 1.0, true));
         assert_eq!((run.state.steps_applied(), run.state.steps_skipped()), (2, 1));
         assert_eq!(segments(&run), entries);
         let tensors = before.len() - run.state.export().unwrap().len();
         assert_eq!(run.bits()[..tensors], before[..tensors]);
         run.steps(3..4);
-        assert_eq!(run.stats().status, StepStatus::APPLIED);
+        assert_eq!(run.stats().result, StepResult::APPLIED);
     }
 }
