@@ -10,7 +10,7 @@ from resume import parameters, run, through_file
 from swd.torch import AdamS, flatten
 
 CONFIGS = [dict(), dict(amsgrad=True), dict(decay="decoupled"), dict(decay="l2"), dict(max_grad_norm=1.0),
-           dict(betas=(0.3, 0.4))]
+           dict(betas=(0.3, 0.4)), dict(decay="relative", weight_decay=0.1, reference_step=4)]
 
 
 @pytest.mark.parametrize("way", ["state_dict", "file", "pickle", "deepcopy"])
@@ -25,7 +25,7 @@ def test_resume_is_bit_for_bit(config, dtype, way):
         resumed = AdamS(others, lr=0.5)  # what a checkpoint brings replaces this
         state_dict = optimizer.state_dict()
         resumed.load_state_dict(through_file(state_dict) if way == "file" else state_dict)
-        resumed.max_grad_norm = optimizer.max_grad_norm
+        resumed.max_grad_norm, resumed.reference_step = optimizer.max_grad_norm, optimizer.reference_step
     elif way == "pickle":
         resumed = pickle.loads(pickle.dumps(optimizer))
         others = resumed.param_groups[0]["params"]

@@ -122,7 +122,7 @@ def test_closure(network):
 
 def test_groups_have_their_own_hyper_parameters():
     """Each group equals an optimizer of its own, where nothing couples them (no scheduled decay, no clipping)."""
-    options = [dict(lr=0.1, betas=(0.5, 0.9), eps=1e-3, weight_decay=0.3, decay="decoupled"),
+    options = [dict(lr=0.1, betas=(0.5, 0.9), eps=1e-3, weight_decay=0.05, decay="decoupled"),
                dict(lr=0.01, weight_decay=0.0, decay="decoupled"),
                dict(lr=0.02, weight_decay=0.2, decay="l2", maximize=True)]
     starts = [torch.randn(6) for _ in options]
@@ -187,11 +187,11 @@ def test_in_place_changes_are_seen_by_autograd():
 
 def test_statistics_of_a_hand_made_step():
     param = torch.nn.Parameter(torch.full((4,), 2.0))
-    optimizer = AdamS([dict(params=[param], weight_decay=0.5)], lr=0.01, max_grad_norm=1.0)
+    optimizer = AdamS([dict(params=[param], weight_decay=0.5)], lr=0.005, max_grad_norm=1.0)
     param.grad = torch.full((4,), 3.0)
     optimizer.step()
     stats = optimizer.stats()
     assert stats["grad_norm"] == pytest.approx(6.0) and stats["clip_coef"] == pytest.approx(1 / 6.000001)
     assert stats["vbar"] == pytest.approx(0.25, rel=1e-5) and stats["lambda_eff"] == [pytest.approx(1.0, rel=1e-5)]
-    assert stats["largest_decay"] == pytest.approx(0.01, rel=1e-5)
-    assert stats["clipped"] and not stats["large_decay"] and stats["status"] == "applied"
+    assert stats["largest_decay"] == pytest.approx(0.005, rel=1e-5)
+    assert stats["clipped"] and not stats["large_decay"] and stats["result"] == "applied"

@@ -32,7 +32,7 @@ BAD_OPTIONS = [
     (dict(weight_decay=-0.1), ValueError, "weight_decay: -0.1"),
     (dict(weight_decay=INF), ValueError, "weight_decay: inf"),
     (dict(weight_decay=torch.tensor(0.1)), TypeError, "weight_decay: a tensor"),
-    (dict(decay="adamw"), ValueError, "decay: 'adamw' is none of scheduled, decoupled, l2"),
+    (dict(decay="adamw"), ValueError, "decay: 'adamw' is none of scheduled, relative, decoupled, l2"),
     (dict(decay=None), ValueError, "decay: None"),
     (dict(amsgrad=1), TypeError, "amsgrad: 1 is neither True nor False"),
     (dict(maximize="no"), TypeError, "maximize: 'no'"),
@@ -43,6 +43,8 @@ BAD_OPTIONS = [
     (dict(max_grad_norm="1,0"), TypeError, "max_grad_norm: '1,0' is no number"),
     (dict(max_decay=0.0), ValueError, "max_decay"),
     (dict(nonfinite="ignore"), ValueError, "nonfinite: 'ignore'"),
+    (dict(reference_step=0), ValueError, "reference_step: 0 is no number of a step"),
+    (dict(reference_step=1.5), ValueError, "reference_step: 1.5"),
     (dict(update_norms=2), TypeError, "update_norms: 2"),
     (dict(measure_norm=False), ValueError, "measure_norm"),
     (dict(measure_norm=False, nonfinite="propagate"), ValueError, "measure_norm: False needs groups without"),
@@ -144,11 +146,11 @@ def test_different_checkpoint_is_refused():
 
 
 def test_weight_decay_in_adamw_units_warns():
-    """The first step of a clipped network: AdamW's 0.2 takes a fifth of the parameters at once."""
+    """The first step of a clipped network: AdamW's 0.2 would take a fifth of the parameters at once."""
     param = torch.nn.Parameter(torch.ones(10000))
     optimizer = AdamS([param], lr=1e-2, weight_decay=0.2, max_grad_norm=1.0)
     param.grad = torch.randn(10000)
-    with pytest.warns(UserWarning, match="weight_decay: a step takes 0.2 of"):
+    with pytest.warns(UserWarning, match="weight_decay: a step takes 0.1 of the parameters, which is max_decay"):
         optimizer.step()
 
 

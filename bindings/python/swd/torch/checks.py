@@ -4,7 +4,8 @@ import math
 
 import torch
 
-DECAYS = ("scheduled", "decoupled", "l2")
+DECAYS = ("scheduled", "relative", "decoupled", "l2")
+FOLLOWS_GRADIENTS = ("scheduled", "relative")  # the decays that need vbar
 PARAM_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 FLT_MIN, FLT_MAX = 2.0 ** -126, 3.4028234663852886e38
 
@@ -67,6 +68,9 @@ def whole(optimizer):
         number("max_decay", optimizer.max_decay)
         if not float(optimizer.max_decay) > 0.0:
             raise ValueError("max_decay: expected more than 0, or None")
+    step = optimizer.reference_step
+    if isinstance(step, bool) or not isinstance(step, int) or not 1 <= step < 2 ** 63:
+        raise ValueError(f"reference_step: {step!r} is no number of a step, expected 1 or more")
     if optimizer.nonfinite not in ("skip", "propagate"):
         raise ValueError(f"nonfinite: {optimizer.nonfinite!r} is neither 'skip' nor 'propagate'")
     flag("update_norms", optimizer.update_norms)
@@ -77,8 +81,8 @@ def whole(optimizer):
     if not optimizer.measure_norm:
         if optimizer.nonfinite != "propagate" or optimizer.max_grad_norm is not None:
             raise ValueError("measure_norm: False needs nonfinite='propagate' and no max_grad_norm")
-        if any(group["decay"] == "scheduled" for group in groups):
-            raise ValueError("measure_norm: False needs groups without scheduled decay")
+        if any(group["decay"] in FOLLOWS_GRADIENTS for group in groups):
+            raise ValueError("measure_norm: False needs groups without scheduled or relative decay")
 
 
 def parameter(param):
