@@ -33,12 +33,9 @@ int main(void) {
   float param[2] = {0}, grad[2], exp_avg[2] = {0}, exp_avg_sq[2] = {0};
 
   swd_segment segment = {0, 2, 0, 0, 0}; /* one tensor of two elements */
-  swd_decay decay = SWD_DECAY_SCHEDULED;
-  swd_plan_args plan_args = SWD_PLAN_ARGS_INIT;
+  swd_plan_args plan_args = SWD_PLAN_ARGS_INIT; /* one group, of scheduled decay */
   plan_args.segments = &segment;
   plan_args.segment_count = 1;
-  plan_args.decay_modes = &decay;
-  plan_args.group_count = 1;
   swd_plan* plan;
   check(swd_plan_create(&plan_args, &plan));
 
@@ -70,8 +67,8 @@ int main(void) {
   check(swd_stats_fetch(plan, buffers.workspace, &stats, sizeof stats, NULL, NULL));
   printf("y = %.3f x %+.3f   loss %.6f -> %.6f   gradient norm %.2e   decay as AdamW sees it %.2e\n", param[0],
          param[1], first, loss, stats.grad_norm, swd_weight_decay_to_adamw(group.weight_decay, stats.vbar));
+  check(swd_plan_destroy(plan)); /* on CUDA wait for the stream first; then the plan, then the memory */
   free(buffers.workspace);
   free(buffers.state);
-  check(swd_plan_destroy(plan));
   return loss < first / 100.0 ? 0 : 1;
 }

@@ -5,7 +5,7 @@
 #
 #   SWD_FUZZ_JOBS   targets at a time (default: one per core)
 #   SWD_FUZZ_NICE   niceness of the targets, for long runs beside other work (default: 0)
-#   SWD_FUZZ_MERGE  1: afterwards replaces the committed corpus by the smallest one with the coverage that was reached
+#   SWD_FUZZ_MERGE  1: afterwards replaces the committed corpus (tests/fuzz/corpus/TARGET.hex) by the smallest one with the coverage that was reached
 # Inputs that were found stay in build/fuzz/corpus, so that long runs go on where the last one stopped; an input that
 # breaks something is left in build/fuzz/findings, and the target, run with that file, shows what happens.
 set -euo pipefail
@@ -36,9 +36,11 @@ run() {
   case $target in
     args|struct_size) more=(-max_len=64 -use_counters=0 -reduce_inputs=0) ;;  # for speed: these need many executions
   esac
-  mkdir -p "$build/corpus/$target" "tests/fuzz/corpus/$target"
+  mkdir -p "$build/corpus/$target"
+  rm -rf "$build/committed/$target"
+  tests/fuzz/corpus.py unpack "tests/fuzz/corpus/$target.hex" "$build/committed/$target"
   nice -n "${SWD_FUZZ_NICE:-0}" "$build/tests/fuzz/fuzz_$target" "${options[@]}" "${more[@]}" -max_total_time="$seconds" "$build/corpus/$target" \
-    "tests/fuzz/corpus/$target" > "$build/$target.log" 2>&1
+    "$build/committed/$target" > "$build/$target.log" 2>&1
 }
 
 failed=0
@@ -61,8 +63,8 @@ for target in "${targets[@]}"; do
   total=$((total + ${executions:-0}))
   if [ "${SWD_FUZZ_MERGE:-0}" = 1 ] && [ -n "$summary" ]; then
     rm -rf "$build/merged" && mkdir "$build/merged"
-    "$build/tests/fuzz/fuzz_$target" -merge=1 -use_counters=0 "$build/merged" "$build/corpus/$target" "tests/fuzz/corpus/$target" > /dev/null 2>&1
-    rm -rf "tests/fuzz/corpus/$target" && cp -r "$build/merged" "tests/fuzz/corpus/$target"
+    "$build/tests/fuzz/fuzz_$target" -merge=1 -use_counters=0 "$build/merged" "$build/corpus/$target" "$build/committed/$target" > /dev/null 2>&1
+    tests/fuzz/corpus.py pack "$build/merged" "tests/fuzz/corpus/$target.hex"
   fi
 done
 if [ $failed -ne 0 ]; then

@@ -117,7 +117,7 @@ TEST(BadInput, LongerStructsWithAZeroTailAreTaken) {
 }
 
 TEST(BadInput, NamesOfUnknownThings) {
-  for (int32_t unknown : {-1, 12, 99, INT32_MAX, INT32_MIN}) {
+  for (int32_t unknown : {-1, 13, 99, INT32_MAX, INT32_MIN}) {
     EXPECT_STREQ(swd_status_name(unknown), "unknown");
     EXPECT_STREQ(swd_result_name(unknown), "unknown");
   }

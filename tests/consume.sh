@@ -45,7 +45,7 @@ run subdirectory.run "$work/subdirectory/consumer"
 echo "subdirectory: built and run"
 
 # A version that is not there must not be found.
-sed 's/find_package(swd 0.1/find_package(swd 9.9/' "$source_dir/tests/consumer/CMakeLists.txt" > "$work/CMakeLists.txt"
+sed 's/find_package(swd 0.2/find_package(swd 9.9/' "$source_dir/tests/consumer/CMakeLists.txt" > "$work/CMakeLists.txt"
 if cmake -S "$work" -B "$work/wrong" -DCMAKE_PREFIX_PATH="$work/moved" -DQUICKSTART="$quickstart" > "$work/wrong.log" 2>&1; then
   echo "find_package(swd 9.9) succeeded" >&2
   exit 1

@@ -93,6 +93,27 @@ TEST(HostFaults, EachAllocationOfAPlanFailsOnce) {
   }
 }
 
+// Their order is looked at in memory of the call's own, unless they are few.
+TEST(HostFaults, TheAllocationOfManyPointersFails) {
+  RunSetup s = setup(SWD_PLAN_LIST);
+  s.counts.assign(65, 3);
+  Runner r(s);
+  std::vector<const void*> pointers;
+  for (size_t k = 0; k < 65; ++k) pointers.push_back(r.at(SWD_BUFFER_EXP_AVG, k));
+  auto set = [&](int64_t count) {
+    return swd_set_pointers(r.plan(), r.buffers.workspace, SWD_BUFFER_EXP_AVG, 0, count, pointers.data(), r.stream());
+  };
+  std::vector<uint8_t> before = r.workspace_bytes();
+  std::swap(pointers[0], pointers[64]);
+  fail_all_library_allocations(true);
+  swd_status many = set(65), few = set(64);
+  fail_all_library_allocations(false);
+  EXPECT_EQ(many, SWD_ERR_MEMORY);
+  EXPECT_EQ(few, r.setup().backend == SWD_BACKEND_CPU ? SWD_ERR_OVERLAP : SWD_OK);  // with what 64 was and still is
+  if (few != SWD_OK) EXPECT_EQ(r.workspace_bytes(), before);
+  EXPECT_EQ(set(65), SWD_OK) << swd_error_detail();
+}
+
 TEST(HostFaults, NothingElseAllocates) {
   for (uint32_t flags : {0u, uint32_t{SWD_PLAN_LIST} | SWD_PLAN_AMSGRAD}) {
     Runner plain(setup(flags)), starved(setup(flags));

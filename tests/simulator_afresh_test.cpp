@@ -106,9 +106,10 @@ TEST(SimulatorAfresh, ADeviceWithoutCodeIsNotAvailable) {
     EXPECT_EQ(failing(what, [] { return swd_backend_available(SWD_BACKEND_CUDA); }), SWD_ERR_NO_DEVICE);
     EXPECT_NE(std::string(swd_error_detail()).find("no code"), std::string::npos) << swd_error_detail();
     EXPECT_EQ(swd_error_cuda(), static_cast<int32_t>(error));
-    EXPECT_EQ(failing(what, [&] {
-                return swd_workspace_init(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream());
-              }),
+    EXPECT_EQ(failing(what,
+                      [&] {
+                        return swd_workspace_init(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream());
+                      }),
               SWD_ERR_NO_DEVICE);
   }
 }

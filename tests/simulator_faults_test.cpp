@@ -37,6 +37,7 @@ struct Operation {
   const char* name;
   bool writes;  // parameters, moments or state, when it succeeds
   std::function<swd_status(Runner&)> call;
+  size_t first = SIZE_MAX;  // of the pieces of one step: the first of them, from which on a failed one is repeated
 };
 
 swd_status set_all(Runner& r, int buffer) {
@@ -56,6 +57,7 @@ std::vector<Operation> operations(uint32_t flags) {
   }
   auto step = [](Runner& r) { return swd_step(r.plan(), &r.buffers, &r.args(), r.stream()); };
   out.push_back({"swd_step", true, step});
+  size_t first = out.size();
   for (swd_phase p = 0; p <= (flags & SWD_PLAN_AMSGRAD ? 1 : 0); ++p) {
     out.push_back({"swd_reduce", false,
                    [p](Runner& r) { return swd_reduce(r.plan(), &r.buffers, &r.args(), p, 3, 497, r.stream()); }});
@@ -68,6 +70,7 @@ std::vector<Operation> operations(uint32_t flags) {
   }
   out.push_back(
       {"swd_update", true, [](Runner& r) { return swd_update(r.plan(), &r.buffers, &r.args(), r.stream()); }});
+  for (size_t i = first; i < out.size(); ++i) out[i].first = first;
   out.push_back({"swd_discard", false, [](Runner& r) {
                    return swd_discard(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream());
                  }});
@@ -89,8 +92,10 @@ void start(Runner& r) {
   }
 }
 
-// Makes the k-th call of the operation fail for k = 1, 2, ... until none does. Returns how many did.
-int fail_each_call(Runner& r, const Operation& operation) {
+// Makes the k-th call of an operation fail for k = 1, 2, ... until none does. Returns how many did. After a piece that
+// failed, the step is made again from its first piece on, as swd.h says.
+int fail_each_call(Runner& r, const std::vector<Operation>& all, size_t number) {
+  const Operation& operation = all[number];
   for (int k = 1;; ++k) {
     std::string what = std::string(operation.name) + ", call " + std::to_string(k);
     std::vector<uint8_t> before = r.bytes();
@@ -106,6 +111,7 @@ int fail_each_call(Runner& r, const Operation& operation) {
     EXPECT_TRUE(detail.find("cuda") == 0 || detail.find("launch of the ") == 0) << what << ": " << detail;
     EXPECT_TRUE(r.bytes() == before) << what;
     EXPECT_TRUE(r.canaries_intact()) << what;
+    for (size_t i = operation.first; i < number; ++i) EXPECT_EQ(all[i].call(r), SWD_OK) << swd_error_detail();
     if (k > 200) throw std::runtime_error(what + ": no end of failures");
   }
 }
@@ -118,7 +124,9 @@ TEST_P(SimulatorFaults, EveryRuntimeCallFailsOnce) {
   start(healthy);
   start(suffering);
   int sites = 0;
-  for (const Operation& operation : operations(flags)) {
+  const std::vector<Operation> all = operations(flags);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Operation& operation = all[i];
     std::vector<uint8_t> before = healthy.bytes();
     healthy.args();
     uint64_t calls_before = calls("any");
@@ -126,7 +134,7 @@ TEST_P(SimulatorFaults, EveryRuntimeCallFailsOnce) {
     uint64_t made = calls("any") - calls_before;
     EXPECT_EQ(healthy.bytes() != before, operation.writes) << operation.name;
     int64_t live = allocations().live;
-    int failed = fail_each_call(suffering, operation);
+    int failed = fail_each_call(suffering, all, i);
     EXPECT_EQ(allocations().live, live) << operation.name << " leaks";
     EXPECT_GT(failed, 0) << operation.name;
     EXPECT_EQ(static_cast<uint64_t>(failed), made) << operation.name << ": a failure went unnoticed";

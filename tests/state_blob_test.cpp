@@ -43,7 +43,8 @@ TEST(StateBlob, TruncatedAtEveryLengthAndTooLong) {
   }
 }
 
-swd_status status_of_damage_at(size_t at) {
+swd_status status_of_damage_at(size_t at, int change = 0) {
+  if (at == 8 && change == 3) return SWD_ERR_BLOB_SIZE;  // version 1, whose records are shorter
   if (at < 8) return SWD_ERR_BLOB_MAGIC;
   if (at < 12) return SWD_ERR_BLOB_VERSION;
   if (at < 24) return SWD_ERR_BLOB_SIZE;  // bytes of a record, number of records
@@ -58,7 +59,7 @@ TEST(StateBlob, EveryByteChangedToEveryOtherValue) {
     for (int change = 1; change < 256; ++change) {
       std::vector<Blob> damaged{blob};
       damaged[0][at] = static_cast<uint8_t>(blob[at] ^ change);
-      EXPECT_EQ(plan.import(damaged), status_of_damage_at(at)) << "byte " << at << " ^ " << change;
+      EXPECT_EQ(plan.import(damaged), status_of_damage_at(at, change)) << "byte " << at << " ^ " << change;
       if (change % 51 == 0)
         plan.expect_refused(damaged, status_of_damage_at(at), "byte " + std::to_string(at), "blobs[0]");
     }

@@ -21,9 +21,9 @@
  *   Errors        Every call returns swd_status. Anything but SWD_OK means that nothing was changed and
  *                 nothing was launched, except as said for SWD_ERR_CUDA below; swd_error_detail() then names
  *                 the argument. Nothing throws, prints, exits or aborts.
- *   Memory        The library allocates host memory in swd_plan_create and for the threads of the CPU backend,
- *                 never device memory, and keeps no pointer of yours between calls, but for the pointer tables
- *                 inside a workspace.
+ *   Memory        The library allocates host memory in swd_plan_create, for the threads of the CPU backend and, until
+ *                 it returns, in swd_set_pointers; never device memory. It keeps no pointer of yours between calls,
+ *                 but for the pointer tables inside a workspace.
  *   Streams       `stream` is a cudaStream_t (NULL: the legacy default stream, because you asked for it) for
  *                 the CUDA backend and must be NULL for the CPU backend. CUDA calls are asynchronous and
  *                 ordered in that stream, and can be captured into a CUDA graph, swd_workspace_init and

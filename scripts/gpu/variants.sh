@@ -19,11 +19,12 @@ edit() {
     reduce_4_of_4) sed -i 's/kReduceBlocksPerSm = 3/kReduceBlocksPerSm = 4/; s/kReduceLoads = 8/kReduceLoads = 4/' "$cuda/tuning.h" ;;
     update_4) sed -i 's/|| norms ? 4 : 5/|| norms ? 4 : 4/' "$cuda/tuning.h" ;;
     update_6) sed -i 's/|| norms ? 4 : 5/|| norms ? 4 : 6/' "$cuda/tuning.h" ;;
+    no_fast_zero) sed -i 's/bool no_v = v == 0.0f, no_m = m == 0.0f;/bool no_v = false, no_m = false;/' "$2/src/kernels/element.h" ;;
     no_hint) sed -i 's/if constexpr (kHint == Hint::kStream) return __ldcs(from);//' "$cuda/vector.cuh" ;;
     *) echo "variants.sh: no variant $1" >&2; exit 2 ;;
   esac
 }
-all=(as_is no_overlap no_prefetch forward fence reduce_2 reduce_4_of_4 update_4 update_6 no_hint)
+all=(as_is no_overlap no_prefetch forward fence reduce_2 reduce_4_of_4 update_4 update_6 no_fast_zero no_hint)
 
 if [ "${1:-}" = --measure ]; then
   filter=${SWD_VARIANT_FILTER:-'^(norm|update|step)/cuda/(4194304|67108864|1073741824)/grad:f32/copy:none.*eager.*warm'}

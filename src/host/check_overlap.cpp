@@ -114,24 +114,30 @@ swd_status check_disjoint(const void* a, uint64_t a_bytes, const char* a_name, c
 }
 
 swd_status check_tensors_apart(const Plan& plan, const Workspace& ws, const PointerRow& row) {
-  std::unique_ptr<Tensor[]> tensors(new (std::nothrow) Tensor[static_cast<size_t>(row.count)]);
-  if (!tensors) return set_error(SWD_ERR_MEMORY, "count is %lld: host memory ran out", static_cast<Long>(row.count));
-  Tensor* end = tensors.get();
+  constexpr int64_t kFew = 64;
+  Tensor few[kFew];
+  std::unique_ptr<Tensor[]> many;
+  if (row.count > kFew) {
+    many.reset(new (std::nothrow) Tensor[static_cast<size_t>(row.count)]);
+    if (!many) return set_error(SWD_ERR_MEMORY, "count is %lld: host memory ran out", static_cast<Long>(row.count));
+  }
+  Tensor* tensors = many ? many.get() : few;
+  Tensor* end = tensors;
   uint64_t element = element_bytes(plan, row.buffer);
   for (int64_t i = 0; i < row.count; ++i) {
     uint64_t bytes = static_cast<uint64_t>(plan.segments[static_cast<size_t>(row.first + i)].count) * element;
     uintptr_t at = address(row.pointers[i]);
     if (at != 0 && bytes != 0) *end++ = {at, end_of(at, bytes), i};
   }
-  std::sort(tensors.get(), end, starts_before);
-  for (Tensor* t = tensors.get(); t != end; ++t) {
+  std::sort(tensors, end, starts_before);
+  for (Tensor* t = tensors; t != end; ++t) {
     if (t + 1 == end || t[1].begin >= t->end) continue;
     return set_error(SWD_ERR_OVERLAP, "pointers[%lld] (%p, %llu bytes) and pointers[%lld] (%p) share memory (%s)",
                      static_cast<Long>(t->number), row.pointers[t->number],
                      static_cast<UnsignedLong>(t->end - t->begin), static_cast<Long>(t[1].number),
                      row.pointers[t[1].number], kBufferNames[row.buffer]);
   }
-  return plan.backend == SWD_BACKEND_CPU ? check_against_set(plan, ws, row, tensors.get(), end) : SWD_OK;
+  return plan.backend == SWD_BACKEND_CPU ? check_against_set(plan, ws, row, tensors, end) : SWD_OK;
 }
 
 }  // namespace swd

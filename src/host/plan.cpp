@@ -13,9 +13,9 @@
 namespace swd {
 namespace {
 
-constexpr uint64_t kRegionAlignment = 16;
-
-uint64_t round_up(uint64_t bytes) { return (bytes + kRegionAlignment - 1) / kRegionAlignment * kRegionAlignment; }
+// Whole lines from the base on, with at least kLineGap bytes to spare: no line holds parts of two regions, wherever the
+// base lies.
+uint64_t round_up(uint64_t bytes) { return (bytes + kLineGap + kLineBytes - 1) / kLineBytes * kLineBytes; }
 
 // Hands out the regions of a workspace one after the other. Integers, because the base may be NULL.
 class Regions {
@@ -25,7 +25,7 @@ class Regions {
   template <class T>
   void take(T*& region, int64_t count) {
     region = reinterpret_cast<T*>(end_);
-    end_ += round_up(static_cast<uint64_t>(count) * sizeof(T));
+    if (count > 0) end_ += round_up(static_cast<uint64_t>(count) * sizeof(T));
   }
 
   uint64_t bytes() const { return end_ - base_; }
@@ -62,6 +62,11 @@ uint64_t lay_out(const Plan& plan, void* base, Workspace& ws) {
   regions.take(ws.carried_groups, groups > kInlineGroups ? groups : 0);
   regions.take(ws.norm_values, tree_values(norm_leaves));
   regions.take(ws.norm_tickets, tree_tickets(norm_leaves));
+  int64_t fold_groups = static_cast<int64_t>(plan.fold_arrivals.size());
+  regions.take(ws.terms, plan.backend == SWD_BACKEND_CUDA ? kRecordTerms * facts.segment_count : 0);
+  regions.take(ws.lane_sums, fold_groups > 0 ? kRecordTerms * kLanes : 0);
+  regions.take(ws.fold_tickets, fold_groups);
+  regions.take(ws.fold_arrivals, fold_groups);
   return regions.bytes();
 }
 
@@ -88,6 +93,15 @@ void add_segments(const swd_plan_args& args, Plan& plan) {
     next.first_ticket += tree_tickets(next.chunks);
   }
   plan.facts.chunk_count = next.first_chunk;
+}
+
+// Who folds the record of a large plan waits for this many segments (kernels/cuda/record_fold.cuh).
+void count_fold_arrivals(Plan& plan) {
+  if (plan.backend != SWD_BACKEND_CUDA || plan.facts.segment_count <= kOneBlockSegments) return;
+  plan.fold_arrivals.assign(kFoldGroups, 0);
+  for (size_t k = 0; k < plan.segments.size(); ++k) {
+    if (plan.segments[k].count > 0) plan.fold_arrivals[k % kLanes / kFoldLanes] += 1;
+  }
 }
 
 // Segments with elements by index, then the empty ones in plan order.
@@ -151,6 +165,7 @@ void build_plan(const swd_plan_args& args, Plan& plan) {
   plan.by_index.reserve(static_cast<size_t>(args.segment_count));
   add_segments(args, plan);
   sort_by_index(plan);
+  count_fold_arrivals(plan);
   plan.facts.fingerprint = fingerprint_of(plan);
   Workspace offsets;
   plan.workspace_bytes = lay_out(plan, nullptr, offsets);
@@ -174,6 +189,9 @@ void write_workspace(const Plan& plan, void* base) {
     for (int64_t i = 0; i < info.chunks; ++i) chunk[i] = static_cast<uint32_t>(k);
   }
   for (size_t i = 0; i < plan.groups.size(); ++i) const_cast<GroupInfo*>(ws.group_info)[i] = plan.groups[i];
+  for (size_t i = 0; i < plan.fold_arrivals.size(); ++i) {
+    const_cast<uint32_t*>(ws.fold_arrivals)[i] = plan.fold_arrivals[i];
+  }
   ws.header->epoch = 1;
   ws.header->fingerprint = plan.facts.fingerprint;
 }

@@ -22,6 +22,7 @@ struct Plan {
   std::vector<int64_t> index;      // of each segment in the unsharded model
   std::vector<uint32_t> by_index;  // segment numbers: with elements, ascending by index; then the empty ones
   std::vector<GroupInfo> groups;
+  std::vector<uint32_t> fold_arrivals;  // CUDA: segments with elements in each group of the record's lanes
   uint64_t model_key = 0;
   uint64_t workspace_bytes = 0;
   uint64_t state_bytes = 0;

@@ -54,6 +54,20 @@ SWD_FN float larger(float v_max, float v) {  // NaN in either survives
   return (v <= v_max || v_max != v_max) ? v_max : v;
 }
 
+// a * (m / (sqrt(v) * b + eps)). On a device root and division branch to a slow path for an operand of 0, which all
+// rows have that never had a gradient. So there they get 1 instead, and the factor behind it becomes 0: b, which is
+// finite, as 1 - beta2^t is at least 2^-53; and a, or NaN if it is infinite. The same bits, for six selects and
+// comparisons.
+SWD_FN float adam_step(const Coefficients& c, float m, float v) {
+#ifdef __CUDA_ARCH__
+  bool no_v = v == 0.0f, no_m = m == 0.0f;
+  float denominator = root(no_v ? 1.0f : v) * (no_v ? 0.0f : c.b) + c.eps;
+  return (no_m ? c.a * 0.0f : c.a) * ((no_m ? 1.0f : m) / denominator);
+#else
+  return c.a * (m / (root(v) * c.b + c.eps));
+#endif
+}
+
 // Updates e in place and returns what p lost. kAmsgrad: the root is taken of the maximum instead of v.
 template <bool kAmsgrad>
 SWD_FN float update_element(const Coefficients& c, float raw, Element& e) {
@@ -61,7 +75,7 @@ SWD_FN float update_element(const Coefficients& c, float raw, Element& e) {
   e.m = flush(move_toward(e.m, g, c.weight1, c.from_target1));
   e.v = second_moment(c, g, e.v);
   if (kAmsgrad) e.v_max = larger(e.v_max, e.v);
-  float step = c.a * (e.m / (root(kAmsgrad ? e.v_max : e.v) * c.b + c.eps));
+  float step = adam_step(c, e.m, kAmsgrad ? e.v_max : e.v);
   float lost = c.d != 0.0f ? c.d * e.p + step : step;
   e.p = e.p - lost;
   return lost;

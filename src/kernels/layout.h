@@ -35,6 +35,10 @@ struct SegmentState {
 };
 static_assert(sizeof(SegmentState) == 32);
 
+constexpr int kFoldLanes = 4;                     // lanes of the record that one warp folds: 32 bytes of a term
+constexpr int kFoldGroups = kLanes / kFoldLanes;  // CUDA: groups of lanes, if there are more segments than
+constexpr int64_t kOneBlockSegments = int64_t{4} * kLanes;  // these, which one block folds alone
+
 // Written by swd_workspace_init, never again. Aligned, so that a GPU fetches pairs of members in one access.
 struct alignas(16) SegmentInfo {
   int64_t offset;
@@ -92,21 +96,33 @@ struct Decision {
   double reference;  // of relative decay, as the state will have it after the step; 0: none yet
 };
 
+// What one kernel writes never shares a 128-byte line with what another reads meanwhile: a multiprocessor would keep
+// a copy of the line. A workspace is aligned to 16 bytes and may be copied to an address with another remainder, so
+// alignment cannot say that; distance can: this many bytes between the end of one region, rounded up to 16, and the
+// next.
+constexpr int kLineBytes = 128;
+constexpr int kLineGap = kLineBytes - 16;
+
 struct Header {
-  uint64_t fingerprint;    // of the plan; a workspace of another plan is left alone
-  uint64_t epoch;          // counts steps in this workspace, from 1; see "Epochs" below
-  uint32_t armed;          // Armed
+  uint64_t fingerprint;  // of the plan; a workspace of another plan is left alone
+  uint8_t gap[kLineGap + 8];
   uint32_t reduce_ticket;  // blocks of pass 1, of pass 2
   uint32_t update_ticket;
+  uint8_t second_gap[kLineGap + 8];
+  uint64_t epoch;  // counts steps in this workspace, from 1; see "Epochs" below. From here on what decides writes, and
+                   // pass 2
+  uint32_t armed;  // Armed
   uint32_t lambda_slot;  // which half of Workspace::lambda_eff belongs to `stats`; decide fills the other
   Decision decision;
   double record[kRecordDoubles];
-  Partial update_norms;  // sum: of param^2; bad: of update^2
-  uint64_t damaged;      // segment_count - k, the largest, of segments k that a running swd_state_rebuild found damaged
-  swd_stats pending;     // what the armed step will have done; the update makes it `stats`
-  swd_stats stats;       // what the latest committed step did
-  swd_stats fetched;     // CUDA: what swd_stats_fetch copies, also out of a workspace of another plan
+  Partial update_norms;
+  uint64_t damaged;   // segment_count - k, the largest, of segments k that a running swd_state_rebuild found damaged
+  swd_stats pending;  // what the armed step will have done; the update makes it `stats`
+  swd_stats stats;    // what the latest committed step did
+  swd_stats fetched;  // CUDA: what swd_stats_fetch copies, also out of a workspace of another plan
 };
+
+static_assert(offsetof(Header, reduce_ticket) == kLineBytes && offsetof(Header, epoch) == 2 * kLineBytes);
 
 // Epochs. What pass 1 leaves for a segment counts while its epoch is the header's. A new one begins where nothing that
 // was reduced may be used any more: with a committed update, a discard, a whole swd_step, and the first swd_reduce
@@ -126,8 +142,12 @@ struct Workspace {
   double* lambda_eff;          // [2][group_count], see Header::lambda_slot
   double* fetched_lambda_eff;  // CUDA: what swd_stats_fetch copies
   swd_group* carried_groups;   // host groups beyond kInlineGroups
-  Partial* norm_values;        // tree of the update norms: sum of param^2, sum of update^2
+  Partial* norm_values;        // tree of the update norms
   uint32_t* norm_tickets;
+  double* terms;      // CUDA: what a segment adds to the record, [field][segment]
+  double* lane_sums;  // [field][lane]
+  uint32_t* fold_tickets;
+  const uint32_t* fold_arrivals;  // segments with elements in each group of lanes
 };
 
 // What a plan says, as the loops need it.

@@ -61,6 +61,18 @@ SWD_FN float magnitude(float x) {
 #endif
 }
 
+// A word that the last block of a kernel may write, read past the L1 cache of a multiprocessor that may run blocks of
+// the next kernel.
+template <class T>
+SWD_FN T fresh_word(const T* from) {
+#ifdef __CUDA_ARCH__
+  return static_cast<T>(sizeof(T) == 8 ? __ldcg(reinterpret_cast<const unsigned long long*>(from))
+                                       : __ldcg(reinterpret_cast<const unsigned int*>(from)));
+#else
+  return *from;
+#endif
+}
+
 SWD_FN bool is_finite(float x) { return magnitude(x) <= FLT_MAX; }
 
 SWD_FN bool is_finite(double x) { return x >= -DBL_MAX && x <= DBL_MAX; }

@@ -62,11 +62,13 @@ SWD_FN double wrong_pointers(const Pass& pass, int64_t segment) {
 
 // Whether pass 1 begins an epoch: the caller said so, or the last step was decided but never updated.
 SWD_FN bool starts_afresh(const Pass& pass) {
-  return pass.begins || (pass.phase == SWD_PHASE_GRAD && pass.ws.header->armed != kDisarmed);
+  return pass.begins || (pass.phase == SWD_PHASE_GRAD && fresh_word(&pass.ws.header->armed) != kDisarmed);
 }
 
 // The epoch of what pass 1 leaves in the scratch. Where it begins one, the header follows when all of it is done.
-SWD_FN uint64_t epoch_of(const Pass& pass) { return pass.ws.header->epoch + (starts_afresh(pass) ? 1 : 0); }
+SWD_FN uint64_t epoch_of(const Pass& pass) {
+  return fresh_word(&pass.ws.header->epoch) + (starts_afresh(pass) ? 1 : 0);
+}
 
 // Ends pass 1 for a segment with a gradient: `total` is its sum of squares.
 SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const Partial& total, const swd_group& g) {
@@ -80,7 +82,7 @@ SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const P
   bool counts_on = state.step >= 0 && state.step < INT64_MAX;
   out.step = counts_on ? state.step + 1 : 1;
   out.q = total.sum;
-  out.bad = total.bad;
+  out.bad = total.also;
   out.sum_kept = sum_kept ? g.beta2 * state.exp_avg_sq_sum : -1.0;
   out.sum_gained = (1.0 - g.beta2) * total.sum;
   out.bias1 = 1.0 - power(g.beta1, out.step);
@@ -104,25 +106,16 @@ SWD_FN bool in_vbar(const SegmentInfo& info) {
   return info.decay != SWD_DECAY_L2 && !(info.flags & SWD_SEGMENT_NO_VBAR);
 }
 
-// Whether segment k has a gradient in the step that is being made: pass 1 reduced it in this epoch.
-SWD_FN bool takes_part(const Pass& pass, int64_t k) { return pass.ws.scratch[k].epoch == pass.ws.header->epoch; }
+// Whether a segment has a gradient in the step that is being made: pass 1 reduced it in this epoch.
+SWD_FN bool takes_part(const SegmentScratch& scratch, uint64_t epoch) { return scratch.epoch == epoch; }
 
 // Whether the second round of amsgrad sums anything: the first one decided, and did not skip the step.
 SWD_FN bool max_round_runs(const Header& header) {
   return header.armed == kWaitsForMax && header.decision.result == SWD_RESULT_APPLIED;
 }
 
-// Adds what segment k reduced in this epoch to the record.
-SWD_FN void add_segment(const Pass& pass, int64_t k, swd_norm_record& r) {
-  const SegmentInfo& info = pass.ws.segments[k];
-  const SegmentScratch& scratch = pass.ws.scratch[k];
-  if (!takes_part(pass, k)) return;
-  if (pass.phase == SWD_PHASE_MAX) {
-    if (!in_vbar(info) || scratch.max_epoch != pass.ws.header->epoch) return;
-    r.vbar_base += scratch.max_sum / scratch.bias2;
-    r.count += static_cast<double>(info.count);
-    return;
-  }
+// Adds what a segment with a gradient reduced to the record.
+SWD_FN void add_sums(const SegmentInfo& info, const SegmentScratch& scratch, swd_norm_record& r) {
   r.bad += scratch.bad;
   r.invalid += scratch.invalid;
   r.total_sq += scratch.q;
@@ -134,6 +127,24 @@ SWD_FN void add_segment(const Pass& pass, int64_t k, swd_norm_record& r) {
   } else {
     r.vbar_base += scratch.sum_kept / scratch.bias2;
     r.vbar_grad += scratch.sum_gained / scratch.bias2;
+  }
+}
+
+// The same in the second round of amsgrad.
+SWD_FN void add_max(const SegmentInfo& info, double max_sum, double bias2, swd_norm_record& r) {
+  r.vbar_base += max_sum / bias2;
+  r.count += static_cast<double>(info.count);
+}
+
+// Adds what segment k reduced in an epoch to the record.
+SWD_FN void add_segment(const Pass& pass, int64_t k, uint64_t epoch, swd_norm_record& r) {
+  const SegmentInfo& info = pass.ws.segments[k];
+  const SegmentScratch& scratch = pass.ws.scratch[k];
+  if (!takes_part(scratch, epoch)) return;
+  if (pass.phase != SWD_PHASE_MAX) {
+    add_sums(info, scratch, r);
+  } else if (in_vbar(info) && scratch.max_epoch == epoch) {
+    add_max(info, scratch.max_sum, scratch.bias2, r);
   }
 }
 

@@ -2,9 +2,8 @@
 // From the norm record to the constants of pass 2, in fp64: the decision, the decay, the coefficients, the commit.
 // Called by one block per step on the device, by the warps of pass 2, and by the CPU backend.
 #pragma once
-#include <cstddef>
-
 #include "element.h"
+#include "group.h"
 #include "record.h"
 
 namespace swd {
@@ -14,39 +13,6 @@ SWD_FN double not_a_number() {
   double x;
   memcpy(&x, &bits, sizeof x);
   return x;
-}
-
-// The first member of a group that is out of range, in the order of swd_group; 0 if none, else 1 + its number.
-SWD_FN int invalid_member(const swd_group& g) {
-  if (!(g.lr >= 0.0 && g.lr <= DBL_MAX)) return 1;
-  if (!(g.beta1 >= 0.0 && g.beta1 < 1.0)) return 2;
-  if (!(g.beta2 >= 0.0 && g.beta2 < 1.0)) return 3;
-  float eps = static_cast<float>(g.eps);
-  if (!(eps >= FLT_MIN && eps <= FLT_MAX)) return 4;  // 0/0 on untouched rows otherwise
-  if (!(g.weight_decay >= 0.0 && g.weight_decay <= DBL_MAX)) return 5;
-  if (!(g.lr_factor >= 0.0 && g.lr_factor <= DBL_MAX)) return 6;
-  return 0;
-}
-
-constexpr uint64_t kFirstGroupBytes = offsetof(swd_group, lr_pointer) + sizeof(float*);  // of 0.1
-
-// The group at `at` as this step uses it: `lr` is the rate, whatever it was given by. Of an older caller's shorter
-// group what it does not know reads as zero; what a later one sets and this library does not know makes it out of
-// range.
-SWD_FN swd_group read_group(const char* at, uint64_t bytes) {
-  swd_group g;
-  memcpy(&g, at, kFirstGroupBytes);
-  g.lr_factor = 0.0;
-  if (bytes >= sizeof g) memcpy(&g.lr_factor, at + offsetof(swd_group, lr_factor), sizeof g.lr_factor);
-  if (g.lr_pointer) {
-    bool aligned = reinterpret_cast<uintptr_t>(g.lr_pointer) % alignof(float) == 0;
-    g.lr = aligned ? static_cast<double>(*g.lr_pointer) : -1.0;  // which is out of range
-  }
-  if (g.lr_factor != 0.0) g.lr *= g.lr_factor;
-  for (uint64_t i = sizeof g; i < bytes; ++i) {
-    if (at[i] != 0) g.lr = -1.0;
-  }
-  return g;
 }
 
 SWD_FN double loss_scale_of(const Pass& pass) {
@@ -197,65 +163,6 @@ SWD_FN Coefficients coefficients(const Decision& decision, const SegmentInfo& in
   c.from_target1 = g.from_target1 != 0 ? 1.0f : 0.0f;
   c.from_target2 = g.from_target2 != 0 ? 1.0f : 0.0f;
   return c;
-}
-
-// The round is decided: notes what the update will do, and arms it unless a second round follows. The statistics stay
-// those of the latest committed step until then.
-SWD_FN void conclude(const Pass& pass, const Decision& d, double largest_d, uint32_t flags) {
-  Header& header = *pass.ws.header;
-  swd_stats& out = header.pending;
-  out.result = d.result;
-  out.flags = d.flags | flags;
-  out.grad_norm = d.grad_norm;
-  out.clip_coef = d.clip_coef;
-  out.vbar = d.vbar;
-  out.inv_sqrt_vbar = d.inv_sqrt_vbar;
-  out.largest_decay = largest_d;
-  out.bad = d.bad;
-  out.param_norm = 0.0;
-  out.update_norm = 0.0;
-  header.decision = d;
-  header.armed = needs_max(pass.plan) && pass.phase != SWD_PHASE_MAX ? kWaitsForMax : kArmed;
-}
-
-// The decided round's lambda_eff; the update makes it the reported one.
-SWD_FN double* pending_lambda_eff(const Pass& pass) {
-  return pass.ws.lambda_eff + (pass.ws.header->lambda_slot ^ 1u) * static_cast<uint64_t>(pass.plan.group_count);
-}
-
-SWD_FN void begin_epoch(Header& header) {
-  header.epoch += 1;
-  header.armed = kDisarmed;
-}
-
-SWD_FN bool applies(const Header& header) {
-  return header.armed == kArmed && header.decision.result == SWD_RESULT_APPLIED;
-}
-
-// Ends pass 2: counts the step, tells what it did, and begins the next epoch. Not armed, it only says so.
-SWD_FN void commit_step(Header& header, StateHeader& state, const Partial& norms) {
-  swd_stats& stats = header.stats;
-  if (header.armed != kArmed) {
-    stats.result = SWD_RESULT_NOT_ARMED;
-    return;
-  }
-  int64_t damaged = stats.damaged_segment;  // of a rebuild, not of a step
-  bool applied = applies(header);
-  stats = header.pending;
-  if (applied) {
-    state.steps_applied += 1;
-    state.vbar_reference = header.decision.reference;
-    stats.param_norm = root(norms.sum);
-    stats.update_norm = root(norms.bad);
-  } else {
-    state.steps_skipped += 1;
-  }
-  stats.steps_applied = state.steps_applied;
-  stats.steps_skipped = state.steps_skipped;
-  stats.vbar_reference = state.vbar_reference;
-  stats.damaged_segment = damaged;
-  header.lambda_slot ^= 1u;
-  begin_epoch(header);
 }
 
 }  // namespace swd

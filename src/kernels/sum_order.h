@@ -17,10 +17,11 @@ constexpr int kChunk = kLanes * kRun;
 constexpr int kItem = kChunk / 4;  // elements of one work item of pass 2, and of a run of the update norms
 constexpr int kItemsPerChunk = kChunk / kItem;
 
-// A sum and the number of non-finite elements in it (exact as double up to 2^53).
+// Two sums that fold alike. In pass 1 `also` is the number of non-finite elements (exact as double up to 2^53); of the
+// update norms `sum` is that of squares of the parameters, `also` that of what they lost.
 struct Partial {
   double sum;
-  double bad;
+  double also;
 };
 
 SWD_FN int64_t divide_up(int64_t n, int64_t by) { return n / by + (n % by != 0); }

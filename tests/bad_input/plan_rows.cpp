@@ -62,7 +62,7 @@ void add_plan_rows(Rows& rows) {
                     [by](Scene& s) { return swd_plan_create(&s.plan_args, s.out<swd_plan*>(by)); }});
   }
   values<uint32_t>(rows, SWD_ERR_STRUCT_SIZE, "struct_size", &swd_plan_args::struct_size,
-                   {0, 1, 8, sizeof(swd_plan_args) - 1, 4097, UINT32_MAX});
+                   {0, 1, 8, offsetof(swd_plan_args, model_key) - 1, 4097, UINT32_MAX});
   for (uint32_t bytes : {uint32_t{sizeof(swd_plan_args)} + 1, uint32_t{sizeof(swd_plan_args)} + 8, 4096u}) {
     rows.push_back({Kind::kPlain, SWD_ERR_STRUCT_SIZE, "args.struct_size",
                     [bytes](Scene& s) { return create(s, s.lengthened(s.plan_args, bytes, 1)); }});
@@ -81,14 +81,13 @@ void add_plan_rows(Rows& rows) {
   values<const swd_segment*>(rows, SWD_ERR_NULL, "segments", &swd_plan_args::segments, {nullptr});
   values<int64_t>(rows, SWD_ERR_SIZE, "segment_count", &swd_plan_args::segment_count,
                   {-1, INT64_C(1) << 31, INT64_C(1) << 32, INT64_MAX, INT64_MIN});
-  values<const swd_decay*>(rows, SWD_ERR_NULL, "decay_modes", &swd_plan_args::decay_modes, {nullptr});
   for (int64_t by : {1, 2, 3}) {
     spoil(rows, SWD_ERR_ALIGNMENT, "decay_modes", [by](swd_plan_args& a) { a.decay_modes = moved(a.decay_modes, by); });
   }
   for (int64_t by = 1; by < 8; ++by) {
     spoil(rows, SWD_ERR_ALIGNMENT, "segments", [by](swd_plan_args& a) { a.segments = moved(a.segments, by); });
   }
-  for (swd_decay bad : {-1, 4, INT32_MAX, INT32_MIN}) {
+  for (swd_decay bad : {-1, 5, INT32_MAX, INT32_MIN}) {
     for (size_t i : {size_t{0}, size_t{1}}) {
       rows.push_back({Kind::kPlain, SWD_ERR_ENUM, "args.decay_modes[" + std::to_string(i) + "]", [bad, i](Scene& s) {
                         s.decay_modes[i] = bad;

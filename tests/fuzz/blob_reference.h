@@ -12,6 +12,14 @@ namespace swd::fuzz {
 struct Record {
   int64_t index, count, step;
   double sum;
+  double unit = 0.0;  // 0 reads as 1
+};
+
+// What a blob says once.
+struct Start {
+  uint32_t version = 2;
+  uint64_t applied = 0, skipped = 0, key = 0, seed = 0;
+  double reference = 0.0;
 };
 
 using Bytes = std::vector<uint8_t>;
@@ -22,7 +30,7 @@ struct Lies {
   uint64_t records = 0;
 };
 
-Bytes make_blob(const std::vector<Record>& records, uint64_t applied, uint64_t skipped, const Lies& lies);
+Bytes make_blob(const std::vector<Record>& records, const Start& start, const Lies& lies);
 void put_checksum(Bytes& blob);  // makes the last 8 bytes right
 
 struct Part {  // a segment of the importing plan
@@ -31,10 +39,10 @@ struct Part {  // a segment of the importing plan
 
 struct Imported {
   swd_status status;
-  swd_state_header counts;
-  std::vector<swd_segment_state> states;
+  Start start;
+  std::vector<Record> states;  // step, sum and unit of each part
 };
 
-Imported import_reference(const std::vector<Part>& plan, const std::vector<Bytes>& blobs);
+Imported import_reference(const std::vector<Part>& plan, uint64_t key, const std::vector<Bytes>& blobs);
 
 }  // namespace swd::fuzz

@@ -56,6 +56,7 @@ Case draw_case(Input& in) {
     t.has_grad.push_back(in.below(8) != 1);
     t.states.push_back(
         {in.below(4) == 1 ? static_cast<int64_t>(in.bits(5)) : 0, in.below(4) == 1 ? std::fabs(in.real()) : 0.0});
+    if (!std::isfinite(t.states.back().exp_avg_sq_sum)) t.states.back().exp_avg_sq_sum = 1e300;
     if (in.below(16) == 1) t.states.back().exp_avg_sq_sum = -1.0;
     c.elements += count;
   }
@@ -63,7 +64,7 @@ Case draw_case(Input& in) {
   c.grad_dtype = 1 + static_cast<swd_dtype>(in.below(3));
   t.copy_dtype = in.below(2) != 0 ? SWD_DTYPE_NONE : 2 + static_cast<swd_dtype>(in.below(2));
   for (int i = 0; i < 2; ++i) {
-    t.decay.push_back(static_cast<swd_decay>(in.below(4)));
+    t.decay.push_back(static_cast<swd_decay>(in.below(5)));
     double beta1 = in.below(4) == 1 ? in.byte() / 256.0 : 0.9, beta2 = in.below(4) == 1 ? in.byte() / 256.0 : 0.999;
     t.groups.push_back(
         {small_real(in, 1e-3), beta1, beta2, in.below(4) == 1 ? 1.0 : 1e-8, small_real(in, 0.01), nullptr, 0.0});
@@ -73,8 +74,9 @@ Case draw_case(Input& in) {
   t.max_decay = in.below(4) == 1 ? 1e-4 : 1.0;
   t.found_inf = in.below(16) == 1 ? 1.0f : 0.0f;
   t.step_flags = in.below(4) == 1 ? SWD_STEP_PROPAGATE : 0u;
-  bool may_skip_norm = t.step_flags != 0 && t.max_grad_norm == 0.0 && t.decay[0] != SWD_DECAY_SCHEDULED &&
-                       t.decay[1] != SWD_DECAY_SCHEDULED;
+  t.reference_step = 1 + in.below(3);
+  if (in.below(4) == 1) t.counts.vbar_reference = std::ldexp(1.0, static_cast<int>(in.byte()) - 128);
+  bool may_skip_norm = t.step_flags != 0 && t.max_grad_norm == 0.0 && !needs_vbar(t);
   if (may_skip_norm && in.below(2) != 0) t.step_flags |= SWD_STEP_SKIP_NORM;
   draw_array(in, t.param, c.elements, false);
   draw_array(in, t.exp_avg, c.elements, false);

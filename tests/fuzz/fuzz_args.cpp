@@ -40,9 +40,10 @@ Outcome call_step(Input& in, uint32_t which, Call& c) {
     case 1:
       return {swd_reduce(c.plan, b, a, c.phase, c.first, c.count, c.stream), bit(kWorkspace)};
     case 2:
-      return {swd_fold(c.plan, b, a, c.phase, c.record, kRecordDoubles, c.stream), bit(kWorkspace) | (c.record ? bit(kRecord) : 0u)};
+      return {swd_fold(c.plan, b, a, c.phase, c.record, c.record_doubles, c.stream),
+              bit(kWorkspace) | (c.record ? bit(kRecord) : 0u)};
     case 3:
-      return {swd_decide(c.plan, b, a, c.phase, c.record, kRecordDoubles, c.stream), bit(kWorkspace)};
+      return {swd_decide(c.plan, b, a, c.phase, c.record, c.record_doubles, c.stream), bit(kWorkspace)};
     default:
       return {swd_update(c.plan, b, a, c.stream), updated(c)};
   }
@@ -125,7 +126,8 @@ Outcome call_state(Input& in, uint32_t which, Call& c) {
   c.spoiled = c.spoiled || w.segments.empty() || !state_at;
   c.world->snapshot();
   if (which == 0) return {swd_state_get(c.plan, image, image_bytes, segment, state_at, sizeof(swd_segment_state)), 0};
-  if (which == 1) return {swd_state_set(c.plan, image, image_bytes, segment, state_at, sizeof(swd_segment_state)), bit(kState)};
+  if (which == 1)
+    return {swd_state_set(c.plan, image, image_bytes, segment, state_at, sizeof(swd_segment_state)), bit(kState)};
   if (which == 2)
     return {swd_state_export(c.plan, image, image_bytes, blob, static_cast<uint64_t>(blob_bytes)), bit(kBlob)};
   const void* blobs[2] = {blob, w.at(kBlob)};

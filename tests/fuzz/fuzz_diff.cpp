@@ -48,9 +48,12 @@ class Machine {
 
   void step(const Case& c) {
     cpu::picked = loops_;
-    std::vector<uint64_t> image(2 + 2 * t.states.size());
-    memcpy(image.data(), &t.counts, 16);
-    memcpy(image.data() + 2, t.states.data(), 16 * t.states.size());
+    std::vector<uint64_t> image(8 + 4 * t.states.size());
+    uint64_t bytes = 8 * image.size();
+    must(swd_state_header_set(plan_, image.data(), bytes, &t.counts, sizeof t.counts));
+    for (size_t k = 0; k < t.states.size(); ++k) {
+      must(swd_state_set(plan_, image.data(), bytes, static_cast<int64_t>(k), &t.states[k], sizeof t.states[k]));
+    }
     const void* grad =
         c.grad_dtype == SWD_DTYPE_F32 ? static_cast<const void*>(c.start.grad.data()) : c.grad_codes.data();
     swd_buffers b = {sizeof b,
@@ -65,11 +68,14 @@ class Machine {
                      8 * image.size(),
                      workspace_.data(),
                      8 * workspace_.size()};
-    swd_step_args a = {sizeof a, t.step_flags, t.groups.data(),   nullptr,         2,          0, t.loss_scale,
-                       nullptr,  &t.found_inf, t.has_grad.data(), t.max_grad_norm, t.max_decay};
+    swd_step_args a = {
+        sizeof a,          t.step_flags,    t.groups.data(), nullptr,         2, 0, t.loss_scale, nullptr, &t.found_inf,
+        t.has_grad.data(), t.max_grad_norm, t.max_decay,     t.reference_step};
     must(swd_step(plan_, &b, &a, nullptr));
-    memcpy(&t.counts, image.data(), 16);
-    memcpy(t.states.data(), image.data() + 2, 16 * t.states.size());
+    must(swd_state_header_get(plan_, image.data(), bytes, &t.counts, sizeof t.counts));
+    for (size_t k = 0; k < t.states.size(); ++k) {
+      must(swd_state_get(plan_, image.data(), bytes, static_cast<int64_t>(k), &t.states[k], sizeof t.states[k]));
+    }
     must(swd_stats_fetch(plan_, workspace_.data(), &t.stats, sizeof t.stats, nullptr, nullptr));
   }
 
@@ -98,9 +104,9 @@ void expect_same(const std::vector<T>& a, const std::vector<T>& b) {
 void expect_same(const Training& a, const Training& b) {
   SWD_FUZZ_EXPECT(a.stats.result == b.stats.result && a.stats.flags == b.stats.flags);
   SWD_FUZZ_EXPECT(a.stats.steps_applied == b.stats.steps_applied && a.stats.steps_skipped == b.stats.steps_skipped);
-  for (double swd_stats::*x :
-       {&swd_stats::grad_norm, &swd_stats::clip_coef, &swd_stats::vbar, &swd_stats::inv_sqrt_vbar,
-        &swd_stats::largest_decay, &swd_stats::bad, &swd_stats::param_norm, &swd_stats::update_norm}) {
+  for (double swd_stats::*x : {&swd_stats::grad_norm, &swd_stats::clip_coef, &swd_stats::vbar,
+                               &swd_stats::inv_sqrt_vbar, &swd_stats::largest_decay, &swd_stats::bad,
+                               &swd_stats::param_norm, &swd_stats::update_norm, &swd_stats::vbar_reference}) {
     if (!same(a.stats.*x, b.stats.*x)) fprintf(stderr, "%.17g, but the oracle has %.17g\n", a.stats.*x, b.stats.*x);
     SWD_FUZZ_EXPECT(same(a.stats.*x, b.stats.*x));
   }

@@ -3,6 +3,7 @@
 // checksum. What the library answers must be what the plain reader of blob_reference.h answers, to the bit; a refused
 // import changes nothing.
 #include <algorithm>
+#include <cfloat>
 #include <memory>
 
 #include "blob_reference.h"
@@ -13,12 +14,31 @@ namespace {
 
 constexpr int64_t kElements = 24;
 
+// The layout of an image: 64 bytes, then 32 a segment.
+constexpr uint64_t kHeader = 64, kEntry = 32;
+
 struct Model {
   swd_plan* plan;
   std::vector<Part> parts;
+  uint64_t key;
 };
 
-Model make_model(const std::vector<Part>& parts) {
+// The images of these fuzzers are compared whole.
+void put_image(uint8_t* image, const Start& start, const std::vector<Record>& states) {
+  memset(image, 0, kHeader + kEntry * states.size());
+  memcpy(image, &start.applied, 8);
+  memcpy(image + 8, &start.skipped, 8);
+  memcpy(image + 16, &start.seed, 8);
+  memcpy(image + 24, &start.reference, 8);
+  for (size_t k = 0; k < states.size(); ++k) {
+    uint8_t* at = image + kHeader + kEntry * k;
+    memcpy(at, &states[k].step, 8);
+    memcpy(at + 8, &states[k].sum, 8);
+    memcpy(at + 16, &states[k].unit, 8);
+  }
+}
+
+Model make_model(const std::vector<Part>& parts, uint64_t key = 0) {
   std::vector<swd_segment> segments;
   int64_t offset = 0;
   for (const Part& part : parts) {
@@ -33,14 +53,15 @@ Model make_model(const std::vector<Part>& parts) {
   args.decay_modes = &decay;
   args.group_count = 1;
   args.threads = 1;
-  Model out{nullptr, parts};
+  args.model_key = key;
+  Model out{nullptr, parts, key};
   if (swd_plan_create(&args, &out.plan) != SWD_OK) abort();
   return out;
 }
 
 const Model& model(uint32_t number) {
   static const std::vector<Model>* models = new std::vector<Model>{
-      make_model({{0, 24}}),        make_model({{0, 8}, {8, 0}, {8, 16}}), make_model({{12, 12}, {0, 5}, {5, 7}}),
+      make_model({{0, 24}}, 7),     make_model({{0, 8}, {8, 0}, {8, 16}}), make_model({{12, 12}, {0, 5}, {5, 7}}),
       make_model({{7, 10}}),        make_model({{0, 1}, {1, 1}, {2, 22}}), make_model({}),
       make_model({{5, 0}, {3, 3}}),
   };
@@ -57,6 +78,7 @@ std::vector<Bytes> make_blobs(Input& in) {
     Record record{at, std::min(count, kElements - at), step, 0.5 * static_cast<double>(count)};
     at += record.count;
     if ((style & 3u) == 1) record.sum = in.real();
+    if ((style & 3u) == 2) record.unit = in.below(4) == 1 ? in.real() : 0.5;
     if ((style & 12u) == 4) {
       switch (in.below(8)) {
         case 0:
@@ -88,7 +110,14 @@ std::vector<Bytes> make_blobs(Input& in) {
   for (const std::vector<Record>& shard : shards) {
     Lies lies;
     if ((style & 224u) == 32) lies = {in.below(3), in.below(3), in.bits(1) == 1 ? in.bits(8) : 0};
-    blobs.push_back(make_blob(shard, in.bits(1), in.bits(1), lies));
+    Start start;
+    start.version = in.below(4) == 1 ? 1 : 2;
+    start.applied = in.bits(1);
+    start.skipped = in.bits(1);
+    if (in.below(4) == 1) start.key = 6 + in.below(3);
+    if (in.below(4) == 1) start.seed = in.below(3);
+    if (in.below(4) == 1) start.reference = in.below(4) == 1 ? in.real() : 0.25 * in.below(3);
+    blobs.push_back(make_blob(shard, start, lies));
   }
   return blobs;
 }
@@ -127,58 +156,51 @@ void try_import(Input& in, const Model& m) {
     data.push_back(memory.back().get());
     sizes.push_back(blob.size());
   }
-  Imported wanted = import_reference(m.parts, blobs);
-  alignas(16) uint8_t image[128];
+  Imported wanted = import_reference(m.parts, m.key, blobs);
+  alignas(16) uint8_t image[256];
   memset(image, 0xA5, sizeof image);
-  uint64_t bytes = 16 + 16 * m.parts.size();
+  uint64_t bytes = kHeader + kEntry * m.parts.size();
   swd_status status =
       swd_state_import(m.plan, data.data(), sizes.data(), static_cast<int64_t>(blobs.size()), image, bytes);
   SWD_FUZZ_EXPECT(status == wanted.status);
   uint8_t expected[sizeof image];
   memset(expected, 0xA5, sizeof expected);
-  if (status == SWD_OK) {
-    memcpy(expected, &wanted.counts, 16);
-    for (size_t k = 0; k < wanted.states.size(); ++k) memcpy(expected + 16 + 16 * k, &wanted.states[k], 16);
-  }
-  for (size_t k = 0; k < wanted.states.size() && status == SWD_OK; ++k) {  // which NaN is outside the promise
-    double sum;
-    memcpy(&sum, image + 24 + 16 * k, 8);
-    if (sum != sum && wanted.states[k].exp_avg_sq_sum != wanted.states[k].exp_avg_sq_sum)
-      memcpy(expected + 24 + 16 * k, &sum, 8);
-  }
+  if (status == SWD_OK) put_image(expected, wanted.start, wanted.states);
   SWD_FUZZ_EXPECT(memcmp(image, expected, sizeof image) == 0);
 }
 
 // Any image: refused as a whole, or written as the format says and read back the same.
 void try_export(Input& in, const Model& m) {
-  alignas(16) uint8_t image[128] = {}, again[128] = {};
-  swd_state_header header{in.bits(2), in.bits(2)};
-  memcpy(image, &header, 16);
-  std::vector<Record> records, empty;
-  bool right = true;
-  for (size_t k = 0; k < m.parts.size(); ++k) {
+  alignas(16) uint8_t image[256] = {}, again[256] = {};
+  Start start;
+  start.applied = in.bits(2);
+  start.skipped = in.bits(2);
+  start.key = m.key;
+  start.reference = in.below(3) == 1 ? in.real() : 0.125;
+  bool right = start.reference >= 0.0 && start.reference <= DBL_MAX;
+  std::vector<Record> all, records, empty;
+  for (const Part& part : m.parts) {
     bool plain = in.below(3) != 1;
-    swd_segment_state state{plain ? in.byte() : in.integer(), plain ? 0.25 * in.byte() : in.real()};
-    right = right && state.step >= 0 && (!(state.exp_avg_sq_sum < 0.0) || state.exp_avg_sq_sum == -1.0);
-    memcpy(image + 16 + 16 * k, &state, 16);
-    (m.parts[k].count == 0 ? empty : records)
-        .push_back({m.parts[k].index, m.parts[k].count, state.step, state.exp_avg_sq_sum});
+    Record r{part.index, part.count, plain ? in.byte() : in.integer(), plain ? 0.25 * in.byte() : in.real()};
+    right = right && r.step >= 0 && ((r.sum >= 0.0 && r.sum <= DBL_MAX) || r.sum == -1.0);
+    all.push_back(r);
+    (part.count == 0 ? empty : records).push_back(r);
   }
+  put_image(image, start, all);
   std::sort(records.begin(), records.end(), [](const Record& a, const Record& b) { return a.index < b.index; });
   records.insert(records.end(), empty.begin(), empty.end());
   uint64_t bytes = 0;
-  SWD_FUZZ_EXPECT(swd_state_blob_size(m.plan, &bytes) == SWD_OK && bytes == 48 + 32 * records.size());
+  SWD_FUZZ_EXPECT(swd_state_blob_size(m.plan, &bytes) == SWD_OK && bytes == 72 + 40 * records.size());
   auto blob = std::make_unique<uint8_t[]>(bytes);
-  uint64_t image_bytes = 16 + 16 * m.parts.size();
+  uint64_t image_bytes = kHeader + kEntry * m.parts.size();
   swd_status status = swd_state_export(m.plan, image, image_bytes, blob.get(), bytes);
   SWD_FUZZ_EXPECT(status == (right ? SWD_OK : SWD_ERR_VALUE));
   if (!right) return;
-  Bytes wanted = make_blob(records, header.steps_applied, header.steps_skipped, {});
-  SWD_FUZZ_EXPECT(wanted == Bytes(blob.get(), blob.get() + bytes));
+  SWD_FUZZ_EXPECT(make_blob(records, start, {}) == Bytes(blob.get(), blob.get() + bytes));
   const void* blobs[] = {blob.get()};
   SWD_FUZZ_EXPECT(swd_state_import(m.plan, blobs, &bytes, 1, again, image_bytes) == SWD_OK);
   for (size_t k = 0; k < m.parts.size(); ++k) {  // an empty segment comes back fresh
-    if (m.parts[k].count == 0) memset(image + 16 + 16 * k, 0, 16);
+    if (m.parts[k].count == 0) memset(image + kHeader + kEntry * k, 0, kEntry);
   }
   SWD_FUZZ_EXPECT(memcmp(again, image, image_bytes) == 0);
 }

@@ -130,8 +130,6 @@ std::vector<Pass1> pass_one(const Training& t, swd_norm_record& r) {
   return passes;
 }
 
-bool has_scheduled(const Training& t) { return std::count(t.decay.begin(), t.decay.end(), SWD_DECAY_SCHEDULED) > 0; }
-
 // The mean of what max_exp_avg_sq, bias corrected, will be.
 double maxed_vbar(const Training& t, const std::vector<Pass1>& passes, const Numbers& numbers) {
   Doubles base(256);
@@ -153,21 +151,31 @@ double maxed_vbar(const Training& t, const std::vector<Pass1>& passes, const Num
 swd_result verdict(const Training& t, const swd_norm_record& r, const Numbers& numbers, bool max_round) {
   float s = std::fabs(numbers.s);
   bool bad = r.bad != 0.0;
-  if (bad && !(t.step_flags & SWD_STEP_PROPAGATE)) return SWD_RESULT_SKIPPED_NONFINITE;
-  if (has_scheduled(t) && !max_round && r.unknown > 0.0) return SWD_RESULT_SKIPPED_SUM_UNKNOWN;
+  if (bad && (!(t.step_flags & SWD_STEP_PROPAGATE) || (t.step_flags & SWD_STEP_SKIP_NORM)))
+    return SWD_RESULT_SKIPPED_NONFINITE;
+  if (needs_vbar(t) && !max_round && r.unknown > 0.0) return SWD_RESULT_SKIPPED_SUM_UNKNOWN;
   if (!bad && (!(s <= FLT_MAX) || numbers.s_squared * r.total_sq > 0x1p126)) return SWD_RESULT_SKIPPED_OVERFLOW;
   if (!bad && s < FLT_MIN) return SWD_RESULT_SKIPPED_UNDERFLOW;
   return SWD_RESULT_APPLIED;
 }
 
-void decay_factors(Training& t, Numbers& numbers) {
+void decay_factors(Training& t, Numbers& numbers, double reference) {
   for (size_t i = 0; i < t.groups.size(); ++i) {
     const swd_group& g = t.groups[i];
-    bool scheduled = t.decay[i] == SWD_DECAY_SCHEDULED;
-    double lambda = scheduled && g.weight_decay != 0.0 ? g.weight_decay * t.stats.inv_sqrt_vbar : g.weight_decay;
-    double d = scheduled || t.decay[i] == SWD_DECAY_DECOUPLED ? g.lr * lambda : 0.0;
-    if (d > 0.1) t.stats.flags |= SWD_STATS_LARGE_DECAY;
-    if (d > t.max_decay) t.stats.flags |= SWD_STATS_DECAY_CAPPED, d = t.max_decay;
+    swd_decay mode = t.decay[i];
+    double lambda = g.weight_decay;
+    if (mode == SWD_DECAY_SCHEDULED && lambda != 0.0) lambda *= t.stats.inv_sqrt_vbar;
+    if (mode == SWD_DECAY_RELATIVE && lambda != 0.0 && reference != 0.0) {
+      lambda = t.stats.vbar == 0.0 ? 0.0 : lambda * std::sqrt(reference / t.stats.vbar);
+    }
+    double d = mode == SWD_DECAY_L2 || mode == SWD_DECAY_NONE || g.lr == 0.0 ? 0.0 : g.lr * lambda;
+    bool decays = false;
+    for (const Segment& segment : t.segments) {
+      decays = decays || (segment.group == i && segment.count > 0 && !(segment.flags & SWD_SEGMENT_NO_DECAY));
+    }
+    if (d > 0.01 && decays) t.stats.flags |= SWD_STATS_LARGE_DECAY;
+    if (d > t.max_decay && decays) t.stats.flags |= SWD_STATS_DECAY_CAPPED;
+    if (d > t.max_decay) d = t.max_decay;
     numbers.decay_factor.push_back(d);
     double& most = t.stats.largest_decay;
     most = std::isnan(most) || d <= most ? most : d;
@@ -175,6 +183,11 @@ void decay_factors(Training& t, Numbers& numbers) {
 }
 
 }  // namespace
+
+bool needs_vbar(const Training& t) {
+  return std::count(t.decay.begin(), t.decay.end(), SWD_DECAY_SCHEDULED) > 0 ||
+         std::count(t.decay.begin(), t.decay.end(), SWD_DECAY_RELATIVE) > 0;
+}
 
 void oracle_step(Training& t) {
   swd_norm_record r{};
@@ -186,7 +199,7 @@ void oracle_step(Training& t) {
   t.stats.clip_coef = t.max_grad_norm > 0.0 && !(ratio >= 1.0) ? ratio : 1.0;
   float s = static_cast<float>(t.stats.clip_coef / t.loss_scale);
   Numbers numbers{t.plan_flags & SWD_PLAN_MAXIMIZE ? -s : s, static_cast<double>(s) * static_cast<double>(s), {}};
-  bool max_round = (t.plan_flags & SWD_PLAN_AMSGRAD) && has_scheduled(t);
+  bool max_round = (t.plan_flags & SWD_PLAN_AMSGRAD) && needs_vbar(t);
   t.stats.result = verdict(t, r, numbers, max_round);
   t.stats.vbar = r.unknown > 0.0 ? not_a_number() : r.vbar_base + numbers.s_squared * r.vbar_grad;
   t.stats.vbar = max_round ? maxed_vbar(t, passes, numbers) : mean(t.stats.vbar, r.count);
@@ -194,7 +207,17 @@ void oracle_step(Training& t) {
   if (t.stats.clip_coef < 1.0) t.stats.flags |= SWD_STATS_CLIPPED;
   if (r.bad != 0.0) t.stats.flags |= SWD_STATS_NONFINITE;
   if (t.step_flags & SWD_STEP_SKIP_NORM) t.stats.flags |= SWD_STATS_NO_NORM;
-  decay_factors(t, numbers);
+  bool finite = t.stats.vbar >= 0.0 && t.stats.vbar <= DBL_MAX;
+  if (t.stats.result == SWD_RESULT_APPLIED && needs_vbar(t) && !finite && !(t.step_flags & SWD_STEP_PROPAGATE)) {
+    t.stats.result = SWD_RESULT_SKIPPED_VBAR;
+  }
+  bool relative = std::count(t.decay.begin(), t.decay.end(), SWD_DECAY_RELATIVE) > 0;
+  double reference = t.counts.vbar_reference;
+  if (relative && reference == 0.0 && t.counts.steps_applied + 1 >= t.reference_step && finite &&
+      t.stats.result == SWD_RESULT_APPLIED) {
+    reference = t.stats.vbar;
+  }
+  decay_factors(t, numbers, reference);
   if (t.stats.result == SWD_RESULT_APPLIED) {
     std::vector<float> lost(t.param.size(), 0.0f);
     int64_t at = 0;
@@ -209,6 +232,8 @@ void oracle_step(Training& t) {
       t.stats.update_norm = norm(t, passes, lost);
     }
   }
+  if (t.stats.result == SWD_RESULT_APPLIED) t.counts.vbar_reference = reference;
+  t.stats.vbar_reference = t.counts.vbar_reference;
   ++(t.stats.result == SWD_RESULT_APPLIED ? t.counts.steps_applied : t.counts.steps_skipped);
   t.stats.steps_applied = t.counts.steps_applied;
   t.stats.steps_skipped = t.counts.steps_skipped;

@@ -30,9 +30,12 @@ struct Training {
   std::vector<float> param, exp_avg, exp_avg_sq, max_exp_avg_sq;
   std::vector<uint16_t> param_copy;
   std::vector<swd_segment_state> states;
-  swd_state_header counts{0, 0};
+  swd_state_header counts{0, 0, 0.0};
+  uint64_t reference_step = 100;
   swd_stats stats{};
 };
+
+bool needs_vbar(const Training& t);  // scheduled or relative decay
 
 void oracle_step(Training& t);
 

@@ -63,6 +63,9 @@ void spoil_group(Input& in, const World& w, swd_group& g) {
     case 4:
       g.weight_decay = in.real();
       break;
+    case 5:
+      g.lr_factor = in.real();
+      break;
     default:
       g.lr_pointer = spoiled_scalar<const float>(in, w.scalar(0));
       break;
@@ -71,7 +74,7 @@ void spoil_group(Input& in, const World& w, swd_group& g) {
 
 void spoil_args(Input& in, const World& w, swd_step_args& a) {
   auto device_groups = reinterpret_cast<const swd_group*>(w.at(kGroupsDevice));
-  switch (in.below(12)) {
+  switch (in.below(13)) {
     case 0:
       a.struct_size = static_cast<uint32_t>(in.integer()) % sizeof a;
       break;
@@ -104,6 +107,9 @@ void spoil_args(Input& in, const World& w, swd_step_args& a) {
       break;
     case 10:
       a.max_grad_norm = in.real();
+      break;
+    case 11:
+      a.reference_step = in.bits(8);
       break;
     default:
       a.max_decay = in.real();
@@ -171,10 +177,12 @@ void spoil(Input& in, uint32_t used, Call& call) {
       (in.below(2) != 0 ? call.first : call.count) = in.integer();
       break;
     default:
-      if (in.below(2) != 0)
+      if (in.below(2) != 0) {
         call.phase = static_cast<swd_phase>(in.integer());
-      else
-        call.record = spoiled_scalar(in, reinterpret_cast<swd_norm_record*>(w.at(kRecord)));
+      } else {
+        call.record = spoiled_scalar(in, reinterpret_cast<double*>(w.at(kRecord)));
+        call.record_doubles = in.below(4) == 1 ? static_cast<uint64_t>(in.integer()) : call.record ? 16 : 0;
+      }
   }
 }
 
@@ -204,6 +212,7 @@ void make_call(Input& in, World& world, uint32_t used, Call& call) {
   call.stream = nullptr;
   call.phase = SWD_PHASE_GRAD;
   call.record = nullptr;
+  call.record_doubles = 0;
   uint32_t spoils = in.below(4);
   call.spoiled = spoils != 0;
   for (uint32_t i = 0; i < spoils; ++i) spoil(in, used, call);

@@ -19,7 +19,8 @@ struct Call {
   uint64_t workspace_bytes;
   int64_t first, count;  // segments
   swd_phase phase;
-  swd_norm_record* record;
+  double* record;
+  uint64_t record_doubles;
   bool spoiled;
 
   const swd_buffers* buffers_or_null() const { return has_buffers ? &buffers : nullptr; }

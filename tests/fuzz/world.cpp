@@ -111,7 +111,7 @@ void allocate_all(World& w, uint64_t elements) {
                                        w.groups.size() * sizeof(swd_group),
                                        3 * sizeof(float),
                                        w.segments.size(),
-                                       sizeof(swd_norm_record),
+                                       16 * sizeof(double),
                                        blob_bytes};
   for (int i = 0; i < kPieceCount; ++i) allocate(w.pieces[i], bytes[i]);
 }

@@ -182,7 +182,9 @@ void run(int64_t elements, swd_dtype dtype, bool corrupt) {
             "no clip, no decay");
     // The small run is a shard of the large one: it steps by the large run's record.
     ok(swd_reduce(small.plan, &small.buffers, &args, SWD_PHASE_GRAD, 0, 2, nullptr));
-    ok(swd_decide(small.plan, &small.buffers, &args, SWD_PHASE_GRAD, &seen, kRecordDoubles, nullptr));
+    double shared[kRecordDoubles] = {};
+    memcpy(shared, &seen, sizeof seen);
+    ok(swd_decide(small.plan, &small.buffers, &args, SWD_PHASE_GRAD, shared, kRecordDoubles, nullptr));
     ok(swd_update(small.plan, &small.buffers, &args, nullptr));
     printf("step %d of %lld elements: norm %.6g, clip %.3g, decay %.3g\n", t, static_cast<long long>(elements),
            stats.grad_norm, stats.clip_coef, stats.largest_decay);

@@ -16,7 +16,7 @@ LIST, AMSGRAD, NORMS = 1, 2, 8  # SWD_PLAN_*
 BYTES_SLACK = 1.01              # unique DRAM bytes over the floor: workspace tables and what partial sectors add
 # Bytes of the 32-byte sectors that were asked for, over the floor. What exceeds 1 in aligned arrays is tables, beside
 # half the bytes in pass 1 over 16-bit gradients.
-ALIGNED, ALIGNED_16_BIT, MISALIGNED = 1.012, 1.025, 1.30
+ALIGNED, ALIGNED_16_BIT, MISALIGNED = 1.014, 1.025, 1.30
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,21 @@ class Case:
 
 
 CASES = [
-    Case("fp32", 7.9, 50),
-    Case("fp32 gradient, bf16 copy", 7.9, 54.5, copy="bf16"),
-    Case("fp32 gradient, fp16 copy", 7.9, 54.5, copy="f16"),
-    Case("bf16 gradient", 11.4, 57, grad="bf16"),
-    Case("bf16 gradient, bf16 copy", 11.4, 61, grad="bf16", copy="bf16"),
-    Case("fp16 gradient", 9.4, 55, grad="f16"),
-    Case("fp16 gradient, fp16 copy", 9.4, 59, grad="f16", copy="f16"),
-    Case("fp32, update norms", 7.9, 67.5, flags=NORMS),
-    Case("fp32, amsgrad", 43.5, 57, flags=AMSGRAD),
-    Case("fp32, flat, 8 tensors at odd offsets", 8.5, 52, segments=8, uneven=1, gap=3, sectors=1.1),
-    Case("bf16, flat, 8 tensors at odd offsets", 13, 64, grad="bf16", copy="bf16", segments=8, uneven=1, gap=3,
+    Case("fp32", 7.9, 56.5),
+    Case("fp32 gradient, bf16 copy", 7.9, 61, copy="bf16"),
+    Case("fp32 gradient, fp16 copy", 7.9, 61, copy="f16"),
+    Case("bf16 gradient", 11.4, 63.5, grad="bf16"),
+    Case("bf16 gradient, bf16 copy", 11.4, 67.5, grad="bf16", copy="bf16"),
+    Case("fp16 gradient", 9.4, 61.5, grad="f16"),
+    Case("fp16 gradient, fp16 copy", 9.4, 65.5, grad="f16", copy="f16"),
+    Case("fp32, update norms", 7.9, 74, flags=NORMS),
+    Case("fp32, amsgrad", 43.5, 63.5, flags=AMSGRAD),
+    Case("fp32, flat, 8 tensors at odd offsets", 8.5, 58.5, segments=8, uneven=1, gap=3, sectors=1.1),
+    Case("bf16, flat, 8 tensors at odd offsets", 13, 70.5, grad="bf16", copy="bf16", segments=8, uneven=1, gap=3,
          sectors=1.12),
-    Case("fp32, each array misaligned differently", 9, 73, shift=1, sectors=MISALIGNED),
-    Case("bf16, each array misaligned differently", 13, 82.5, grad="bf16", copy="bf16", shift=1, sectors=MISALIGNED),
-    Case("fp32, list of 3,000 tensors, 530 elements on average", 23.7, 92, elements=1590000, segments=3000, uneven=1,
+    Case("fp32, each array misaligned differently", 9, 79.5, shift=1, sectors=MISALIGNED),
+    Case("bf16, each array misaligned differently", 13, 89, grad="bf16", copy="bf16", shift=1, sectors=MISALIGNED),
+    Case("fp32, list of 3,000 tensors, 530 elements on average", 25, 100, elements=1590000, segments=3000, uneven=1,
          flags=LIST, slack=1.1, sectors=1.42),
 ]
 
@@ -118,7 +118,7 @@ def evaluate(case, calls, kernels):
     # Local memory: the bytes that a thread was given.
     out.local = sum(k["local_bytes_per_thread"] for k in reduce + update)
     out.launches = calls["cudaLaunchKernel"] / steps
-    harmless = ("cudaLaunchKernel", "cudaGetDevice", "cudaDeviceGetAttribute", "cudaFuncGetAttributes")
+    harmless = ("cudaLaunchKernel", "cudaGetDevice", "cudaDeviceGetAttribute")
     out.other_calls = calls["any"] - sum(calls[name] for name in harmless)
     return out
 

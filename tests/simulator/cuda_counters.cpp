@@ -61,6 +61,16 @@ std::vector<int64_t> counts_of(int64_t elements, int64_t segments, bool uneven) 
   return counts;
 }
 
+void step(Runner& r, bool pieces) {
+  swd_step_args& args = r.args();
+  if (!pieces) return r.ok(swd_step(r.plan(), &r.buffers, &args, r.stream()));
+  int64_t segments = static_cast<int64_t>(r.setup().counts.size());
+  r.ok(swd_reduce(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, 0, segments, r.stream()));
+  r.ok(swd_fold(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, 0, r.stream()));
+  r.ok(swd_decide(r.plan(), &r.buffers, &args, SWD_PHASE_GRAD, nullptr, 0, r.stream()));
+  r.ok(swd_update(r.plan(), &r.buffers, &args, r.stream()));
+}
+
 void run(const Options& options) {
   RunSetup setup;
   setup.backend = SWD_BACKEND_CUDA;
@@ -83,7 +93,8 @@ void run(const Options& options) {
   const char* names[] = {"any", "cudaLaunchKernel", "cudaGetDevice", "cudaDeviceGetAttribute", "cudaFuncGetAttributes"};
   std::map<std::string, unsigned long long> before, after;
   for (const char* name : names) before[name] = calls_of(name);
-  for (int t = 0; t < kSteps; ++t) runner.ok(swd_step(runner.plan(), &runner.buffers, &runner.args(), runner.stream()));
+  bool pieces = options.number("pieces", 0) != 0;
+  for (int t = 0; t < kSteps; ++t) step(runner, pieces);
   for (const char* name : names) after[name] = calls_of(name);
   if (runner.stats().result != SWD_RESULT_APPLIED) throw std::runtime_error("the step was not applied");
   printf("{\"steps\": %d, \"elements\": %lld", kSteps, static_cast<long long>(elements));

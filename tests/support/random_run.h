@@ -10,7 +10,7 @@ namespace swd::test {
 struct RandomRun {
   RunSetup setup;
   double grad_scale = 1.0, loss_scale = 1.0, max_grad_norm = 0.0, max_decay = 1.0;
-  bool pieces = false;     // reduce, fold, finalize, update instead of swd_step
+  bool pieces = false;     // reduce, fold, decide, update instead of swd_step
   bool on_device = false;  // groups and scalars are read where the backend computes
   bool propagate = false;
   // Rounding errors do not grow: no L2 decay, which feeds parameters back, and no beta so small that an update is

@@ -20,7 +20,7 @@ Partial fold_node(const Partial* children, int count) {
   for (int stride = lanes / 2; stride > 0; stride /= 2) {
     for (int i = 0; i < stride; ++i) {
       lane[i].sum += lane[i + stride].sum;
-      lane[i].bad += lane[i + stride].bad;
+      lane[i].also += lane[i + stride].also;
     }
   }
   return lane[0];
@@ -41,7 +41,7 @@ void finish_max(const Pass& pass, int64_t first, int64_t end) {
   for (int64_t k = first; k < end; ++k) {
     const SegmentInfo& info = pass.ws.segments[k];
     SegmentScratch& scratch = pass.ws.scratch[k];
-    if (!takes_part(pass, k) || !in_vbar(info)) continue;
+    if (!takes_part(scratch, pass.ws.header->epoch) || !in_vbar(info)) continue;
     if (info.chunks > 1) scratch.max_sum = fold_tree(pass.ws.values + info.first_value, info.chunks).sum;
     scratch.max_epoch = scratch.epoch;
   }
@@ -129,7 +129,7 @@ void fold_record(const Pass& pass, double* record) {
   swd_norm_record lane[kLanes];
   int lanes = lanes_for(pass.plan.segment_count);
   for (int i = 0; i < lanes; ++i) lane[i] = swd_norm_record{};
-  for (int64_t k = 0; k < pass.plan.segment_count; ++k) add_segment(pass, k, lane[k % kLanes]);
+  for (int64_t k = 0; k < pass.plan.segment_count; ++k) add_segment(pass, k, pass.ws.header->epoch, lane[k % kLanes]);
   for (int stride = lanes / 2; stride > 0; stride /= 2) {
     for (int i = 0; i < stride; ++i) add(lane[i], lane[i + stride]);
   }

@@ -2,7 +2,7 @@
 // Between the passes, in fp64: sums of chunks to segments, segments to the norm record, the record to the decision.
 // Called by backend_cpu.cpp inside a FloatEnvironment.
 #pragma once
-#include "../scalars.h"
+#include "../commit.h"
 
 namespace swd::cpu {
 

@@ -130,7 +130,7 @@ void sum_squares(const Pass& pass, int64_t first, int64_t end) {
     sum_into(pass, info, local, GradSquares<T>{array_of<const T>(pass, SWD_BUFFER_GRAD, segment, local)}, &alone);
     if (info.chunks > 1) continue;
     pass.ws.scratch[segment].q = alone.sum;
-    pass.ws.scratch[segment].bad = alone.bad;
+    pass.ws.scratch[segment].bad = alone.also;
   }
 }
 
@@ -141,7 +141,7 @@ void sum_maxed(const Pass& pass, int64_t first, int64_t end) {
     int64_t segment = pass.ws.chunk_segment[chunk];
     const SegmentInfo& info = pass.ws.segments[segment];
     SegmentScratch& scratch = pass.ws.scratch[segment];
-    if (!takes_part(pass, segment) || !in_vbar(info)) continue;
+    if (!takes_part(scratch, header.epoch) || !in_vbar(info)) continue;
     int64_t local = chunk - info.first_chunk;
     MaxedMoments<T> source{array_of<const T>(pass, SWD_BUFFER_GRAD, segment, local),
                            array_of<const float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment, local),

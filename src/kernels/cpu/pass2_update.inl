@@ -112,7 +112,7 @@ void update_chunks(const Pass& pass, int64_t first, int64_t end) {
     const SegmentInfo& info = pass.ws.segments[segment];
     const SegmentScratch& scratch = pass.ws.scratch[segment];
     Partial* leaves = pass.ws.norm_values + chunk * kItemsPerChunk;
-    if (!takes_part(pass, segment)) {
+    if (!takes_part(scratch, header.epoch)) {
       for (int item = 0; kNorms && item < kItemsPerChunk; ++item) leaves[item] = Partial{0.0, 0.0};
       continue;
     }

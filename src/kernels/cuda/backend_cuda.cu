@@ -7,49 +7,6 @@
 namespace swd::cuda {
 namespace {
 
-swd_status available() {
-  int devices = 0;
-  swd_status status = check_cuda(cudaGetDeviceCount(&devices), "cudaGetDeviceCount");
-  if (status == SWD_OK && devices == 0) status = check_cuda(cudaErrorNoDevice, "cudaGetDeviceCount");
-  return status == SWD_OK ? find_code() : status;
-}
-
-// That kernels on the current device can use the workspace: its own memory, managed or mapped memory, or any where it
-// reads pageable memory.
-swd_status check_memory(const void* workspace, int device) {
-  cudaPointerAttributes memory{};
-  swd_status status = check_cuda(cudaPointerGetAttributes(&memory, workspace), "cudaPointerGetAttributes");
-  if (status != SWD_OK) return status;
-  if (memory.type == cudaMemoryTypeDevice && memory.device != device) {
-    return set_error(SWD_ERR_DEVICE, "workspace at %p is memory of device %d, but device %d is current", workspace,
-                     memory.device, device);
-  }
-  if (memory.type != cudaMemoryTypeUnregistered) return SWD_OK;
-  int pageable = 0;
-  status =
-      check_cuda(cudaDeviceGetAttribute(&pageable, cudaDevAttrPageableMemoryAccess, device), "cudaDeviceGetAttribute");
-  if (status != SWD_OK || pageable) return status;
-  return set_error(SWD_ERR_DEVICE, "workspace at %p is no memory of device %d", workspace, device);
-}
-
-swd_status check_device(const void* workspace, cudaStream_t stream) {
-  int device = 0;
-  swd_status status = check_cuda(cudaGetDevice(&device), "cudaGetDevice");
-  if (status == SWD_OK) status = check_memory(workspace, device);
-#if CUDART_VERSION >= 12080
-  int stream_device = device;
-  if (status == SWD_OK && stream) {
-    status = check_cuda(cudaStreamGetDevice(stream, &stream_device), "cudaStreamGetDevice");
-  }
-  if (status == SWD_OK && stream_device != device) {
-    status = set_error(SWD_ERR_DEVICE, "stream is of device %d, but device %d is current", stream_device, device);
-  }
-#else
-  (void)stream;  // this runtime cannot tell
-#endif
-  return status;
-}
-
 swd_status upload(void* to, const void* from, size_t bytes, cudaStream_t stream) {
   if (bytes == 0) return SWD_OK;
   return check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync");
@@ -58,10 +15,13 @@ swd_status upload(void* to, const void* from, size_t bytes, cudaStream_t stream)
 swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
   cudaStream_t stream = static_cast<cudaStream_t>(raw_stream);
   Workspace ws = workspace_at(plan, workspace);
-  uint64_t head[2] = {plan.facts.fingerprint, 1};
-  static_assert(offsetof(Header, fingerprint) == 0 && offsetof(Header, epoch) == 8);
+  const uint64_t first_epoch = 1;
   swd_status status = check_device(workspace, stream);
   if (status == SWD_OK) status = find_code();
+  if (status == SWD_OK) status = load_reduce(plan);
+  if (status == SWD_OK) status = load_update(plan);
+  if (status == SWD_OK) status = load_tables();
+  if (status == SWD_OK) status = load_copy_params(plan);
   if (status == SWD_OK) {
     status = check_cuda(cudaMemsetAsync(workspace, 0, plan.workspace_bytes, stream), "cudaMemsetAsync");
   }
@@ -73,8 +33,15 @@ swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
     status = upload(const_cast<GroupInfo*>(ws.group_info), plan.groups.data(), plan.groups.size() * sizeof(GroupInfo),
                     stream);
   }
+  if (status == SWD_OK) {
+    status = upload(const_cast<uint32_t*>(ws.fold_arrivals), plan.fold_arrivals.data(),
+                    plan.fold_arrivals.size() * sizeof(uint32_t), stream);
+  }
   if (status == SWD_OK) status = launch_chunk_table(plan.facts, ws, raw_stream);
-  if (status == SWD_OK) status = upload(ws.header, head, sizeof head, stream);  // last: only a whole workspace is valid
+  if (status == SWD_OK) status = upload(&ws.header->epoch, &first_epoch, sizeof first_epoch, stream);
+  if (status == SWD_OK) {  // last: only a whole workspace is valid
+    status = upload(&ws.header->fingerprint, &plan.facts.fingerprint, sizeof plan.facts.fingerprint, stream);
+  }
   if (status == SWD_OK) status = check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
   return status;
 }

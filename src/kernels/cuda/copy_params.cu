@@ -26,15 +26,24 @@ __global__ void __launch_bounds__(kThreads) copy_params_kernel(const __grid_cons
   }
 }
 
+using CopyKernel = void (*)(Launch);
+
+CopyKernel kernel_of(const Plan& plan) {
+  return plan.copy_dtype == SWD_DTYPE_BF16 ? copy_params_kernel<Bf16> : copy_params_kernel<F16>;
+}
+
 }  // namespace
+
+swd_status load_copy_params(const Plan& plan) {
+  return plan.copy_dtype == SWD_DTYPE_NONE ? SWD_OK : load(kernel_of(plan));
+}
 
 swd_status launch_copy_params(const Plan& plan, const Launch& args, void* stream) {
   Device device{};
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
   unsigned int blocks = grid_size(device, plan.facts.chunk_count, kWarps, kReduceBlocksPerSm);
-  void (*kernel)(Launch) = plan.copy_dtype == SWD_DTYPE_BF16 ? copy_params_kernel<Bf16> : copy_params_kernel<F16>;
-  return launch("launch of the copy kernel", kernel, blocks, kThreads, stream, false, args);
+  return launch("launch of the copy kernel", kernel_of(plan), blocks, kThreads, stream, false, args);
 }
 
 }  // namespace swd::cuda

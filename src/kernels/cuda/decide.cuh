@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between the passes: one block folds the segments into the norm record and decides the step. Called by the last block
-// of pass 1, and by decide_kernel where the step comes in pieces.
+// Between the passes: the last block ends the norm record and decides the step. Called by pass 1, and by decide_kernel
+// where the step comes in pieces.
 #pragma once
 #include <cub/block/block_reduce.cuh>
 
-#include "../scalars.h"
-#include "fold.cuh"
 #include "launch.h"
+#include "record_fold.cuh"
 
 namespace swd::cuda {
 
@@ -15,7 +14,6 @@ using BlockReduce = cub::BlockReduce<double, kThreads, cub::BLOCK_REDUCE_WARP_RE
 using BlockFlags = cub::BlockReduce<uint32_t, kThreads, cub::BLOCK_REDUCE_WARP_REDUCTIONS>;
 
 struct DecideShared {
-  double terms[kRecordTerms][kWarps];
   typename BlockReduce::TempStorage reduce;
   typename BlockFlags::TempStorage flags;
   double invalid;
@@ -42,35 +40,6 @@ __device__ inline double count_invalid(const Launch& args, DecideShared& shared)
   return shared.invalid;
 }
 
-// The record: lane j adds segments j, j + 256, ... in order, then the halving fold. Thread (warp w, thread t) holds
-// lane 8t + w, so a warp folds the strides 128 to 8 and one thread a field the strides 4 to 1.
-__device__ inline void fold_record(const Launch& args, double invalid, DecideShared& shared, double* out) {
-  int warp = static_cast<int>(threadIdx.x / 32), thread = static_cast<int>(threadIdx.x % 32);
-  swd_norm_record mine{};
-  for (int64_t k = 8 * thread + warp; k < args.pass.plan.segment_count; k += kLanes) add_segment(args.pass, k, mine);
-  double lanes[kRecordTerms];
-  memcpy(lanes, &mine, sizeof lanes);
-#pragma unroll
-  for (int term = 0; term < kRecordTerms; ++term) {
-    double x = lanes[term];
-#pragma unroll
-    for (int mask = 16; mask > 0; mask /= 2) x += __shfl_xor_sync(kFullWarp, x, mask);
-    if (thread == 0) shared.terms[term][warp] = x;
-  }
-  __syncthreads();
-  for (int term = static_cast<int>(threadIdx.x); term < kRecordDoubles; term += kThreads) {
-    double sum = 0.0;
-    if (term < kRecordTerms) {
-      const double(&x)[kWarps] = shared.terms[term];
-      sum = ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
-    }
-    if (term == offsetof(swd_norm_record, bad) / sizeof(double)) sum += found_inf_of(args.pass);
-    if (term == offsetof(swd_norm_record, invalid) / sizeof(double)) sum += invalid;
-    out[term] = sum;
-  }
-  __syncthreads();
-}
-
 // Decides from the record and arms pass 2.
 __device__ inline void decide_step(const Launch& args, double invalid, DecideShared& shared) {
   const Pass& pass = args.pass;
@@ -93,36 +62,40 @@ __device__ inline void decide_step(const Launch& args, double invalid, DecideSha
   if (threadIdx.x == 0) conclude(pass, shared.decision, largest_d, flags);
 }
 
-// SWD_STEP_SKIP_NORM: what pass 1 would leave for each segment, without its sums.
-__device__ inline void prepare_segments(const Launch& args) {
+// Where pass 1 left no terms: the blocks of the grid share the lanes, store the terms of their segments and fold their
+// group. SKIP_NORM: first what pass 1 would leave for each segment, without its sums.
+__device__ inline void settle_segments(const Launch& args, uint64_t epoch) {
   const Pass& pass = args.pass;
-  for (int64_t k = threadIdx.x; k < pass.plan.segment_count; k += kThreads) {
-    pass.ws.scratch[k].epoch = 0;
-    if (!has_gradient(pass, k)) continue;
-    swd_group group = group_at(args, pass.ws.segments[k].group);
-    pass.ws.scratch[k] = segment_scratch(pass, k, Partial{0.0, 0.0}, group);
+  int lanes = kLanes / static_cast<int>(gridDim.x), thread = static_cast<int>(threadIdx.x);
+  int first = thread / lanes * kLanes + static_cast<int>(blockIdx.x) * lanes + thread % lanes;
+  for (int64_t k = first; k < pass.plan.segment_count; k += kThreads / lanes * kLanes) {
+    if (args.then & kPrepare) {
+      pass.ws.scratch[k].epoch = 0;
+      if (has_gradient(pass, k)) {
+        swd_group group = group_at(args, pass.ws.segments[k].group);
+        pass.ws.scratch[k] = segment_scratch(pass, k, Partial{0.0, 0.0}, group);
+      }
+    }
+    swd_norm_record r{};
+    add_segment(pass, k, epoch, r);
+    store_terms(pass, k, r);
   }
   __syncthreads();
+  if (gridDim.x > 1 && threadIdx.x < 32) fold_group(pass, static_cast<int>(blockIdx.x));
 }
 
-// Where pass 1 begins an epoch, the header follows here: once all of it has read the old one, before the record is
-// folded.
+// Where pass 1 begins an epoch, the header follows here: once all of it has read the old one.
 __device__ inline void follow_epoch(Header& header) {
   __syncthreads();
   if (threadIdx.x == 0) begin_epoch(header);
   __syncthreads();
 }
 
-// What follows pass 1.
+// One block, once all segments have their terms.
 __device__ inline void decide_block(const Launch& args) {
   __shared__ DecideShared shared;
-  if (args.then & kPrepare) {
-    bool afresh = starts_afresh(args.pass);
-    prepare_segments(args);
-    if (afresh) follow_epoch(*args.pass.ws.header);
-  }
   double invalid = count_invalid(args, shared);
-  if (args.then & kFold) fold_record(args, invalid, shared, args.record);
+  if (args.then & kFold) fold_lane_sums(args.pass, invalid, args.record);
   if (args.then & kDecide) decide_step(args, invalid, shared);
 }
 

@@ -12,8 +12,11 @@ constexpr unsigned int kFullWarp = 0xFFFFFFFFu;
 // kHighSlotBits bits of the slot, then the 5 bits of the thread, then the other bits of the slot:
 //   3: lane = 32 * slot + thread        1: lane = 128 * (slot / 4) + 4 * thread + slot % 4        0: lane = 8 * thread
 //   + slot
-// While a thread holds several values it hands half of them to its partner, so the slot's low bits end up in the
-// thread's high bits: 8 to 12 exchanges of fp64 instead of 20 to 40.
+// For example kHighSlotBits 1: lane 167 = 1 01001 11 in binary is slot 1 11 = 7 of thread 01001 = 9. The stride 128
+// adds slots 0..3 and 4..7 of one thread, strides 64 to 4 add threads 16 to 1 apart, and strides 2 and 1 the slots that
+// are left, which by then lie in the threads' two high bits. While a thread holds several values it hands half of them
+// to its partner, so the slot's low bits end up in the thread's high bits: 8 to 12 exchanges of fp64 instead of 20
+// to 40.
 template <int kHighSlotBits>
 __device__ __forceinline__ double fold_lanes(double (&x)[8]) {
   constexpr int kLowSlotBits = 3 - kHighSlotBits;
@@ -69,17 +72,17 @@ __device__ __forceinline__ bool fold_tree(Partial* values, uint32_t* tickets, in
     }
     if (!__shfl_sync(kFullWarp, last, 0)) return false;
     __syncwarp();  // what thread 0 acquired, all see
-    double sum[8], bad[8];
+    double sum[8], also[8];
 #pragma unroll
     for (int slot = 0; slot < 8; ++slot) {
       uint32_t child = static_cast<uint32_t>(32 * slot + thread);
       double2 loaded = make_double2(0.0, 0.0);
       if (child < children) loaded = __ldcg(reinterpret_cast<const double2*>(values + node * kLanes + child));
       sum[slot] = loaded.x;
-      bad[slot] = loaded.y;
+      also[slot] = loaded.y;
     }
     value.sum = fold_lanes<3>(sum);
-    value.bad = fold_lanes<3>(bad);
+    value.also = fold_lanes<3>(also);
     values += leaves;
     leaves = divide_up(leaves, kLanes);
     tickets += leaves;

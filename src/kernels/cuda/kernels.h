@@ -6,11 +6,17 @@
 
 namespace swd::cuda {
 
+// Load every kernel that a plan's calls will launch. Called once a workspace, by its init.
+swd_status load_reduce(const Plan& plan);
+swd_status load_update(const Plan& plan);
+swd_status load_tables();
+
 swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream);  // pass 1, for args.pass.phase
 swd_status launch_rebuild(const Launch& args, void* stream);                   // sums of exp_avg_sq into the state
 swd_status launch_decide(const Launch& args, void* stream);                    // args.then in a launch of its own
 swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, void* stream);  // pass 2
 swd_status launch_copy_params(const Plan& plan, const Launch& args, void* stream);
+swd_status load_copy_params(const Plan& plan);
 swd_status launch_add_record(double* to, const double* from, void* stream);
 swd_status launch_fetch(const PlanFacts& plan, const Workspace& ws, void* stream);
 swd_status launch_chunk_table(const PlanFacts& plan, const Workspace& ws, void* stream);
@@ -21,7 +27,11 @@ swd_status launch_discard(const PlanFacts& plan, const Workspace& ws, void* stre
 swd_status launch_carry(const PlanFacts& plan, const Workspace& ws, const void* bytes, uint64_t count, void* to,
                         void* stream);
 
-// SWD_ERR_NO_DEVICE if this build has no code for the current device.
-swd_status find_code();
+// device.cu. SWD_ERR_NO_DEVICE without a device, or one that this build has code for; SWD_ERR_DEVICE where workspace or
+// stream are not the current device's.
+swd_status available();
+swd_status check_device(const void* workspace, cudaStream_t stream);
+
+swd_status find_code();  // SWD_ERR_NO_DEVICE if this build has none for the current device
 
 }  // namespace swd::cuda

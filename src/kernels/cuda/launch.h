@@ -31,14 +31,14 @@ inline swd_status check_cuda(cudaError_t error, const char* what) {
 }
 
 struct Device {
+  int number;
   int multiprocessors;
 };
 
 inline swd_status query_device(Device& out) {
-  int device = 0;
-  swd_status status = check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  swd_status status = check_cuda(cudaGetDevice(&out.number), "cudaGetDevice");
   if (status != SWD_OK) return status;
-  return check_cuda(cudaDeviceGetAttribute(&out.multiprocessors, cudaDevAttrMultiProcessorCount, device),
+  return check_cuda(cudaDeviceGetAttribute(&out.multiprocessors, cudaDevAttrMultiProcessorCount, out.number),
                     "cudaDeviceGetAttribute");
 }
 
@@ -48,6 +48,14 @@ inline unsigned int grid_size(const Device& device, int64_t warps, int warps_per
   int64_t most = static_cast<int64_t>(device.multiprocessors) * blocks_per_multiprocessor;
   if (blocks > most) blocks = most;
   return static_cast<unsigned int>(blocks < 1 ? 1 : blocks);
+}
+
+// Has the kernel's code brought to the device now: asking for its attributes does. Left to its first launch it would be
+// loaded there, which waits for kernels that run beside it and, with older drivers, breaks a capture.
+template <class... Parameters>
+swd_status load(void (*kernel)(Parameters...), cudaFuncAttributes* attributes = nullptr) {
+  cudaFuncAttributes unused;
+  return check_cuda(cudaFuncGetAttributes(attributes ? attributes : &unused, kernel), "cudaFuncGetAttributes");
 }
 
 // `overlaps`: programmatic dependent launch; the kernel may start before its predecessor in the stream has ended.

@@ -8,7 +8,8 @@
 namespace swd::cuda {
 namespace {
 
-// What a kernel sums: says which segments take part, builds the source of a segment, and keeps or drops its total.
+// What a kernel sums: says which segments take part, builds the source of a segment, and drops it or keeps its total
+// and says what that adds to the record.
 template <class T>
 struct SumSquares {
   using Source = GradSquares<T>;
@@ -20,10 +21,12 @@ struct SumSquares {
   __device__ static void drop(const Launch& args, int64_t segment) {
     args.pass.ws.scratch[segment].epoch = 0;  // it may have had a gradient in an earlier call of this step
   }
-  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
+  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record& r) {
     const Pass& pass = args.pass;
-    swd_group group = group_at(args, pass.ws.segments[segment].group);
-    pass.ws.scratch[segment] = segment_scratch(pass, segment, total, group);
+    const SegmentInfo& info = pass.ws.segments[segment];
+    SegmentScratch scratch = segment_scratch(pass, segment, total, group_at(args, info.group));
+    pass.ws.scratch[segment] = scratch;
+    add_sums(info, scratch, r);
   }
 };
 
@@ -33,7 +36,8 @@ struct SumMaxed {
   __device__ static bool begins(const Launch& args) { return starts_afresh(args.pass); }
   __device__ static bool skips(const Launch& args, int64_t segment) {
     const Pass& pass = args.pass;
-    return pass.begins || !max_round_runs(*pass.ws.header) || !takes_part(pass, segment) ||
+    return pass.begins || !max_round_runs(*pass.ws.header) ||
+           !takes_part(pass.ws.scratch[segment], fresh_word(&pass.ws.header->epoch)) ||
            !in_vbar(pass.ws.segments[segment]);
   }
   __device__ static Source source(const Launch& args, int64_t segment) {
@@ -45,9 +49,11 @@ struct SumMaxed {
             coefficients(pass.ws.header->decision, info, pass.ws.scratch[segment], pass.ws.groups[info.group])};
   }
   __device__ static void drop(const Launch&, int64_t) {}
-  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
-    args.pass.ws.scratch[segment].max_sum = total.sum;
-    args.pass.ws.scratch[segment].max_epoch = args.pass.ws.header->epoch;
+  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record& r) {
+    SegmentScratch& scratch = args.pass.ws.scratch[segment];
+    scratch.max_sum = total.sum;
+    scratch.max_epoch = args.pass.ws.header->epoch;
+    add_max(args.pass.ws.segments[segment], total.sum, scratch.bias2, r);
   }
 };
 
@@ -66,7 +72,7 @@ struct SumMoments {
     atomicMax(reinterpret_cast<unsigned long long*>(&pass.ws.header->damaged),
               static_cast<unsigned long long>(pass.plan.segment_count - segment));
   }
-  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total) {
+  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record&) {
     const SegmentInfo& info = args.pass.ws.segments[segment];
     args.pass.segment_states[segment].exp_avg_sq_sum = info.decay == SWD_DECAY_L2 ? -1.0 : total.sum;
     if (is_damaged(info, total.sum)) drop(args, segment);
@@ -79,6 +85,15 @@ __device__ __forceinline__ void report_damage(const Pass& pass) {
   int64_t from_end = static_cast<int64_t>(__ldcg(&header.damaged));
   header.stats.damaged_segment = from_end == 0 ? 0 : pass.plan.segment_count - from_end + 1;
   header.damaged = 0;
+}
+
+// Whether all other blocks have ended; then this one sees what they wrote.
+__device__ __forceinline__ bool is_last_block(Header& header) {
+  __shared__ bool last;
+  __syncthreads();
+  if (threadIdx.x == 0) last = arrives_last(&header.reduce_ticket, gridDim.x);
+  __syncthreads();
+  return last;
 }
 
 // A warp sums chunk after chunk; who completes a segment keeps its total; the last block decides. The segment's number
@@ -111,7 +126,9 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
     if (chunk + warps < pass.end_chunk) next = pass.ws.chunk_segment[chunk + warps];
     int64_t local = chunk - first_chunk;
     if (skipped) {
-      if (local == 0 && threadIdx.x % 32 == 0) Sum::drop(args, segment);
+      if (local != 0) continue;
+      if (threadIdx.x % 32 == 0) Sum::drop(args, segment);
+      if (args.then & kFold) end_segment(pass, segment, swd_norm_record{});
       continue;
     }
     int64_t left = count - local * kChunk;
@@ -119,14 +136,12 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
     const SegmentInfo& info = pass.ws.segments[segment];  // not kept: registers are for loads in flight
     bool complete = fold_tree(pass.ws.values + info.first_value, pass.ws.tickets + info.first_ticket, local,
                               divide_up(count, kChunk), total);
-    if (complete && threadIdx.x % 32 == 0) Sum::keep(args, segment, total);
+    if (!complete) continue;
+    swd_norm_record record{};
+    if (threadIdx.x % 32 == 0) Sum::keep(args, segment, total, record);
+    if (args.then & kFold) end_segment(pass, segment, record);
   }
-  if (args.then == kNothing && !begins) return;
-  __shared__ bool last;
-  __syncthreads();
-  if (threadIdx.x == 0) last = arrives_last(&header.reduce_ticket, gridDim.x);
-  __syncthreads();
-  if (!last) return;
+  if ((args.then == kNothing && !begins) || !is_last_block(header)) return;
   if (begins) follow_epoch(header);
   if (args.then & kReport) {
     if (threadIdx.x == 0) report_damage(pass);
@@ -136,7 +151,13 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
 }
 
 __global__ void __launch_bounds__(kThreads, 1) decide_kernel(const __grid_constant__ Launch args) {
-  if (args.pass.ws.header->fingerprint == args.pass.plan.fingerprint) decide_block(args);
+  Header& header = *args.pass.ws.header;
+  if (header.fingerprint != args.pass.plan.fingerprint) return;
+  bool begins = (args.then & kPrepare) && starts_afresh(args.pass);
+  if (args.then & kFold) settle_segments(args, fresh_word(&header.epoch) + (begins ? 1 : 0));
+  if (gridDim.x > 1 && !is_last_block(header)) return;
+  if (begins) follow_epoch(header);
+  decide_block(args);
 }
 
 template <class Sum>
@@ -150,6 +171,17 @@ swd_status launch_sum(const Launch& args, void* stream) {
 }
 
 }  // namespace
+
+swd_status load_reduce(const Plan& plan) {
+  swd_status status = load(decide_kernel);
+  if (status == SWD_OK) status = load(reduce_kernel<SumMoments>);
+  visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
+    using Grad = typename decltype(types)::grad;
+    if (status == SWD_OK) status = load(reduce_kernel<SumSquares<Grad>>);
+    if (status == SWD_OK && needs_max(plan.facts)) status = load(reduce_kernel<SumMaxed<Grad>>);
+  });
+  return status;
+}
 
 swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream) {
   swd_status status = SWD_OK;
@@ -174,7 +206,8 @@ swd_status find_code() {
 }
 
 swd_status launch_decide(const Launch& args, void* stream) {
-  return launch("launch of the decide kernel", decide_kernel, 1, kThreads, stream, false, args);
+  bool grouped = (args.then & kFold) && args.pass.plan.segment_count > kOneBlockSegments;
+  return launch("launch of the decide kernel", decide_kernel, grouped ? kFoldGroups : 1, kThreads, stream, false, args);
 }
 
 }  // namespace swd::cuda

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One work item of pass 2 by one warp: loads, the formula of element.h, stores. Called by pass2_update.cu.
 #pragma once
-#include "../scalars.h"
+#include "../commit.h"
 #include "fold.cuh"
 #include "vector.cuh"
 

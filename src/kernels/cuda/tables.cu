@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The small kernels: tables of a workspace, pointers and groups that travel as kernel arguments, epochs.
 // Called by backend_cuda.cu.
-#include "../scalars.h"
+#include "../commit.h"
 #include "kernels.h"
 
 namespace swd::cuda {
@@ -63,6 +63,14 @@ __global__ void __launch_bounds__(kThreads) fetch_kernel(PlanFacts plan, Workspa
 }
 
 }  // namespace
+
+swd_status load_tables() {
+  swd_status status = load(chunk_table_kernel);
+  if (status == SWD_OK) status = load(carry_kernel);
+  if (status == SWD_OK) status = load(discard_kernel);
+  if (status == SWD_OK) status = load(add_record_kernel);
+  return status == SWD_OK ? load(fetch_kernel) : status;
+}
 
 swd_status launch_chunk_table(const PlanFacts& plan, const Workspace& ws, void* stream) {
   if (plan.chunk_count == 0) return SWD_OK;

@@ -72,6 +72,24 @@ __device__ __forceinline__ void store_element(T* to, float value) {
   __stcs(reinterpret_cast<unsigned short*>(to), round_to(value, T{}).bits);
 }
 
+// What decides a step writes while pass 2 may already be resident, read past the L1 cache. Where a kernel waits for its
+// predecessor, all of that one's writes are visible behind the wait (PTX, griddepcontrol.wait), also to plain loads;
+// but a line that this multiprocessor took into L1 for a block of pass 1 would make a missed step without a word, so
+// what blocks of pass 1 read before it was written is not left to that: these, and the header. Of a segment's scratch
+// pass 1 reads nothing that it then changes.
+template <class T>
+__device__ __forceinline__ T fresh(const T& from) {
+  static_assert(alignof(T) == 8 && sizeof(T) % 8 == 0);
+  unsigned long long words[sizeof(T) / 8];
+#pragma unroll
+  for (unsigned int i = 0; i < sizeof(T) / 8; ++i) {
+    words[i] = __ldcg(reinterpret_cast<const unsigned long long*>(&from) + i);
+  }
+  T out;
+  memcpy(&out, words, sizeof out);
+  return out;
+}
+
 // Position of a pointer within a vector of kCount elements.
 template <int kCount, class T>
 __device__ __forceinline__ int vector_shift(const T* pointer) {
