@@ -62,6 +62,9 @@ class AdamS(Optimizer):
         checks.whole(self)
 
     def add_param_group(self, param_group):
+        if isinstance(param_group, dict) and not isinstance(param_group.get("params"), (torch.Tensor, set, type(None))):
+            param_group["params"] = list(param_group["params"])
+            checks.distinct(param_group["params"])
         super().add_param_group(param_group)
         try:
             group = self.param_groups[-1]

@@ -6,6 +6,7 @@ import operator
 
 from .. import Result, StatsFlag
 from .checkpoint import live_numbers
+from .checks import plain
 from .fetch import Fetch
 from .layout import arrange
 
@@ -52,6 +53,6 @@ def vbar(optimizer):
             group = optimizer.param_groups[member.group]
             step, kept = numbers[id(member.step)], numbers[id(member.sum)]
             if group["decay"] != "l2" and step > 0:
-                total += kept / (1.0 - group["betas"][1] ** step)
+                total += kept / (1.0 - plain(group["betas"][1]) ** step)
                 count += member.param.numel()
     return total / count if count else 0.0

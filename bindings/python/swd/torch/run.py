@@ -10,7 +10,7 @@ import torch
 
 from .. import Phase, Plan
 from .._structs import StepFlag
-from .checks import FOLLOWS_GRADIENTS
+from .checks import FOLLOWS_GRADIENTS, plain
 
 
 def _on_device(tensor, engine):
@@ -32,7 +32,7 @@ def _write_groups(engine, groups, keep):
             lr = _on_device(lr, engine)
             keep.append(lr)
             slot.lr, slot.lr_pointer = 0.0, lr.data_ptr()
-        slot.beta1, slot.beta2 = group["betas"]
+        slot.beta1, slot.beta2 = map(plain, group["betas"])
         slot.eps, slot.weight_decay = group["eps"], group["weight_decay"]
 
 
