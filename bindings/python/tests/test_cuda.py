@@ -185,6 +185,23 @@ def test_numbers_on_the_host_never_synchronise(number, several):
     assert all(torch.equal(a, p.detach().cpu()) for a, p in zip(before, params))
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+def test_a_log_that_does_not_wait():
+    """It lags: what it gives was asked for at an earlier call."""
+    params = make(torch.float32, "cuda")
+    optimizer, logs = AdamS(params), []
+
+    def step_once():
+        optimizer.step()
+        logs.append(optimizer.log(wait=False))
+
+    without_synchronising(optimizer, params, step_once, steps=4)
+    torch.cuda.synchronize()
+    last = optimizer.log(wait=False)
+    assert 0 < last["steps_applied"] <= 4 and optimizer.log()["steps_applied"] == 4
+    assert all(log == {} or 0 < log["steps_applied"] <= k + 1 for k, log in enumerate(logs))
+
+
 def test_a_look_at_the_decay_warns_when_it_has_arrived():
     params = make(torch.float32, "cuda")
     optimizer = AdamS(params, lr=0.1, weight_decay=0.2)

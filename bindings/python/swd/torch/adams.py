@@ -40,6 +40,9 @@ class AdamS(Optimizer):
     param_norm and update_norm. measure_norm: False saves the pass over the gradients where nothing needs their norm
     (nonfinite="propagate", no clipping, no scheduled or relative group); the statistics then lack it.
 
+    fused, foreach, differentiable=False: taken from torch's optimizers and without a meaning here, so that changing the
+    name of the class is enough.
+
     record_hook (attribute): a function that gets the norm record, some float64 on the device, between the passes, and
     sums all of it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``: for sharded parameters. All
     processes need the same amsgrad and the same decay of each group, as these decide how often it is called.
@@ -51,13 +54,15 @@ class AdamS(Optimizer):
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-4, *, decay="scheduled",
                  amsgrad=False, maximize=False, max_grad_norm=None, capturable=False, max_decay=None, nonfinite="skip",
-                 update_norms=False, measure_norm=True, reference_step=100):
+                 update_norms=False, measure_norm=True, reference_step=100, fused=None,
+                 foreach=None, differentiable=False):
         self.max_grad_norm, self.max_decay, self.nonfinite = max_grad_norm, max_decay, nonfinite
         self.update_norms, self.measure_norm, self.record_hook = update_norms, measure_norm, None
         self.reference_step, self.counters, self._layout, self._watch = reference_step, Counters(), None, Watch()
+        self._log = report.Log()
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=decay, amsgrad=amsgrad,
                         maximize=maximize, capturable=capturable)
-        checks.group(defaults)
+        checks.group({**defaults, "differentiable": differentiable})
         super().__init__(params, defaults)
         checks.whole(self)
 
@@ -122,6 +127,15 @@ class AdamS(Optimizer):
         """
         return report.stats(self)
 
+    def log(self, wait=True):
+        """The numbers of stats() for a logger: a flat dict of floats. {} before the first step.
+
+        grad_norm, clip_coef, vbar, vbar_reference, largest_decay, steps_applied, steps_skipped, skipped (1: the latest
+        step was), lambda_eff (lambda_eff/0, /1, ... with several groups), and with update_norms param_norm and
+        update_norm. wait=False does not wait for the device: it gives the newest that has arrived, and asks for the
+        present."""
+        return report.log(self, wait)
+
     def vbar(self):
         """The mean second moment of all parameters with state, as the next step would use it without its gradient: what
         converts weight_decay. 0 before the first step. Waits for the device."""
@@ -176,7 +190,7 @@ class AdamS(Optimizer):
         options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "record_hook",
                    "reference_step", "_watch")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in options}, "state": state,
-                "counters": counters, "_layout": None}
+                "counters": counters, "_layout": None, "_log": report.Log()}
 
     def __setstate__(self, state):
         super().__setstate__(state)

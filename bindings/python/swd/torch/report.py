@@ -11,6 +11,7 @@ from .fetch import Fetch
 from .layout import arrange
 
 _COPIED = ("grad_norm", "clip_coef", "vbar", "inv_sqrt_vbar", "largest_decay", "bad")
+_LOGGED = ("grad_norm", "clip_coef", "vbar", "vbar_reference", "largest_decay", "steps_applied", "steps_skipped")
 _NORMS = ("param_norm", "update_norm")
 _FLAGS = (StatsFlag.CLIPPED, StatsFlag.LARGE_DECAY, StatsFlag.DECAY_CAPPED, StatsFlag.NONFINITE)
 
@@ -42,6 +43,43 @@ def stats(optimizer):
             out.update({name: math.sqrt(sum(getattr(one, name) ** 2 for one in found)) for name in _NORMS})
     out.update({flag.name.lower(): bool(flags & flag) for flag in _FLAGS})
     return out
+
+
+class Log:
+    """What AdamS.log has asked for, and what it last got."""
+
+    def __init__(self):
+        self.pending, self.latest = None, {}
+
+    def collect(self, update_norms):
+        if self.pending is not None and all(fetch.arrived for fetch in self.pending):
+            self.latest, self.pending = _flat([fetch.result() for fetch in self.pending], update_norms), None
+
+
+def _flat(found, update_norms):
+    """The Stats of all engines as floats with names."""
+    first = found[0]
+    if first.result == Result.NONE:
+        return {}
+    out = {name: float(getattr(first, name)) for name in _LOGGED}
+    out["skipped"] = float(first.result != Result.APPLIED)
+    if update_norms:
+        out.update({name: math.sqrt(sum(getattr(one, name) ** 2 for one in found)) for name in _NORMS})
+    for number, value in enumerate(first.lambda_eff):
+        out["lambda_eff" if len(first.lambda_eff) == 1 else f"lambda_eff/{number}"] = value
+    return out
+
+
+def log(optimizer, wait):
+    record, engines = optimizer._log, optimizer._layout.engines if optimizer._layout else []
+    if wait:
+        return _flat([fetch.result() for fetch in [Fetch(engine) for engine in engines]],
+                     optimizer.update_norms) if engines else {}
+    record.collect(optimizer.update_norms)
+    if record.pending is None and engines:
+        record.pending = [Fetch(engine) for engine in engines]
+        record.collect(optimizer.update_norms)  # on the CPU it is there
+    return dict(record.latest)
 
 
 def vbar(optimizer):
