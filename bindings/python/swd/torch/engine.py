@@ -6,6 +6,7 @@ import contextlib
 import torch
 
 from .. import Buffer, Buffers, Group, Plan, Segment, StepArgs
+from .checks import FOLLOWS_GRADIENTS
 from .flat import common_flat
 from .image import StateImage
 from .memory import Memory
@@ -50,7 +51,7 @@ class Engine:
             self.buffers = self._make_buffers(memory)
             if self.flat is None:
                 self._point(self.tables)
-            self._rebuild_unknown(entries)
+            self._rebuild_unknown(entries, optimizer)
 
     # ---- Building ----
 
@@ -70,8 +71,9 @@ class Engine:
                 arrays.update(param=memory.bases[MASTER], param_copy=self.flat.param)
         return Buffers(self.plan, state=self.image.words, workspace=self.workspace, **arrays)
 
-    def _rebuild_unknown(self, entries):
-        """Sums that no checkpoint gave are taken from exp_avg_sq. The others keep their bits."""
+    def _rebuild_unknown(self, entries, optimizer):
+        """Sums that no checkpoint gave are taken from exp_avg_sq. The others keep their bits. A damaged moment is said:
+        where the decay needs the sums, all further steps would be skipped."""
         known = [entry.sum >= 0 for entry in entries]
         if all(known):
             return
@@ -79,6 +81,12 @@ class Engine:
         before = sums.clone()
         self.plan.rebuild_state(self.buffers, self.stream())
         sums.copy_(torch.where(torch.tensor(known, device=self.device), before, sums))
+        damaged = self.plan.stats(self.workspace, self.stream(), self.synchronize).damaged_segment
+        if damaged and optimizer.nonfinite == "skip" and any(
+                group["decay"] in FOLLOWS_GRADIENTS for group in optimizer.param_groups):
+            member = self.members[damaged - 1]
+            raise ValueError(f"exp_avg_sq: that of a parameter of shape {tuple(member.shape)} in group {member.group} "
+                             "holds NaN or infinity, and scheduled and relative decay divide by its mean")
 
     # ---- Where ----
 
