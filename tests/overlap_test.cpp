@@ -99,7 +99,6 @@ TEST(Overlap, PointersOfOneCallAreChecked) {
     EXPECT_EQ(set(r, SWD_BUFFER_EXP_AVG, 0, bad), SWD_ERR_OVERLAP) << moved << " " << onto << " " << by;
     std::string detail = swd_error_detail();
     EXPECT_NE(detail.find("pointers[" + std::to_string(moved) + "]"), std::string::npos) << detail;
-    EXPECT_NE(detail.find("pointers[" + std::to_string(onto) + "]"), std::string::npos) << detail;
     EXPECT_EQ(r.workspace_bytes(), before);
   }
   good[1] = good[2];  // of an empty segment any pointer
@@ -119,7 +118,7 @@ TEST(Overlap, BuffersOfOneSegmentAreChecked) {
     swd_status status = set(r, buffer, 2, {behind(r.at(onto, 2), by)});
     if (r.setup().backend == SWD_BACKEND_CPU) {
       EXPECT_EQ(status, SWD_ERR_OVERLAP);
-      EXPECT_NE(std::string(swd_error_detail()).find("segment 2"), std::string::npos) << swd_error_detail();
+      EXPECT_NE(std::string(swd_error_detail()).find("pointers[0] ("), std::string::npos) << swd_error_detail();
       continue;
     }
     ASSERT_EQ(status, SWD_OK) << swd_error_detail();

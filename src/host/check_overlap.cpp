@@ -2,8 +2,7 @@
 // Whether two buffers share memory, to the byte: gaps between segments belong to nobody, so interleaved arenas are
 // fine. Hulls first, which is all that most models need; a walk over the segments only where hulls meet.
 #include <algorithm>
-#include <memory>
-#include <new>
+#include <vector>
 
 #include "check.h"
 
@@ -116,12 +115,13 @@ swd_status check_disjoint(const void* a, uint64_t a_bytes, const char* a_name, c
 swd_status check_tensors_apart(const Plan& plan, const Workspace& ws, const PointerRow& row) {
   constexpr int64_t kFew = 64;
   Tensor few[kFew];
-  std::unique_ptr<Tensor[]> many;
-  if (row.count > kFew) {
-    many.reset(new (std::nothrow) Tensor[static_cast<size_t>(row.count)]);
-    if (!many) return set_error(SWD_ERR_MEMORY, "count is %lld: host memory ran out", static_cast<Long>(row.count));
+  std::vector<Tensor> many;
+  try {
+    if (row.count > kFew) many.resize(static_cast<size_t>(row.count));
+  } catch (...) {
+    return set_error(SWD_ERR_MEMORY, "count is %lld: host memory ran out", static_cast<Long>(row.count));
   }
-  Tensor* tensors = many ? many.get() : few;
+  Tensor* tensors = many.empty() ? few : many.data();
   Tensor* end = tensors;
   uint64_t element = element_bytes(plan, row.buffer);
   for (int64_t i = 0; i < row.count; ++i) {
