@@ -276,3 +276,27 @@ def test_steps_on_another_stream():
         torch.cuda.synchronize()
         two.step()
     assert_same(one, two, params, twins)
+
+
+def test_a_reference_by_hand_reaches_a_captured_step():
+    """vbar_reference is written into the state that a graph reads, in stream order."""
+    params, twins = make(torch.float32, "cuda"), make(torch.float32, "cpu")
+    options = dict(lr=0.01, decay="relative", weight_decay=0.3, reference_step=3)
+    one, two = AdamS(params, capturable=True, **options), AdamS(twins, **options)
+    give_gradients(params, 0)
+    give_gradients(twins, 0)
+    one.step()
+    two.step()
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    torch.cuda.synchronize()
+    with torch.cuda.graph(graph, stream=stream):
+        one.step()
+    for reference in (None, None, 0.25, 0.0):
+        if reference is not None:
+            one.vbar_reference = two.vbar_reference = reference
+        graph.replay()
+        two.step()
+        assert one.vbar_reference == two.vbar_reference
+        assert_same(one, two, params, twins)
+    assert one.vbar_reference == one.stats()["vbar"] > 0
