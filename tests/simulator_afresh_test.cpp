@@ -126,7 +126,7 @@ TEST(SimulatorAfresh, ADeviceWithoutCodeIsNotAvailable) {
 TEST(SimulatorAfresh, MemoryAndStreamsOfAnotherDevice) {
   int devices = 0;
   ASSERT_EQ(cudaGetDeviceCount(&devices), cudaSuccess);
-  ASSERT_EQ(devices, 2);
+  ASSERT_EQ(devices, 2) << "run with CUDASIM_DEVICES=2, as ctest does";
   Runner r(on_cuda());
   void* memory = nullptr;
   cudaStream_t stream = nullptr;

@@ -167,11 +167,17 @@ __device__ __forceinline__ Partial sum_chunk(const Source& source, int count) {
     sum = fold_lanes<3>(wide);
   }
   bool careful = needs_care(sum);
-  if (sum == 0.0) {
-    bool any = false;
+  if (sum == 0.0) {  // untouched rows: eight loads in flight, for their chunks are read a second time
+    uint32_t any = 0;
 #pragma unroll 1
-    for (int i = thread; i < count; i += 32) any = any || source.value(i) != 0.0f;
-    careful = __any_sync(kFullWarp, any) != 0;
+    for (int row = 0; row < count; row += kLanes) {
+#pragma unroll
+      for (int slot = 0; slot < 8; ++slot) {
+        int i = row + 32 * slot + thread;
+        any |= float_bits(source.value(i < count ? i : count - 1)) << 1;  // without the sign
+      }
+    }
+    careful = __any_sync(kFullWarp, any != 0) != 0;
   }
   return careful ? sum_carefully(source, count) : Partial{sum, 0.0};
 }

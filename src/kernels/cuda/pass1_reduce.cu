@@ -105,13 +105,13 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
 #endif
   const Pass& pass = args.pass;
   Header& header = *pass.ws.header;
-  if (header.fingerprint != pass.plan.fingerprint) return;
-  bool begins = Sum::begins(args);
   int64_t warps = static_cast<int64_t>(gridDim.x) * kWarps;
   int64_t chunk = pass.first_chunk + static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
   constexpr uint32_t kNone = UINT32_MAX;
   uint32_t segment = kNone, next = kNone;
-  if (chunk < pass.end_chunk) next = pass.ws.chunk_segment[chunk];
+  if (chunk < pass.end_chunk) next = pass.ws.chunk_segment[chunk];  // beside the fingerprint: its bytes are there
+  if (header.fingerprint != pass.plan.fingerprint) return;
+  bool begins = Sum::begins(args);
   bool skipped = true;
   int64_t first_chunk = 0, count = 0;
   typename Sum::Source source;

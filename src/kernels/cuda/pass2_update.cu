@@ -59,10 +59,8 @@ __device__ __forceinline__ bool is_beyond(const SegmentInfo& info, int64_t numbe
 
 // While pass 1 drains, brings the first item's parameter and moments into L2: pass 1 writes neither. Only addresses of
 // elements: the grid starts before the first one, and a pointer of a list that was never set is known to nobody yet.
-template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
-__device__ __forceinline__ void prefetch(const Pass& pass, int64_t number) {
-  auto walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, pass.ws.chunk_segment[number / kItemsPerChunk]);
-  Item item = item_of(walk, number);
+template <bool kAmsgrad, class Grad, class Copy>
+__device__ __forceinline__ void prefetch(const Walk<Grad, Copy>& walk, const Item& item) {
   int line = static_cast<int>(threadIdx.x % 32) * kGrid;
   int position = line < item.begin ? item.begin : line;
   if (position >= item.end) return;
@@ -83,34 +81,43 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad,
   int64_t items = pass.plan.chunk_count * kItemsPerChunk;
   int64_t warps = static_cast<int64_t>(gridDim.x) * kUpdateWarps;
   int64_t warp = static_cast<int64_t>(blockIdx.x) * kUpdateWarps + threadIdx.x / 32;
-#if __CUDA_ARCH__ >= 900
-  // Before the wait only what pass 1 does not write, and the header, which it does, not through the L1 cache.
-  if (warp < items && args.may_prefetch && __ldcg(&header.fingerprint) == pass.plan.fingerprint) {
-    prefetch<Grad, Copy, kAmsgrad, kNorms>(pass, items - 1 - warp);
+  bool ours = __ldcg(&header.fingerprint) == pass.plan.fingerprint;  // written by swd_workspace_init alone
+  int64_t segment = -1;
+  Walk<Grad, Copy> walk;
+  // Before the wait: where the first item lies. These tables are older than pass 1, so their latency passes meanwhile.
+  if (ours && warp < items) {
+    int64_t number = items - 1 - warp;
+    int64_t in = pass.ws.chunk_segment[number / kItemsPerChunk];
+    if (!is_beyond(pass.ws.segments[in], number)) {
+      segment = in;
+      walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, segment);
+      if (args.may_prefetch) prefetch<kAmsgrad>(walk, item_of(walk, number));
+    }
   }
+#if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();  // every block, also an idle one: else a later kernel could overtake pass 1
 #endif
-  if (header.fingerprint != pass.plan.fingerprint) return;
+  if (!ours) return;
   Decision decision = fresh(header.decision);
   bool applies = __ldcg(&header.armed) == kArmed && decision.result == SWD_RESULT_APPLIED;
   uint64_t epoch = fresh_word(&header.epoch);
-  int64_t segment = -1;
   bool has_gradient = false;
-  Walk<Grad, Copy> walk;
   Coefficients c;
+  auto decide_segment = [&] {
+    const SegmentInfo& info = pass.ws.segments[segment];
+    const SegmentScratch& scratch = pass.ws.scratch[segment];
+    has_gradient = takes_part(scratch, epoch);
+    c = coefficients(decision, info, scratch, fresh(pass.ws.groups[info.group]));
+  };
+  if (segment >= 0) decide_segment();
   for (; applies && warp < items; warp += warps) {
     int64_t number = items - 1 - warp;
     int64_t in = pass.ws.chunk_segment[number / kItemsPerChunk];
     bool beyond = in != segment && is_beyond(pass.ws.segments[in], number);
     if (in != segment && !beyond) {
       segment = in;
-      const SegmentInfo& info = pass.ws.segments[segment];
-      const SegmentScratch& scratch = pass.ws.scratch[segment];
-      has_gradient = takes_part(scratch, epoch);
-      if (has_gradient) {
-        walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, segment);
-        c = coefficients(decision, info, scratch, fresh(pass.ws.groups[info.group]));
-      }
+      walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, segment);
+      decide_segment();
     }
     Partial norms{0.0, 0.0};
     if (has_gradient && !beyond) {
