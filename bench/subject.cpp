@@ -10,38 +10,35 @@
 namespace swd::bench {
 namespace {
 
-void check(swd_status status) {
-  if (status == SWD_OK) return;
-  throw std::runtime_error(std::string(swd_status_name(status)) + ": " + swd_error_detail());
+Allocator memory_of(Machine& machine) {
+  return {[](void* of, uint64_t bytes) -> void* {
+            try {
+              void* memory = static_cast<Machine*>(of)->allocate(bytes);
+              static_cast<Machine*>(of)->zero(memory, bytes);
+              static_cast<Machine*>(of)->synchronize();
+              return memory;
+            } catch (const std::bad_alloc&) {
+              return nullptr;
+            }
+          },
+          [](void* of, void* memory, uint64_t) { static_cast<Machine*>(of)->release(memory); }, &machine};
 }
 
-// One allocation per machine that only grows.
-class Arena {
- public:
-  uint8_t* take(Machine& machine, uint64_t bytes) {
-    if (bytes <= bytes_) return static_cast<uint8_t*>(memory_);
-    if (memory_) machine.release(memory_);
-    memory_ = nullptr;
-    bytes_ = 0;
+// One allocation per machine and slot that only grows. Never released: at exit the CUDA runtime may be gone before it.
+uint8_t* arena(Machine& machine, swd_backend backend, int slot, uint64_t bytes) {
+  static auto* arenas = new Memory[2][2];
+  Memory& memory = arenas[backend == SWD_BACKEND_CPU ? 0 : 1][slot];
+  if (bytes > memory.bytes()) {
+    memory = Memory();
     uint64_t available = machine.available_bytes();
     // A tenth stays free: a host that swaps measures its disk.
     if (bytes > available - available / 10) {
       throw std::runtime_error("needs " + std::to_string(bytes >> 20) + " MiB, " + std::to_string(available >> 20) +
                                " MiB are available");
     }
-    memory_ = machine.allocate(bytes);
-    bytes_ = bytes;
-    return static_cast<uint8_t*>(memory_);
+    memory = Memory(bytes, memory_of(machine));
   }
-
- private:
-  void* memory_ = nullptr;
-  uint64_t bytes_ = 0;
-};
-
-Arena& arena_of(swd_backend backend, int slot) {
-  static Arena arenas[2][2];
-  return arenas[backend == SWD_BACKEND_CPU ? 0 : 1][slot];
+  return static_cast<uint8_t*>(memory.data());
 }
 
 // Values in +-`largest` whose exponents vary, in the bits of a dtype. fp16 and bf16 bits come from truncation.
@@ -74,10 +71,14 @@ uint64_t width(swd_dtype dtype) { return dtype == SWD_DTYPE_F32 ? 4 : dtype == S
 
 }  // namespace
 
-Subject::Subject(Machine& machine, const Case& the_case, int slot) : machine_(machine), case_(the_case) {
+Subject::Subject(Machine& machine, const Case& the_case, int slot)
+    : machine_(machine),
+      case_(the_case),
+      plan_(make_plan()),
+      state_(plan_, memory_of(machine)),
+      workspace_(plan_, memory_of(machine), machine.stream()),
+      buffers_(swd::buffers(state_, workspace_)) {
   allocate(slot);
-  create_plan();
-  create_workspace();
   group_.lr = 1e-7;
   group_.weight_decay = 1e-4;
   args_.groups = &group_;
@@ -85,12 +86,7 @@ Subject::Subject(Machine& machine, const Case& the_case, int slot) : machine_(ma
   args_.max_grad_norm = case_.clip ? 1.0 : 0.0;
 }
 
-Subject::~Subject() {
-  machine_.synchronize();
-  swd_plan_destroy(plan_);
-  machine_.release(workspace_);
-  machine_.release(state_);
-}
+Subject::~Subject() { machine_.synchronize(); }
 
 void Subject::allocate(int slot) {
   uint64_t n = static_cast<uint64_t>(case_.elements);
@@ -98,7 +94,7 @@ void Subject::allocate(int slot) {
   // large power of two share their places in the first cache and cost twice the time, libswd's and anybody's.
   auto padded = [](uint64_t bytes) { return (bytes + 4095) / 4096 * 4096 + 4096; };
   uint64_t wide = padded(n * 4), grad = padded(n * width(case_.grad)), copy = padded(n * width(case_.copy));
-  uint8_t* at = arena_of(case_.backend, slot).take(machine_, 3 * wide + grad + copy);
+  uint8_t* at = arena(machine_, case_.backend, slot, 3 * wide + grad + copy);
   buffers_.param = at;
   buffers_.exp_avg = at + wide;
   buffers_.exp_avg_sq = at + 2 * wide;
@@ -117,7 +113,7 @@ void Subject::make_gradients(bool zero) {
 }
 
 // Cuts that fall on no chunk and no vector, as the tensors of a model do.
-void Subject::create_plan() {
+Plan Subject::make_plan() const {
   std::vector<swd_segment> segments;
   int64_t begin = 0;
   for (int64_t k = 1; k <= case_.segments; ++k) {
@@ -132,18 +128,8 @@ void Subject::create_plan() {
   plan.segments = segments.data();
   plan.segment_count = case_.segments;
   plan.decay_modes = &case_.decay;
-  plan.group_count = 1;
   plan.threads = case_.threads;
-  check(swd_plan_create(&plan, &plan_));
-}
-
-void Subject::create_workspace() {
-  check(swd_workspace_size(plan_, &buffers_.workspace_bytes));
-  check(swd_state_size(plan_, &buffers_.state_bytes));
-  buffers_.workspace = workspace_ = machine_.allocate(buffers_.workspace_bytes);
-  buffers_.state = state_ = machine_.allocate(buffers_.state_bytes);
-  machine_.zero(state_, buffers_.state_bytes);
-  check(swd_workspace_init(plan_, workspace_, buffers_.workspace_bytes, machine_.stream()));
+  return Plan(plan);
 }
 
 void Subject::prepare() {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // libswd set up for one Case: plan, buffers, arguments. Used by measure.cpp.
 #pragma once
-#include <memory>
 #include <vector>
 
 #include "cases.h"
 #include "machine.h"
+#include "swd/swd.hpp"
 
 namespace swd::bench {
 
@@ -27,15 +27,14 @@ class Subject {
 
  private:
   void allocate(int slot);
-  void create_plan();
-  void create_workspace();
+  Plan make_plan() const;
 
   Machine& machine_;
   Case case_;
-  swd_plan* plan_ = nullptr;
-  void* workspace_ = nullptr;
-  void* state_ = nullptr;
-  swd_buffers buffers_ = SWD_BUFFERS_INIT;
+  Plan plan_;
+  State state_;
+  Workspace workspace_;
+  swd_buffers buffers_;
   swd_step_args args_ = SWD_STEP_ARGS_INIT;
   swd_group group_ = SWD_GROUP_INIT;
 };

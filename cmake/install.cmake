@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Installs the library, its header, the CMake package and the pkg-config file. Included by CMakeLists.txt.
+# Installs the library, its headers, the CMake package and the pkg-config file. Included by CMakeLists.txt.
 include(CMakePackageConfigHelpers)
 
 set(swd_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/swd)
@@ -7,7 +7,8 @@ install(TARGETS swd EXPORT swd-targets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES ${PROJECT_SOURCE_DIR}/include/swd/swd.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/swd)
+install(FILES ${PROJECT_SOURCE_DIR}/include/swd/swd.h ${PROJECT_SOURCE_DIR}/include/swd/swd.hpp
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/swd)
 install(EXPORT swd-targets NAMESPACE swd:: DESTINATION ${swd_cmake_dir})
 
 # What a program that links the static library needs besides it. The shared library has all of this inside or names it

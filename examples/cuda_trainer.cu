@@ -10,15 +10,8 @@
 #include <random>
 #include <vector>
 
-#include "swd/swd.h"
+#include "swd/swd.hpp"
 
-#define CHECK_SWD(call)                                                             \
-  do {                                                                              \
-    swd_status status_ = (call);                                                    \
-    if (status_ == SWD_OK) break;                                                   \
-    std::fprintf(stderr, "%s: %s\n", swd_status_name(status_), swd_error_detail()); \
-    std::exit(1);                                                                   \
-  } while (0)
 #define CHECK_CUDA(call)                                                                 \
   do {                                                                                   \
     cudaError_t error_ = (call);                                                         \
@@ -76,12 +69,20 @@ __global__ void schedule_kernel(swd_group* groups, int group_count, int* step) {
   for (int g = 0; g < group_count; ++g) groups[g].lr = lr;
 }
 
+swd::Allocator device_memory() {
+  return {[](void*, uint64_t bytes) {
+            void* memory = nullptr;
+            if (cudaMalloc(&memory, bytes) != cudaSuccess) return memory;
+            CHECK_CUDA(cudaMemset(memory, 0, bytes));
+            CHECK_CUDA(cudaStreamSynchronize(nullptr));  // the step has a stream of its own
+            return memory;
+          },
+          [](void*, void* memory, uint64_t) { cudaFree(memory); }, nullptr};
+}
+
 template <typename T>
-T* device_zeros(size_t count) {
-  void* memory = nullptr;
-  CHECK_CUDA(cudaMalloc(&memory, count * sizeof(T)));
-  CHECK_CUDA(cudaMemset(memory, 0, count * sizeof(T)));
-  return static_cast<T*>(memory);
+T* of(const swd::Memory& memory) {
+  return static_cast<T*>(memory.data());
 }
 
 class Trainer {
@@ -97,59 +98,48 @@ class Trainer {
     args.segment_count = 4;
     args.decay_modes = decay;
     args.group_count = 2;
-    CHECK_SWD(swd_plan_create(&args, &plan_));
-
-    buffers_ = SWD_BUFFERS_INIT;
-    buffers_.param = param_ = device_zeros<float>(kTotal);
-    buffers_.grad = grad_ = device_zeros<float>(kTotal);
-    buffers_.exp_avg = device_zeros<float>(kTotal);
-    buffers_.exp_avg_sq = device_zeros<float>(kTotal);
-    CHECK_SWD(swd_state_size(plan_, &buffers_.state_bytes));
-    CHECK_SWD(swd_workspace_size(plan_, &buffers_.workspace_bytes));
-    buffers_.state = device_zeros<char>(buffers_.state_bytes);
-    buffers_.workspace = device_zeros<char>(buffers_.workspace_bytes);
-    CHECK_CUDA(cudaDeviceSynchronize());  // the zeros were written in another stream
-    CHECK_SWD(swd_workspace_init(plan_, buffers_.workspace, buffers_.workspace_bytes, stream_));
+    plan_ = swd::Plan(args);
+    state_ = swd::State(plan_, device_memory());
+    workspace_ = swd::Workspace(plan_, device_memory(), stream_);
+    for (swd::Memory& tensor : tensors_) tensor = swd::Memory(kTotal * sizeof(float), device_memory());
+    buffers_ = swd::buffers(state_, workspace_);
+    buffers_.param = tensors_[0].data();
+    buffers_.grad = tensors_[1].data();
+    buffers_.exp_avg = tensors_[2].data();
+    buffers_.exp_avg_sq = tensors_[3].data();
 
     swd_group weights = SWD_GROUP_INIT, biases = SWD_GROUP_INIT;
     weights.weight_decay = 1e-5;
     swd_group groups[] = {weights, biases};
-    groups_ = device_zeros<swd_group>(2);
-    CHECK_CUDA(cudaMemcpy(groups_, groups, sizeof groups, cudaMemcpyHostToDevice));
-    step_ = device_zeros<int>(1);
-    error_ = device_zeros<float>(kPoints);
-    loss_ = device_zeros<float>(1);
+    CHECK_CUDA(cudaMemcpy(groups_.data(), groups, sizeof groups, cudaMemcpyHostToDevice));
     std::vector<float> start(kTotal);
     std::mt19937 random(1);
     for (int i = 0; i < kB2; ++i) start[i] = static_cast<float>(random()) / 2147483648.0f - 1.0f;
-    CHECK_CUDA(cudaMemcpy(param_, start.data(), kTotal * sizeof(float), cudaMemcpyHostToDevice));
+    CHECK_CUDA(cudaMemcpy(buffers_.param, start.data(), kTotal * sizeof(float), cudaMemcpyHostToDevice));
     CHECK_CUDA(cudaMallocHost(&stats_, sizeof *stats_));  // pinned, so that the copies into it are asynchronous
     CHECK_CUDA(cudaDeviceSynchronize());
   }
 
+  // Waits for the stream; then the members may release plan and memory, in any order.
   ~Trainer() {
+    cudaStreamSynchronize(stream_);
     if (graph_) cudaGraphExecDestroy(graph_);
-    for (void* memory : {buffers_.param, buffers_.exp_avg, buffers_.exp_avg_sq, buffers_.state, buffers_.workspace,
-                         static_cast<void*>(grad_), static_cast<void*>(groups_), static_cast<void*>(step_),
-                         static_cast<void*>(error_), static_cast<void*>(loss_)}) {
-      cudaFree(memory);
-    }
     cudaFreeHost(stats_);
     cudaStreamDestroy(stream_);
-    swd_plan_destroy(plan_);
   }
 
   // Launches one training step. Nothing in it depends on the host: learning rate, norm and decay are read on the
   // device.
   void enqueue_step() {
-    schedule_kernel<<<1, 1, 0, stream_>>>(groups_, 2, step_);
-    forward_kernel<<<(kPoints + 127) / 128, 128, 0, stream_>>>(param_, error_);
-    backward_kernel<<<1, kHidden, 0, stream_>>>(param_, error_, grad_, loss_);
+    float *param = of<float>(tensors_[0]), *grad = of<float>(tensors_[1]), *error = of<float>(error_);
+    schedule_kernel<<<1, 1, 0, stream_>>>(of<swd_group>(groups_), 2, of<int>(step_));
+    forward_kernel<<<(kPoints + 127) / 128, 128, 0, stream_>>>(param, error);
+    backward_kernel<<<1, kHidden, 0, stream_>>>(param, error, grad, of<float>(loss_));
     swd_step_args args = SWD_STEP_ARGS_INIT;
-    args.groups_device = groups_;
+    args.groups_device = of<swd_group>(groups_);
     args.group_count = 2;
     args.max_grad_norm = 1.0;
-    CHECK_SWD(swd_step(plan_, &buffers_, &args, stream_));
+    swd::check(swd_step(plan_, &buffers_, &args, stream_));
     CHECK_CUDA(cudaGetLastError());
   }
 
@@ -166,30 +156,32 @@ class Trainer {
 
   // Waits for the device: look once in a while, not at every step.
   const swd_stats& stats(float* loss) {
-    CHECK_SWD(swd_stats_fetch(plan_, buffers_.workspace, stats_, sizeof *stats_, nullptr, stream_));
-    CHECK_CUDA(cudaMemcpyAsync(loss, loss_, sizeof *loss, cudaMemcpyDeviceToHost, stream_));
+    swd::check(swd_stats_fetch(plan_, workspace_.data(), stats_, sizeof *stats_, nullptr, stream_));
+    CHECK_CUDA(cudaMemcpyAsync(loss, loss_.data(), sizeof *loss, cudaMemcpyDeviceToHost, stream_));
     CHECK_CUDA(cudaStreamSynchronize(stream_));
     return *stats_;
   }
 
   std::vector<float> parameters() const {
     std::vector<float> out(kTotal);
-    CHECK_CUDA(cudaMemcpy(out.data(), param_, kTotal * sizeof(float), cudaMemcpyDeviceToHost));
+    CHECK_CUDA(cudaMemcpy(out.data(), buffers_.param, kTotal * sizeof(float), cudaMemcpyDeviceToHost));
     return out;
   }
 
  private:
   cudaStream_t stream_ = nullptr;
   cudaGraphExec_t graph_ = nullptr;
-  swd_plan* plan_ = nullptr;
-  swd_buffers buffers_{};
-  swd_group* groups_ = nullptr;
+  swd::Plan plan_;
+  swd::State state_;
+  swd::Workspace workspace_;
+  swd::Memory tensors_[4];
+  swd::Memory groups_{2 * sizeof(swd_group), device_memory()}, step_{sizeof(int), device_memory()};
+  swd::Memory error_{kPoints * sizeof(float), device_memory()}, loss_{sizeof(float), device_memory()};
+  swd_buffers buffers_ = SWD_BUFFERS_INIT;
   swd_stats* stats_ = nullptr;
-  float *param_ = nullptr, *grad_ = nullptr, *error_ = nullptr, *loss_ = nullptr;
-  int* step_ = nullptr;
 };
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   bool eager = argc > 1 && std::strcmp(argv[1], "--eager") == 0;
   Trainer trainer;
   if (!eager) trainer.capture();
@@ -209,4 +201,7 @@ int main(int argc, char** argv) {
   }
   std::printf("parameters %016llx\n", static_cast<unsigned long long>(hash));
   return loss < 0.01f ? 0 : 1;
+} catch (const swd::Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }

@@ -40,23 +40,23 @@ int main(void) {
   check(swd_plan_create(&plan_args, &plan));
 
   swd_buffers buffers = SWD_BUFFERS_INIT;
-  check(swd_workspace_size(plan, &buffers.workspace_bytes));
-  check(swd_state_size(plan, &buffers.state_bytes));
-  buffers.workspace = malloc(buffers.workspace_bytes);
-  buffers.state = calloc(1, buffers.state_bytes); /* zero bytes: a fresh state */
-  if (!buffers.workspace || !buffers.state) return 1;
   buffers.param = param;
   buffers.grad = grad;
   buffers.exp_avg = exp_avg;
   buffers.exp_avg_sq = exp_avg_sq;
+  check(swd_workspace_size(plan, &buffers.workspace_bytes));
+  check(swd_state_size(plan, &buffers.state_bytes));
+  buffers.workspace = malloc(buffers.workspace_bytes);
+  buffers.state = calloc(1, buffers.state_bytes); /* zero bytes: a fresh state */
   check(swd_workspace_init(plan, buffers.workspace, buffers.workspace_bytes, NULL));
 
   swd_group group = SWD_GROUP_INIT;
   swd_step_args args = SWD_STEP_ARGS_INIT;
   args.groups = &group;
   args.group_count = 1;
-  args.max_grad_norm = 1.0;
+
   group.weight_decay = 1e-5;
+  args.max_grad_norm = 1.0;
   double first = loss_and_gradient(param, grad), loss = first;
   for (int step = 0; step < kSteps; ++step) {
     group.lr = step < kSteps / 2 ? 0.05 : 0.005;
@@ -67,7 +67,9 @@ int main(void) {
   check(swd_stats_fetch(plan, buffers.workspace, &stats, sizeof stats, NULL, NULL));
   printf("y = %.3f x %+.3f   loss %.6f -> %.6f   gradient norm %.2e   decay as AdamW sees it %.2e\n", param[0],
          param[1], first, loss, stats.grad_norm, swd_weight_decay_to_adamw(group.weight_decay, stats.vbar));
-  check(swd_plan_destroy(plan)); /* on CUDA wait for the stream first; then the plan, then the memory */
+
+  /* The way out: wait for the stream (CUDA), destroy the plan, then free what the steps worked on. */
+  check(swd_plan_destroy(plan));
   free(buffers.workspace);
   free(buffers.state);
   return loss < first / 100.0 ? 0 : 1;
