@@ -18,10 +18,11 @@ extern "C" {
         workspace_bytes: u64,
         stream: *mut c_void,
     ) -> swd_status;
+    pub fn swd_workspace_image(plan: *const swd_plan, image: *mut c_void, bytes: u64) -> swd_status;
     pub fn swd_set_pointers(
         plan: *const swd_plan,
         workspace: *mut c_void,
-        buffer: swd_buffer,
+        buffer: swd_buffer_kind,
         first: i64,
         count: i64,
         pointers: *const *const c_void,
@@ -37,6 +38,7 @@ extern "C" {
         args: *const swd_step_args,
         stream: *mut c_void,
     ) -> swd_status;
+    pub fn swd_record_size(plan: *const swd_plan, doubles: *mut u64) -> swd_status;
     pub fn swd_reduce(
         plan: *const swd_plan,
         buffers: *const swd_buffers,
@@ -51,15 +53,24 @@ extern "C" {
         buffers: *const swd_buffers,
         args: *const swd_step_args,
         phase: swd_phase,
-        record: *mut swd_norm_record,
+        record: *mut f64,
+        record_doubles: u64,
         stream: *mut c_void,
     ) -> swd_status;
-    pub fn swd_finalize(
+    pub fn swd_record_add(
+        plan: *const swd_plan,
+        to: *mut f64,
+        from: *const f64,
+        record_doubles: u64,
+        stream: *mut c_void,
+    ) -> swd_status;
+    pub fn swd_decide(
         plan: *const swd_plan,
         buffers: *const swd_buffers,
         args: *const swd_step_args,
         phase: swd_phase,
-        record: *const swd_norm_record,
+        record: *const f64,
+        record_doubles: u64,
         stream: *mut c_void,
     ) -> swd_status;
     pub fn swd_update(
@@ -68,6 +79,7 @@ extern "C" {
         args: *const swd_step_args,
         stream: *mut c_void,
     ) -> swd_status;
+    pub fn swd_copy_params(plan: *const swd_plan, buffers: *const swd_buffers, stream: *mut c_void) -> swd_status;
     pub fn swd_discard(
         plan: *const swd_plan,
         workspace: *mut c_void,
@@ -77,7 +89,7 @@ extern "C" {
 
     pub fn swd_stats_fetch(
         plan: *const swd_plan,
-        workspace: *const c_void,
+        workspace: *mut c_void,
         stats: *mut swd_stats,
         stats_size: u64,
         lambda_eff: *mut f64,
@@ -91,12 +103,27 @@ extern "C" {
     pub fn swd_weight_decay_from_adamw(weight_decay: f64, vbar: f64) -> f64;
     pub fn swd_weight_decay_to_adamw(weight_decay: f64, vbar: f64) -> f64;
 
+    pub fn swd_state_header_get(
+        plan: *const swd_plan,
+        image: *const c_void,
+        image_bytes: u64,
+        out: *mut swd_state_header,
+        size: u64,
+    ) -> swd_status;
+    pub fn swd_state_header_set(
+        plan: *const swd_plan,
+        image: *mut c_void,
+        image_bytes: u64,
+        in_: *const swd_state_header,
+        size: u64,
+    ) -> swd_status;
     pub fn swd_state_get(
         plan: *const swd_plan,
         image: *const c_void,
         image_bytes: u64,
         segment: i64,
         out: *mut swd_segment_state,
+        size: u64,
     ) -> swd_status;
     pub fn swd_state_set(
         plan: *const swd_plan,
@@ -104,6 +131,7 @@ extern "C" {
         image_bytes: u64,
         segment: i64,
         in_: *const swd_segment_state,
+        size: u64,
     ) -> swd_status;
     pub fn swd_state_blob_size(plan: *const swd_plan, bytes: *mut u64) -> swd_status;
     pub fn swd_state_export(
@@ -126,7 +154,9 @@ extern "C" {
     pub fn swd_version() -> u32;
     pub fn swd_version_string() -> *const c_char;
     pub fn swd_status_name(status: swd_status) -> *const c_char;
-    pub fn swd_step_status_name(status: swd_step_status) -> *const c_char;
+    pub fn swd_result_name(result: swd_result) -> *const c_char;
+    pub fn swd_numerics_version() -> u32;
     pub fn swd_error_detail() -> *const c_char;
+    pub fn swd_error_cuda() -> i32;
     pub fn swd_sizeof(struct_name: *const c_char) -> u64;
 }

@@ -11,9 +11,9 @@ pub type swd_status = i32;
 pub type swd_backend = i32;
 pub type swd_dtype = i32;
 pub type swd_decay = i32;
-pub type swd_buffer = i32;
+pub type swd_buffer_kind = i32;
 pub type swd_phase = i32;
-pub type swd_step_status = i32;
+pub type swd_result = i32;
 
 /// A contiguous run of elements with one step counter and one running sum.
 #[repr(C)]
@@ -42,6 +42,7 @@ pub struct swd_plan_args {
     pub group_count: u32,
     pub threads: i32,
     pub reserved: u32,
+    pub model_key: u64,
 }
 
 pub const SWD_PLAN_ARGS_INIT: swd_plan_args = swd_plan_args {
@@ -55,9 +56,10 @@ pub const SWD_PLAN_ARGS_INIT: swd_plan_args = swd_plan_args {
     segment_count: 0,
     decay_modes: null(),
     segment_stride: size_of::<swd_segment>() as u32,
-    group_count: 0,
+    group_count: 1,
     threads: 0,
     reserved: 0,
+    model_key: 0,
 };
 
 /// Opaque; made by `swd_plan_create`. Shareable between threads.
@@ -108,10 +110,11 @@ pub struct swd_group {
     pub eps: f64,
     pub weight_decay: f64,
     pub lr_pointer: *const f32,
+    pub lr_factor: f64,
 }
 
 pub const SWD_GROUP_INIT: swd_group =
-    swd_group { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, lr_pointer: null() };
+    swd_group { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, lr_pointer: null(), lr_factor: 0.0 };
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +131,7 @@ pub struct swd_step_args {
     pub has_grad: *const u8,
     pub max_grad_norm: f64,
     pub max_decay: f64,
+    pub reference_step: u64,
 }
 
 pub const SWD_STEP_ARGS_INIT: swd_step_args = swd_step_args {
@@ -143,9 +147,10 @@ pub const SWD_STEP_ARGS_INIT: swd_step_args = swd_step_args {
     has_grad: null(),
     max_grad_norm: 0.0,
     max_decay: 0.0,
+    reference_step: 0,
 };
 
-/// What ranks have to agree on between the two passes: eight doubles that are all-reduced by sum.
+/// The names of the first eight doubles of a record; `swd_record_size` says how many there are.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct swd_norm_record {
@@ -163,14 +168,14 @@ pub struct swd_norm_record {
     pub total_sq: f64,
     /// vbar members whose running sum is unknown.
     pub unknown: f64,
-    /// Hyper-parameters and pointers out of range.
+    /// Hyper-parameters, pointers and step counters out of range.
     pub invalid: f64,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct swd_stats {
-    pub status: swd_step_status,
+    pub result: swd_result,
     pub flags: u32,
     pub steps_applied: u64,
     pub steps_skipped: u64,
@@ -182,17 +187,21 @@ pub struct swd_stats {
     pub bad: f64,
     pub param_norm: f64,
     pub update_norm: f64,
+    pub vbar_reference: f64,
+    pub damaged_segment: i64,
 }
 
-/// A state image begins with it; one `swd_segment_state` per segment follows.
+/// What a state holds once.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct swd_state_header {
     pub steps_applied: u64,
     pub steps_skipped: u64,
+    /// Relative decay: the vbar that `weight_decay` refers to; 0: not set yet.
+    pub vbar_reference: f64,
 }
 
-/// One segment's part of a state.
+/// What a state holds of one segment.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct swd_segment_state {

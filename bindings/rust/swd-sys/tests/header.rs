@@ -34,36 +34,36 @@ fn facts_of_bindings() -> Facts {
         swd_segment { offset count index group flags }
         swd_plan_args {
             struct_size flags backend param_dtype grad_dtype copy_dtype segments segment_count decay_modes
-            segment_stride group_count threads reserved
+            segment_stride group_count threads reserved model_key
         }
         swd_buffers {
             struct_size flags param grad exp_avg exp_avg_sq max_exp_avg_sq param_copy state state_bytes
             workspace workspace_bytes
         }
-        swd_group { lr beta1 beta2 eps weight_decay lr_pointer }
+        swd_group { lr beta1 beta2 eps weight_decay lr_pointer lr_factor }
         swd_step_args {
             struct_size flags groups groups_device group_count group_stride loss_scale loss_scale_pointer
-            found_inf has_grad max_grad_norm max_decay
+            found_inf has_grad max_grad_norm max_decay reference_step
         }
         swd_norm_record { sum_sq bad vbar_base vbar_grad count total_sq unknown invalid }
         swd_stats {
-            status flags steps_applied steps_skipped grad_norm clip_coef vbar inv_sqrt_vbar largest_decay bad
-            param_norm update_norm
+            result flags steps_applied steps_skipped grad_norm clip_coef vbar inv_sqrt_vbar largest_decay bad
+            param_norm update_norm vbar_reference damaged_segment
         }
-        swd_state_header { steps_applied steps_skipped }
+        swd_state_header { steps_applied steps_skipped vbar_reference }
         swd_segment_state { step exp_avg_sq_sum }
     }
     constants! { facts,
         SWD_VERSION_MAJOR, SWD_VERSION_MINOR, SWD_VERSION_PATCH, SWD_OK, SWD_ERR_NULL, SWD_ERR_STRUCT_SIZE,
         SWD_ERR_FLAGS, SWD_ERR_ENUM, SWD_ERR_VALUE, SWD_ERR_SIZE, SWD_ERR_LAYOUT, SWD_ERR_ALIGNMENT, SWD_ERR_OVERLAP,
-        SWD_ERR_UNEXPECTED, SWD_ERR_WORKSPACE, SWD_ERR_UNSUPPORTED, SWD_ERR_NO_CUDA, SWD_ERR_NO_DEVICE,
+        SWD_ERR_UNEXPECTED, SWD_ERR_WORKSPACE, SWD_ERR_DEVICE, SWD_ERR_UNSUPPORTED, SWD_ERR_NO_CUDA, SWD_ERR_NO_DEVICE,
         SWD_ERR_MEMORY, SWD_ERR_CUDA, SWD_ERR_BLOB_MAGIC, SWD_ERR_BLOB_VERSION, SWD_ERR_BLOB_SIZE,
         SWD_ERR_BLOB_CHECKSUM, SWD_ERR_BLOB_VALUE, SWD_ERR_BLOB_PLAN, SWD_BACKEND_CPU, SWD_BACKEND_CUDA,
         SWD_DTYPE_NONE, SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_F16, SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED,
-        SWD_DECAY_L2, SWD_DECAY_NONE, SWD_BUFFER_PARAM, SWD_BUFFER_GRAD, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ,
-        SWD_BUFFER_MAX_EXP_AVG_SQ, SWD_BUFFER_PARAM_COPY, SWD_PHASE_GRAD, SWD_PHASE_MAX, SWD_STEP_NONE,
-        SWD_STEP_APPLIED, SWD_STEP_SKIPPED_NONFINITE, SWD_STEP_SKIPPED_OVERFLOW, SWD_STEP_SKIPPED_UNDERFLOW,
-        SWD_STEP_SKIPPED_INVALID, SWD_STEP_SKIPPED_SUM_UNKNOWN, SWD_STEP_NOT_ARMED, SWD_STATS_CLIPPED,
+        SWD_DECAY_L2, SWD_DECAY_NONE, SWD_DECAY_RELATIVE, SWD_BUFFER_PARAM, SWD_BUFFER_GRAD, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ,
+        SWD_BUFFER_MAX_EXP_AVG_SQ, SWD_BUFFER_PARAM_COPY, SWD_PHASE_GRAD, SWD_PHASE_MAX, SWD_RESULT_NONE, SWD_RESULT_APPLIED, SWD_RESULT_SKIPPED_NONFINITE, SWD_RESULT_SKIPPED_OVERFLOW,
+        SWD_RESULT_SKIPPED_UNDERFLOW, SWD_RESULT_SKIPPED_INVALID, SWD_RESULT_SKIPPED_SUM_UNKNOWN, SWD_RESULT_NOT_ARMED,
+        SWD_RESULT_SKIPPED_VBAR, SWD_RESULT_FOREIGN_WORKSPACE, SWD_STATS_CLIPPED,
         SWD_STATS_LARGE_DECAY, SWD_STATS_DECAY_CAPPED, SWD_STATS_NONFINITE, SWD_STATS_NO_NORM, SWD_SEGMENT_NO_NORM,
         SWD_SEGMENT_NO_VBAR, SWD_SEGMENT_NO_DECAY, SWD_PLAN_LIST, SWD_PLAN_AMSGRAD, SWD_PLAN_MAXIMIZE,
         SWD_PLAN_UPDATE_NORMS, SWD_PLAN_INDEXED, SWD_STEP_PROPAGATE, SWD_STEP_SKIP_NORM,

@@ -10,8 +10,8 @@ use crate::plan::Plan;
 use crate::segment::bit;
 
 /// The hyper-parameters of one group. `lr`, `weight_decay` >= 0; 0 <= beta < 1; all finite; `eps` is a normal number as
-/// fp32. Under scheduled decay `weight_decay` has the unit of a gradient: see
-/// [`weight_decay_from_adamw`](crate::weight_decay_from_adamw).
+/// fp32. A learning rate of 0 decays nothing. Under scheduled decay `weight_decay` has the unit of a gradient: convert with
+/// [`weight_decay_from_adamw`](crate::weight_decay_from_adamw), or use [`Decay::Relative`](crate::Decay::Relative).
 // The members of swd_group in its order; a reference that may be absent is a pointer that may be NULL. So a slice of
 // groups is the array that the library wants.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,8 +28,10 @@ pub struct Group<'a> {
     /// Strength of the decay, in the unit that the group's [`Decay`](crate::Decay) gives it.
     pub weight_decay: f64,
     /// Replaces `lr`, read when the step is decided. Out of range: the step is skipped as
-    /// [`StepStatus::SKIPPED_INVALID`](crate::StepStatus::SKIPPED_INVALID).
+    /// [`StepResult::SKIPPED_INVALID`](crate::StepResult::SKIPPED_INVALID).
     pub lr_pointer: Option<&'a f32>,
+    /// Multiplies `lr`, or what `lr_pointer` leads to; >= 0; 0: 1.
+    pub lr_factor: f64,
 }
 
 const _: () = assert!(size_of::<Group<'static>>() == size_of::<sys::swd_group>());
@@ -45,17 +47,18 @@ impl Default for Group<'_> {
             eps: init.eps,
             weight_decay: init.weight_decay,
             lr_pointer: None,
+            lr_factor: init.lr_factor,
         }
     }
 }
 
-/// The two rounds of reduce, fold and finalize.
+/// The two rounds of reduce, fold and decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Phase {
     /// Over the gradients: every step has it.
     Grad = sys::SWD_PHASE_GRAD,
-    /// Over the maxed second moment: only for plans with amsgrad and a scheduled group.
+    /// Over the maxed second moment: only for plans with amsgrad and a scheduled or relative group.
     Max = sys::SWD_PHASE_MAX,
 }
 
@@ -66,7 +69,7 @@ pub struct StepArgs<'a> {
     pub groups: &'a [Group<'a>],
     /// Gradients are divided by it; > 0 and finite; 0: 1.
     pub loss_scale: f64,
-    /// Replaces `loss_scale`, read when the step is decided.
+    /// Multiplies `loss_scale`, read when the step is decided.
     pub loss_scale_pointer: Option<&'a f32>,
     /// Not 0 counts as one non-finite gradient.
     pub found_inf: Option<&'a f32>,
@@ -75,11 +78,15 @@ pub struct StepArgs<'a> {
     pub has_grad: Option<&'a [bool]>,
     /// Clip the global norm to it (PyTorch's rule, norm + 1e-6); 0: no clipping.
     pub max_grad_norm: f64,
-    /// No decay factor exceeds it; 0: 1.
+    /// No decay factor exceeds it; 0: 0.1.
     pub max_decay: f64,
+    /// Relative decay: the state's first applied step with this number or a later one, and a vbar above 0, gives the
+    /// reference; 0: 100.
+    pub reference_step: u64,
     /// Apply non-finite gradients and let NaN spread, instead of skipping the step.
     pub propagate: bool,
-    /// Do not run the first pass. Needs `propagate`, no clipping, and no scheduled group; running sums become unknown.
+    /// Do not run the first pass. Needs `propagate`, no clipping, and no scheduled or relative group; running
+    /// sums become unknown. `found_inf` still skips the step.
     pub skip_norm: bool,
 }
 
@@ -94,6 +101,7 @@ impl Default for StepArgs<'_> {
             has_grad: None,
             max_grad_norm: 0.0,
             max_decay: 0.0,
+            reference_step: 0,
             propagate: false,
             skip_norm: false,
         }
@@ -118,6 +126,7 @@ impl StepArgs<'_> {
             has_grad: self.has_grad.map_or(null(), |given| given.as_ptr().cast()),
             max_grad_norm: self.max_grad_norm,
             max_decay: self.max_decay,
+            reference_step: self.reference_step,
             ..sys::SWD_STEP_ARGS_INIT
         })
     }

@@ -42,7 +42,7 @@ impl Part {
     }
 }
 
-/// The six buffers in the order of swd_buffer, with the dtype that the plan wants; None: the plan has no such buffer.
+/// The six buffers in the order of swd_buffer_kind, with the dtype that the plan wants; None: the plan has no such buffer.
 fn wanted(plan: &Plan) -> [(&'static str, Option<Dtype>); 6] {
     let facts = &plan.0;
     [
@@ -131,13 +131,29 @@ impl Bind for [Tensor<'_>] {
                 table.push(part.map_or(null(), |part| part.0.cast_const()));
             }
         }
-        for ((buffer, table), (_, wanted)) in (0..).zip(&tables).zip(wanted(plan)) {
-            if wanted.is_some() {
-                // The pointers live as long as `self` is borrowed, and each step sets them anew.
-                unsafe { plan.set_pointers_raw(workspace, buffer, 0, table, null_mut()) }?;
-            }
-        }
+        let used = (0..).zip(tables).zip(wanted(plan)).filter(|(_, (_, wanted))| wanted.is_some());
+        let used: Vec<_> = used.map(|(table, _)| table).collect();
+        set_tables(plan, workspace, &used)?;
         Ok(sys::SWD_BUFFERS_INIT)
+    }
+}
+
+/// One pointer per segment, for one of the six buffers.
+type Table = (sys::swd_buffer_kind, Vec<*const c_void>);
+
+/// The pointers live as long as what they were taken from is borrowed, and each call sets anew those that it uses. So those
+/// of earlier calls may lead to where something else lies by now: where the library sees an overlap they are forgotten.
+fn set_tables(plan: &Plan, workspace: *mut c_void, tables: &[Table]) -> Result<()> {
+    let set = |(buffer, table): &Table| unsafe { plan.set_pointers_raw(workspace, *buffer, 0, table, null_mut()) };
+    match tables.iter().try_for_each(set) {
+        Err(error) if error.status() == Status::OVERLAP => {
+            let none = vec![null(); plan.segment_count()];
+            for (buffer, _) in (0..).zip(wanted(plan)).filter(|(_, (_, wanted))| wanted.is_some()) {
+                set(&(buffer, none.clone()))?;
+            }
+            tables.iter().try_for_each(set)
+        }
+        result => result,
     }
 }
 
@@ -178,7 +194,7 @@ pub(crate) fn bind_list_moments(
             return Err(Error::new(Status::SIZE, detail));
         }
     }
-    let table: Vec<*const c_void> = exp_avg_sq.iter().map(|tensor| tensor.as_ptr().cast()).collect();
-    unsafe { plan.set_pointers_raw(workspace, sys::SWD_BUFFER_EXP_AVG_SQ, 0, &table, null_mut()) }?;
+    let table = exp_avg_sq.iter().map(|tensor| tensor.as_ptr().cast()).collect();
+    set_tables(plan, workspace, &[(sys::SWD_BUFFER_EXP_AVG_SQ, table)])?;
     Ok(sys::SWD_BUFFERS_INIT)
 }

@@ -32,17 +32,18 @@ statuses! {
     OVERLAP = SWD_ERR_OVERLAP: "Two buffers share memory.",
     UNEXPECTED = SWD_ERR_UNEXPECTED: "An argument is given that the plan has no use for.",
     WORKSPACE = SWD_ERR_WORKSPACE: "The workspace was not initialised for this plan.",
+    DEVICE = SWD_ERR_DEVICE: "Memory or a stream does not belong to the current device.",
     UNSUPPORTED = SWD_ERR_UNSUPPORTED: "Valid, but this version of the library does not offer it.",
     NO_CUDA = SWD_ERR_NO_CUDA: "The library was built without CUDA.",
-    NO_DEVICE = SWD_ERR_NO_DEVICE: "Built with CUDA, but no usable device is there.",
+    NO_DEVICE = SWD_ERR_NO_DEVICE: "Built with CUDA, but no device is there, or none that this build has code for.",
     MEMORY = SWD_ERR_MEMORY: "Host memory ran out.",
-    CUDA = SWD_ERR_CUDA: "A CUDA call failed. The step did not happen: call again.",
+    CUDA = SWD_ERR_CUDA: "A CUDA call failed: `Error::cuda` is its code. The step did not happen.",
     BLOB_MAGIC = SWD_ERR_BLOB_MAGIC: "Not a libswd state blob.",
     BLOB_VERSION = SWD_ERR_BLOB_VERSION: "A format version that this library does not read.",
     BLOB_SIZE = SWD_ERR_BLOB_SIZE: "Truncated, or longer than its header says.",
     BLOB_CHECKSUM = SWD_ERR_BLOB_CHECKSUM: "The checksum differs: damaged.",
     BLOB_VALUE = SWD_ERR_BLOB_VALUE: "The checksum is right, a value inside is not.",
-    BLOB_PLAN = SWD_ERR_BLOB_PLAN: "The blobs do not cover the plan's segments exactly once, or disagree on a step.",
+    BLOB_PLAN = SWD_ERR_BLOB_PLAN: "The blobs are of another model, do not cover the plan's segments exactly once, or disagree on a step.",
 }
 
 impl Status {
@@ -64,12 +65,13 @@ impl fmt::Debug for Status {
 pub struct Error {
     status: Status,
     detail: String,
+    cuda: Option<i32>,
 }
 
 impl Error {
     /// For what only this side knows: the lengths of slices, and memory that is not there.
     pub(crate) fn new(status: Status, detail: impl Into<String>) -> Error {
-        Error { status, detail: detail.into() }
+        Error { status, detail: detail.into(), cuda: None }
     }
 
     /// What kind of error it is.
@@ -80,6 +82,12 @@ impl Error {
     /// One line that names the argument.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// The `cudaError_t` behind [`Status::CUDA`] or [`Status::NO_DEVICE`]. Those that CUDA calls sticky (an illegal
+    /// address, a failed launch, a lost device) end the process's use of the device; after any other, call again.
+    pub fn cuda(&self) -> Option<i32> {
+        self.cuda
     }
 }
 
@@ -97,10 +105,28 @@ pub(crate) fn check(status: sys::swd_status) -> Result<()> {
         return Ok(());
     }
     let detail = unsafe { CStr::from_ptr(sys::swd_error_detail()) };
-    Err(Error::new(Status(status), detail.to_string_lossy()))
+    let mut error = Error::new(Status(status), detail.to_string_lossy());
+    if [Status::CUDA, Status::NO_DEVICE].contains(&error.status) {
+        error.cuda = Some(unsafe { sys::swd_error_cuda() });
+    }
+    Err(error)
 }
 
 /// Text that the library keeps for ever: names and versions, in ASCII.
 pub(crate) fn text(pointer: *const c_char) -> &'static str {
     unsafe { CStr::from_ptr(pointer) }.to_str().unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_cuda_have_its_code_and_others_none() {
+        // No call of CUDA has failed on this thread.
+        assert_eq!(check(sys::SWD_ERR_CUDA).unwrap_err().cuda(), Some(0));
+        assert_eq!(check(sys::SWD_ERR_NO_DEVICE).unwrap_err().cuda(), Some(0));
+        assert_eq!(check(sys::SWD_ERR_NO_CUDA).unwrap_err().cuda(), None);
+        assert_eq!(Error::new(Status::CUDA, "").cuda(), None);
+    }
 }

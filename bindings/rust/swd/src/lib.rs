@@ -17,7 +17,7 @@
 //!
 //! - **Errors.** Every call that can fail returns [`Result`]; an error names the argument and means that nothing was
 //!   changed. A step that a NaN or an overflow made impossible is no error: it leaves every parameter, moment, counter and
-//!   running sum as it was, to the bit, and [`Stats::status`] says so.
+//!   running sum as it was, to the bit, and [`Stats::result`] says so.
 //! - **Aliasing.** All buffers of a step are disjoint. Slices make that the compiler's business; with raw pointers it is
 //!   yours.
 //! - **Alignment.** A tensor needs the alignment of its element. Workspace and state need 16 bytes; [`Workspace`] and
@@ -27,9 +27,11 @@
 //! - **Threads.** All calls are thread safe. A plan is shared by cloning it or by reference. A workspace serves one call
 //!   at a time, so it is [`Send`] but not [`Sync`].
 //! - **Determinism.** A result is a function of the data alone: not of the machine, the backend, the thread count, the
-//!   instruction set, the alignment, or how reductions were split into calls. Payload and sign of a NaN are outside this.
+//!   instruction set, the alignment, or how reductions were split into calls. This holds within one
+//!   [`numerics_version`]. Payload and sign of a NaN are outside it.
 //! - **Units.** Under scheduled decay `weight_decay` has the unit of a gradient: it acts like AdamW's divided by
-//!   `sqrt(vbar)`. [`weight_decay_from_adamw`] converts, [`Workspace::lambda_eff`] tells what is in force.
+//!   `sqrt(vbar)`. [`weight_decay_from_adamw`] converts, [`Decay::Relative`] takes AdamW's unit, and
+//!   [`Workspace::lambda_eff`] tells what is in force.
 //!
 //! # CUDA
 //!
@@ -41,6 +43,7 @@
 pub use swd_sys as sys;
 pub use swd_sys::swd_norm_record as NormRecord;
 pub use swd_sys::swd_segment_state as SegmentState;
+pub use swd_sys::swd_state_header as StateHeader;
 
 mod args;
 mod bind;
@@ -50,6 +53,7 @@ mod library;
 mod memory;
 mod plan;
 mod raw;
+mod record;
 mod segment;
 mod state;
 mod stats;
@@ -59,10 +63,12 @@ pub use args::{Group, Phase, StepArgs};
 pub use buffers::{Buffers, Flat, Grad, ParamCopy, Tensor};
 pub use error::{Error, Result, Status};
 pub use library::{
-    backend_available, version, version_string, weight_decay_from_adamw, weight_decay_to_adamw, Backend, Decay, Dtype,
+    backend_available, numerics_version, version, version_string, weight_decay_from_adamw, weight_decay_to_adamw,
+    Backend, Decay, Dtype,
 };
 pub use plan::{Layout, Plan, PlanArgs};
+pub use record::norm_record;
 pub use segment::Segment;
 pub use state::State;
-pub use stats::{Stats, StepStatus};
+pub use stats::{Stats, StepResult};
 pub use workspace::Workspace;

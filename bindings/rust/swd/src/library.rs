@@ -41,6 +41,10 @@ pub enum Decay {
     L2 = sys::SWD_DECAY_L2,
     /// `weight_decay` is ignored.
     None = sys::SWD_DECAY_NONE,
+    /// SWD in AdamW's unit: `d = lr * weight_decay * sqrt(reference / vbar)`. The reference is a vbar that lives in the
+    /// state ([`StateHeader`](crate::StateHeader)): that of step
+    /// [`StepArgs::reference_step`](crate::StepArgs::reference_step), or one that was set. Until it is there d is AdamW's.
+    Relative = sys::SWD_DECAY_RELATIVE,
 }
 
 /// Whether the backend can run here; the error says why not ([`Status::NO_CUDA`] or [`Status::NO_DEVICE`]).
@@ -53,9 +57,14 @@ pub fn version() -> u32 {
     unsafe { sys::swd_version() }
 }
 
-/// The version of the library in use, such as `"0.1.0"`.
+/// The version of the library in use, such as `"0.2.0"`.
 pub fn version_string() -> &'static str {
     text(unsafe { sys::swd_version_string() })
+}
+
+/// Results are equal to the bit between libraries of one numerics version.
+pub fn numerics_version() -> u32 {
+    unsafe { sys::swd_numerics_version() }
 }
 
 /// While 0.x, a minor release may change the ABI, and an archive or `LD_PRELOAD` passes by the loader's check of names.
@@ -87,8 +96,8 @@ pub fn weight_decay_to_adamw(weight_decay: f64, vbar: f64) -> f64 {
 mod tests {
     #[test]
     fn a_library_of_another_minor_release_is_refused() {
-        assert!(super::check_version(199).is_ok());
-        for other in [99, 200, 10_100] {
+        assert!(super::check_version(299).is_ok());
+        for other in [199, 300, 10_200] {
             let error = super::check_version(other).unwrap_err();
             assert!(error.detail().contains(&other.to_string()), "{error}");
         }

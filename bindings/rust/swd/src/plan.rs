@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use swd_sys as sys;
 
-use crate::error::{check, Result};
+use crate::error::{check, Error, Result, Status};
 use crate::library::{check_version, version, Backend, Decay, Dtype};
+use crate::memory::Memory;
 use crate::segment::{bit, Segment};
 
 /// How the tensors of a plan lie in memory.
@@ -42,6 +43,8 @@ pub struct PlanArgs<'a> {
     pub update_norms: bool,
     /// [`Segment::index`] is given.
     pub indexed: bool,
+    /// Any number that tells models apart: a blob of another key that is not 0 is refused. 0: none.
+    pub model_key: u64,
     /// CPU: most threads a step uses, 0 to 1024; 0: one per available core. CUDA: 0.
     pub threads: i32,
 }
@@ -60,6 +63,7 @@ impl Default for PlanArgs<'_> {
             maximize: false,
             update_norms: false,
             indexed: false,
+            model_key: 0,
             threads: 0,
         }
     }
@@ -113,6 +117,7 @@ impl Plan {
             decay_modes: args.decay_modes.as_ptr().cast(),
             group_count: u32::try_from(args.decay_modes.len()).unwrap_or(u32::MAX),
             threads: args.threads,
+            model_key: args.model_key,
             ..sys::SWD_PLAN_ARGS_INIT
         };
         let mut handle = null_mut();
@@ -163,6 +168,35 @@ impl Plan {
         let mut bytes = 0;
         check(unsafe { sys::swd_state_size(self.handle(), &mut bytes) })?;
         Ok(bytes)
+    }
+
+    /// Doubles in the norm record, which ranks sum between the two passes.
+    pub fn record_size(&self) -> Result<usize> {
+        let mut doubles = 0;
+        check(unsafe { sys::swd_record_size(self.handle(), &mut doubles) })?;
+        Ok(doubles as usize)
+    }
+
+    /// Adds record `from` to record `to`: for models of several plans in one process. Fold each plan, add the records in
+    /// one fixed order, decide each plan from the sum. For plans of the CPU; others: `record_add_raw`. Errors:
+    /// [`Status::SIZE`] for slices of other lengths than [`record_size`](Plan::record_size), [`Status::UNEXPECTED`].
+    pub fn record_add(&self, to: &mut [f64], from: &[f64]) -> Result<()> {
+        if self.0.backend != Backend::Cpu {
+            let detail = "plan: its backend is CUDA; its records are device memory, for record_add_raw";
+            return Err(Error::new(Status::UNEXPECTED, detail));
+        }
+        if to.len() != from.len() {
+            let detail = format!("from has {} doubles, but to has {}", from.len(), to.len());
+            return Err(Error::new(Status::SIZE, detail));
+        }
+        unsafe { self.record_add_raw(to.as_mut_ptr(), from.as_ptr(), to.len() as u64, null_mut()) }
+    }
+
+    /// What a fresh workspace holds, for programs that copy it there themselves. Touches no device.
+    pub fn workspace_image(&self) -> Result<Vec<u8>> {
+        let mut image = Memory::zeroed(self.workspace_bytes()?, "workspace image")?;
+        check(unsafe { sys::swd_workspace_image(self.handle(), image.pointer_mut(), image.bytes()) })?;
+        Ok(image.as_slice().to_vec())
     }
 
     pub(crate) fn handle(&self) -> *const sys::swd_plan {

@@ -48,7 +48,7 @@ impl Plan {
     pub unsafe fn set_pointers_raw(
         &self,
         workspace: *mut c_void,
-        buffer: sys::swd_buffer,
+        buffer: sys::swd_buffer_kind,
         first: i64,
         pointers: &[*const c_void],
         stream: *mut c_void,
@@ -58,7 +58,7 @@ impl Plan {
     }
 
     /// One whole step, wholly or not at all. CUDA: two launches for any number of segments (three with amsgrad and a
-    /// scheduled group; beyond 24 host groups one more per 80 of them).
+    /// scheduled or relative group; beyond 24 host groups one more per some 60 of them).
     ///
     /// # Safety
     /// The rules above, for each pointer in `buffers` and `args`.
@@ -87,8 +87,8 @@ impl Plan {
         check(sys::swd_reduce(self.handle(), buffers, args, phase as i32, first, count, stream))
     }
 
-    /// Sums what was reduced into `record`, eight doubles where the backend computes, 8-byte aligned, or NULL for the
-    /// workspace's own. Sharded training all-reduces it by sum.
+    /// Sums what was reduced into `record`: [`record_size`](Plan::record_size) doubles where the backend computes, 8-byte
+    /// aligned, or NULL with 0 doubles for the workspace's own. Sharded training all-reduces all of them by sum.
     ///
     /// # Safety
     /// As [`step_raw`](Plan::step_raw).
@@ -97,25 +97,41 @@ impl Plan {
         buffers: &sys::swd_buffers,
         args: &sys::swd_step_args,
         phase: Phase,
-        record: *mut sys::swd_norm_record,
+        record: *mut f64,
+        record_doubles: u64,
         stream: *mut c_void,
     ) -> Result<()> {
-        check(sys::swd_fold(self.handle(), buffers, args, phase as i32, record, stream))
+        check(sys::swd_fold(self.handle(), buffers, args, phase as i32, record, record_doubles, stream))
+    }
+
+    /// Adds record `from` to record `to`, both where the backend computes.
+    ///
+    /// # Safety
+    /// The rules above; both have `record_doubles` doubles.
+    pub unsafe fn record_add_raw(
+        &self,
+        to: *mut f64,
+        from: *const f64,
+        record_doubles: u64,
+        stream: *mut c_void,
+    ) -> Result<()> {
+        check(sys::swd_record_add(self.handle(), to, from, record_doubles, stream))
     }
 
     /// Decides the step from the record and arms the update.
     ///
     /// # Safety
     /// As [`step_raw`](Plan::step_raw).
-    pub unsafe fn finalize_raw(
+    pub unsafe fn decide_raw(
         &self,
         buffers: &sys::swd_buffers,
         args: &sys::swd_step_args,
         phase: Phase,
-        record: *const sys::swd_norm_record,
+        record: *const f64,
+        record_doubles: u64,
         stream: *mut c_void,
     ) -> Result<()> {
-        check(sys::swd_finalize(self.handle(), buffers, args, phase as i32, record, stream))
+        check(sys::swd_decide(self.handle(), buffers, args, phase as i32, record, record_doubles, stream))
     }
 
     /// Last piece of a step: applies and commits.
@@ -131,7 +147,16 @@ impl Plan {
         check(sys::swd_update(self.handle(), buffers, args, stream))
     }
 
-    /// Forgets what was reduced since the last update.
+    /// Fills `param_copy` with the parameters, rounded as a step rounds them. Uses `param`, `param_copy` and `workspace` of
+    /// `buffers`. One launch.
+    ///
+    /// # Safety
+    /// As [`step_raw`](Plan::step_raw).
+    pub unsafe fn copy_params_raw(&self, buffers: &sys::swd_buffers, stream: *mut c_void) -> Result<()> {
+        check(sys::swd_copy_params(self.handle(), buffers, stream))
+    }
+
+    /// Forgets what was reduced and decided since the last update.
     ///
     /// # Safety
     /// The rules above; `workspace` has `workspace_bytes` bytes.
@@ -139,8 +164,8 @@ impl Plan {
         check(sys::swd_discard(self.handle(), workspace, workspace_bytes, stream))
     }
 
-    /// Copies the statistics, and with `lambda_eff` the decay of each group in AdamW's units: one double per group. CUDA:
-    /// asynchronous; synchronise before reading.
+    /// Copies the statistics, and with `lambda_eff` the decay of each group in AdamW's unit: one double per group. CUDA:
+    /// one small launch and asynchronous copies; synchronise before reading.
     ///
     /// # Safety
     /// The rules above; `stats` and `lambda_eff` live until the copies are done.
@@ -149,7 +174,7 @@ impl Plan {
     /// If `lambda_eff` has fewer elements than the plan has groups.
     pub unsafe fn stats_fetch_raw(
         &self,
-        workspace: *const c_void,
+        workspace: *mut c_void,
         stats: &mut sys::swd_stats,
         lambda_eff: Option<&mut [f64]>,
         stream: *mut c_void,

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The state image: what a checkpoint needs beside parameters and moments.
+//! The state image, opaque: what a checkpoint needs beside parameters and moments.
 use std::ffi::c_void;
+use std::mem::size_of_val;
 
 use swd_sys as sys;
 
 use crate::error::{check, Error, Result, Status};
 use crate::memory::Memory;
 use crate::plan::Plan;
-use crate::SegmentState;
+use crate::{SegmentState, StateHeader};
 
-/// Step counters and running sums of a plan's segments, in host memory. For the CPU backend it is the state itself; for
+/// Step counters and running sums of a plan's segments and the reference of relative decay, in host memory. For the CPU backend it is the state itself; for
 /// CUDA the image that is copied to and from the device.
 #[derive(Debug)]
 pub struct State {
@@ -21,6 +22,25 @@ impl State {
     /// A fresh state: all counters and sums are 0.
     pub fn new(plan: &Plan) -> Result<State> {
         Ok(State { plan: plan.clone(), image: Memory::zeroed(plan.state_bytes()?, "state")? })
+    }
+
+    /// What it holds once: the counts of applied and skipped steps, and the reference of relative decay.
+    pub fn header(&self) -> StateHeader {
+        let mut out = StateHeader::default();
+        let (image, bytes) = (self.image.pointer(), self.image.bytes());
+        check(unsafe {
+            sys::swd_state_header_get(self.plan.handle(), image, bytes, &mut out, size_of_val(&out) as u64)
+        })
+        .expect("an image of the plan");
+        out
+    }
+
+    /// Sets it: say `vbar_reference`, to choose by hand what relative decay refers to, or to 0 to have it taken anew. Error:
+    /// [`Status::VALUE`]; the state is then as it was.
+    pub fn set_header(&mut self, header: StateHeader) -> Result<()> {
+        let (image, bytes) = (self.image.pointer_mut(), self.image.bytes());
+        let size = size_of_val(&header) as u64;
+        check(unsafe { sys::swd_state_header_set(self.plan.handle(), image, bytes, &header, size) })
     }
 
     /// Steps applied since the state was fresh.
@@ -37,7 +57,8 @@ impl State {
     pub fn get(&self, segment: usize) -> Result<SegmentState> {
         let mut out = SegmentState::default();
         let (image, bytes) = (self.image.pointer(), self.image.bytes());
-        check(unsafe { sys::swd_state_get(self.plan.handle(), image, bytes, segment as i64, &mut out) })?;
+        let size = size_of_val(&out) as u64;
+        check(unsafe { sys::swd_state_get(self.plan.handle(), image, bytes, segment as i64, &mut out, size) })?;
         Ok(out)
     }
 
@@ -45,10 +66,12 @@ impl State {
     /// takes it from the moments. Errors: [`Status::SIZE`], [`Status::VALUE`].
     pub fn set(&mut self, segment: usize, state: SegmentState) -> Result<()> {
         let (image, bytes) = (self.image.pointer_mut(), self.image.bytes());
-        check(unsafe { sys::swd_state_set(self.plan.handle(), image, bytes, segment as i64, &state) })
+        let size = size_of_val(&state) as u64;
+        check(unsafe { sys::swd_state_set(self.plan.handle(), image, bytes, segment as i64, &state, size) })
     }
 
-    /// A versioned, checksummed, little-endian blob with one record (index, count, step, sum) per segment.
+    /// A versioned, checksummed, little-endian blob with the header, the plan's model key and one record (index, count,
+    /// step, sum) per segment.
     pub fn export(&self) -> Result<Vec<u8>> {
         let mut bytes = 0;
         check(unsafe { sys::swd_state_blob_size(self.plan.handle(), &mut bytes) })?;
@@ -59,10 +82,11 @@ impl State {
         Ok(blob)
     }
 
-    /// And back. Several blobs (the shards of a model, in any order) may be given together, and segments may have been cut
+    /// And back; blobs of 0.1 too. Several blobs (the shards of a model, in any order) may be given together, and segments may have been cut
     /// differently: records are matched by index. Each element of each non-empty segment must be covered exactly once, by
     /// records of one step; records of other elements are ignored. A sum is shared out by element count where a record is
-    /// cut, which keeps vbar. Step counts are the largest of all blobs. Errors: [`Status::SIZE`] without blobs,
+    /// cut, which keeps vbar. Step counts are the largest of all blobs; references must agree where they are set, and model
+    /// keys where they are not 0. Errors: [`Status::SIZE`] without blobs,
     /// [`Status::BLOB_MAGIC`] to [`Status::BLOB_PLAN`]; the state is then as it was.
     pub fn import(&mut self, blobs: &[&[u8]]) -> Result<()> {
         let data: Vec<*const c_void> = blobs.iter().map(|blob| blob.as_ptr().cast()).collect();
@@ -78,7 +102,7 @@ impl State {
     }
 
     /// Takes over an image, as copied from a device. Errors: [`Status::SIZE`] for another length, [`Status::VALUE`] for a
-    /// counter or sum that no step leaves behind; the state is then as it was.
+    /// counter, sum or reference that no step leaves behind; the state is then as it was.
     pub fn load_bytes(&mut self, image: &[u8]) -> Result<()> {
         let needed = self.image.bytes();
         if image.len() as u64 != needed {
@@ -87,17 +111,13 @@ impl State {
         }
         let mut loaded = State::new(&self.plan)?;
         loaded.image.as_mut_slice().copy_from_slice(image);
+        loaded.set_header(loaded.header())?; // which checks it
         for segment in 0..self.plan.segment_count() {
             let entry = loaded.get(segment)?;
-            loaded.set(segment, entry)?; // which checks it
+            loaded.set(segment, entry)?;
         }
         self.image = loaded.image;
         Ok(())
-    }
-
-    fn header(&self) -> sys::swd_state_header {
-        // The image begins with it, at 16 bytes.
-        unsafe { *self.image.pointer().cast() }
     }
 
     /// For a step of `plan`, which must have the same segments.

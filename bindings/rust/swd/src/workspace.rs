@@ -16,7 +16,6 @@ use crate::memory::Memory;
 use crate::plan::Plan;
 use crate::state::State;
 use crate::stats::Stats;
-use crate::NormRecord;
 
 /// The tables and scratch memory of one step at a time, of a plan for the CPU. It holds nothing that a checkpoint needs.
 ///
@@ -65,9 +64,9 @@ impl Workspace {
         unsafe { self.plan.step_raw(&raw, &args, null_mut()) }
     }
 
-    /// The same step in pieces, with the same bits: reduce, [`fold`](Workspace::fold), [`finalize`](Workspace::finalize),
-    /// [`update`](Workspace::update), each with the same buffers and args. With amsgrad and a scheduled group, reduce,
-    /// fold and finalize come again with [`Phase::Max`] before the update.
+    /// The same step in pieces, with the same bits: reduce, [`fold`](Workspace::fold), [`decide`](Workspace::decide),
+    /// [`update`](Workspace::update), each with the same buffers and args. With amsgrad and a scheduled or relative
+    /// group, reduce, fold and decide come again with [`Phase::Max`] before the update.
     ///
     /// Reduces once or more, over any segments, also while backward still runs. Reducing a segment twice is harmless: the
     /// last one counts. Segments that were not reduced have no gradient this step.
@@ -85,36 +84,37 @@ impl Workspace {
         unsafe { self.plan.reduce_raw(&raw, &args, phase, first, count, null_mut()) }
     }
 
-    /// Sums what was reduced into the norm record. Sharded training sums the records of all ranks, member by member, and
-    /// hands the same sum to each.
+    /// Sums what was reduced into the norm record, [`Plan::record_size`] doubles. Sharded training sums the records of all
+    /// ranks, double by double, and hands the same sum to each. [`norm_record`](crate::norm_record) names some of them.
     pub fn fold<B: Buffers + ?Sized>(
         &mut self,
         state: &mut State,
         buffers: &mut B,
         args: &StepArgs<'_>,
         phase: Phase,
-    ) -> Result<NormRecord> {
+        record: &mut [f64],
+    ) -> Result<()> {
         let (raw, args) = self.bind(state, buffers, args)?;
-        let mut record = NormRecord::default();
-        unsafe { self.plan.fold_raw(&raw, &args, phase, &mut record, null_mut()) }?;
-        Ok(record)
+        let doubles = record.len() as u64;
+        unsafe { self.plan.fold_raw(&raw, &args, phase, record.as_mut_ptr(), doubles, null_mut()) }
     }
 
     /// Decides the step from the record and arms the update. Before the update nothing but the workspace is written.
-    pub fn finalize<B: Buffers + ?Sized>(
+    pub fn decide<B: Buffers + ?Sized>(
         &mut self,
         state: &mut State,
         buffers: &mut B,
         args: &StepArgs<'_>,
         phase: Phase,
-        record: &NormRecord,
+        record: &[f64],
     ) -> Result<()> {
         let (raw, args) = self.bind(state, buffers, args)?;
-        unsafe { self.plan.finalize_raw(&raw, &args, phase, record, null_mut()) }
+        let doubles = record.len() as u64;
+        unsafe { self.plan.decide_raw(&raw, &args, phase, record.as_ptr(), doubles, null_mut()) }
     }
 
-    /// Applies and commits. Without a finalize before it nothing changes, and the statistics say
-    /// [`NOT_ARMED`](crate::StepStatus::NOT_ARMED).
+    /// Applies and commits. Without a decide before it nothing changes, what was reduced included, and the statistics say
+    /// [`NOT_ARMED`](crate::StepResult::NOT_ARMED).
     pub fn update<B: Buffers + ?Sized>(
         &mut self,
         state: &mut State,
@@ -125,31 +125,42 @@ impl Workspace {
         unsafe { self.plan.update_raw(&raw, &args, null_mut()) }
     }
 
-    /// Forgets what was reduced since the last update.
+    /// Fills `param_copy` with the parameters, rounded as a step rounds them: after loading parameters into a plan with a
+    /// copy dtype. Other buffers are not read. Error: [`Status::UNEXPECTED`] without a copy dtype.
+    pub fn copy_params<B: Buffers + ?Sized>(&mut self, buffers: &mut B) -> Result<()> {
+        let all = buffers.bind(&self.plan, self.memory.pointer_mut())?;
+        let mut raw = sys::SWD_BUFFERS_INIT;
+        (raw.param, raw.param_copy) = (all.param, all.param_copy);
+        (raw.workspace, raw.workspace_bytes) = (self.memory.pointer_mut(), self.memory.bytes());
+        unsafe { self.plan.copy_params_raw(&raw, null_mut()) }
+    }
+
+    /// Forgets what was reduced and decided since the last update.
     pub fn discard(&mut self) -> Result<()> {
         let bytes = self.memory.bytes();
         unsafe { self.plan.discard_raw(self.memory.pointer_mut(), bytes, null_mut()) }
     }
 
-    /// Statistics of the latest step.
+    /// Statistics of the latest committed step.
     pub fn stats(&self) -> Result<Stats> {
         let mut raw = sys::swd_stats::default();
-        unsafe { self.plan.stats_fetch_raw(self.memory.pointer(), &mut raw, None, null_mut()) }?;
+        unsafe { self.plan.stats_fetch_raw(self.memory.pointer().cast_mut(), &mut raw, None, null_mut()) }?;
         Ok(raw.into())
     }
 
-    /// The decay of each group in AdamW's units, in the latest step: `weight_decay / sqrt(vbar)` for scheduled groups,
-    /// `weight_decay` for others.
+    /// The decay of each group in AdamW's unit, in the latest step: `weight_decay / sqrt(vbar)` for scheduled groups,
+    /// `weight_decay * sqrt(reference / vbar)` for relative ones, `weight_decay` for others.
     pub fn lambda_eff(&self) -> Result<Vec<f64>> {
         let mut raw = sys::swd_stats::default();
         let mut decay = vec![0.0; self.plan.group_count()];
-        unsafe { self.plan.stats_fetch_raw(self.memory.pointer(), &mut raw, Some(&mut decay), null_mut()) }?;
+        unsafe { self.plan.stats_fetch_raw(self.memory.pointer().cast_mut(), &mut raw, Some(&mut decay), null_mut()) }?;
         Ok(decay)
     }
 
     /// Sets the running sum of every segment to the sum of its `exp_avg_sq`: after loading the moments of an Adam or AdamW
-    /// checkpoint (step counters through [`State::set`]), or when a sum is unknown. Sums of L2 groups become unknown. For
-    /// plans with a flat layout; `exp_avg_sq` as in a step.
+    /// checkpoint (step counters through [`State::set`]), or when a sum is unknown. Sums of L2 groups become unknown.
+    /// A sum that is not finite stays so, and scheduled and relative steps are SKIPPED_VBAR, until the moments are mended
+    /// and rebuilt: [`Stats::damaged_segment`] says which. For plans with a flat layout; `exp_avg_sq` as in a step.
     pub fn rebuild(&mut self, state: &mut State, exp_avg_sq: &[f32]) -> Result<()> {
         let raw = bind_flat_moments(&self.plan, exp_avg_sq)?;
         self.rebuild_from(state, raw)

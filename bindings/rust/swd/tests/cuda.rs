@@ -101,8 +101,8 @@ impl OnDevice {
             plan.discard_raw(self.workspace.0, self.workspace.1 as u64, stream).unwrap();
             plan.reduce_raw(buffers, &args, Phase::Grad, 1, plan.segment_count() as i64 - 1, stream).unwrap();
             plan.reduce_raw(buffers, &args, Phase::Grad, 0, 1, stream).unwrap();
-            plan.fold_raw(buffers, &args, Phase::Grad, null_mut(), stream).unwrap();
-            plan.finalize_raw(buffers, &args, Phase::Grad, null(), stream).unwrap();
+            plan.fold_raw(buffers, &args, Phase::Grad, null_mut(), 0, stream).unwrap();
+            plan.decide_raw(buffers, &args, Phase::Grad, null(), 0, stream).unwrap();
             plan.update_raw(buffers, &args, stream).unwrap();
         }
     }

@@ -47,6 +47,7 @@ fn step_arguments_are_named_and_change_nothing() {
         (Status::VALUE, "max_decay", |args, _| args.max_decay = f64::INFINITY),
         (Status::SIZE, "group_count", |args, _| args.groups = &[]),
         (Status::VALUE, "groups[0].lr", |_, group| group.lr = -1.0),
+        (Status::VALUE, "groups[0].lr_factor", |_, group| group.lr_factor = -0.5),
         (Status::VALUE, "groups[0].beta1", |_, group| group.beta1 = 1.0),
         (Status::VALUE, "groups[0].beta2", |_, group| group.beta2 = f64::NAN),
         (Status::VALUE, "groups[0].eps", |_, group| group.eps = 1e-40),
@@ -73,8 +74,24 @@ fn step_arguments_are_named_and_change_nothing() {
         let refused = run.call(|workspace, state, buffers, args| workspace.reduce(state, buffers, args, phase, range));
         assert_names(&refused.unwrap_err(), Status::SIZE, name);
     }
-    let refused = run.call(|workspace, state, buffers, args| workspace.fold(state, buffers, args, swd::Phase::Max));
-    assert_names(&refused.unwrap_err(), Status::UNEXPECTED, "phase");
+    let mut record = vec![0.0; run.workspace.plan().record_size().unwrap()];
+    for (phase, doubles, status, name) in [
+        (swd::Phase::Max, record.len(), Status::UNEXPECTED, "phase"),
+        (swd::Phase::Grad, record.len() - 1, Status::SIZE, "record_doubles"),
+        (swd::Phase::Grad, 0, Status::SIZE, "record_doubles"),
+    ] {
+        let record = &mut record[..doubles];
+        let refused = run.call(|w, state, buffers, args| w.fold(state, buffers, args, phase, record));
+        assert_names(&refused.unwrap_err(), status, name);
+        let refused = run.call(|w, state, buffers, args| w.decide(state, buffers, args, phase, record));
+        assert_names(&refused.unwrap_err(), status, name);
+    }
+    let (plan, to) = (run.workspace.plan(), &mut [0.0; 99]);
+    let size = plan.record_size().unwrap();
+    assert_names(&plan.record_add(&mut to[..size], &record[1..]).unwrap_err(), Status::SIZE, "from");
+    assert_names(&plan.record_add(&mut to[1..size], &record[1..]).unwrap_err(), Status::SIZE, "record_doubles");
+    let refused = run.call(|workspace, _, buffers, _| workspace.copy_params(buffers));
+    assert_names(&refused.unwrap_err(), Status::UNEXPECTED, "copy");
 }
 
 /// Memory for one segment of 4 elements, with every buffer that a plan could have.
@@ -174,15 +191,22 @@ fn rebuild_names_the_moments() {
 fn statuses_have_names_and_unknown_ones_too() {
     assert_eq!(format!("{:?}", Status::BLOB_CHECKSUM), "SWD_ERR_BLOB_CHECKSUM (53)");
     assert_eq!(Status(12345).name(), "unknown");
-    assert_eq!(swd::StepStatus(12345).name(), "unknown");
-    assert_eq!(swd::StepStatus::SKIPPED_OVERFLOW.to_string(), "SWD_STEP_SKIPPED_OVERFLOW");
+    assert!(swd::numerics_version() > 0);
+    assert_eq!(swd::StepResult(12345).name(), "unknown");
+    assert_eq!(swd::StepResult::SKIPPED_OVERFLOW.to_string(), "SWD_RESULT_SKIPPED_OVERFLOW");
     backend_available(Backend::Cpu).unwrap();
     if let Err(error) = backend_available(Backend::Cuda) {
         assert!([Status::NO_CUDA, Status::NO_DEVICE].contains(&error.status()), "{error}");
+        assert_eq!(error.cuda().is_some(), error.status() == Status::NO_DEVICE, "{error}");
     }
     let cuda = Plan::new(&PlanArgs { backend: Backend::Cuda, decay_modes: &[Decay::L2], ..PlanArgs::default() });
     match cuda {
-        Ok(plan) => assert_names(&Workspace::new(&plan).unwrap_err(), Status::UNEXPECTED, "plan"),
+        Ok(plan) => {
+            assert_names(&Workspace::new(&plan).unwrap_err(), Status::UNEXPECTED, "plan");
+            let mut record = vec![0.0; plan.record_size().unwrap()];
+            let other = record.clone();
+            assert_names(&plan.record_add(&mut record, &other).unwrap_err(), Status::UNEXPECTED, "plan");
+        }
         Err(error) => assert_names(&error, Status::NO_CUDA, "args.backend"),
     }
 }

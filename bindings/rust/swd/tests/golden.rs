@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use swd::{Decay, Group, Layout, StepStatus};
+use swd::{Decay, Group, Layout, StepResult};
 
 mod support;
 use support::{uniform, Run, Setup};
@@ -48,7 +48,7 @@ fn read(name: &str) -> Golden {
                     setup.group_of[k.parse::<usize>().unwrap()] = setup.groups.len() as u32;
                 }
                 let [lr, beta1, beta2, eps, weight_decay] = [2, 4, 6, 8, 10].map(|i| number(&words[i]));
-                setup.groups.push(Group { lr, beta1, beta2, eps, weight_decay, lr_pointer: None });
+                setup.groups.push(Group { lr, beta1, beta2, eps, weight_decay, ..Group::default() });
                 setup.decay_modes.push(Decay::Scheduled);
             }
             "lr_factor" => lr_factor = words[1..].iter().map(|word| number(word)).collect(),
@@ -121,7 +121,7 @@ fn check(name: &str) {
                     run.step();
                 }
                 let (stats, norm, vbar) = (run.stats(), number(&words[3]), number(&words[5]));
-                assert_eq!(stats.status, StepStatus::APPLIED, "{what}");
+                assert_eq!(stats.result, StepResult::APPLIED, "{what}");
                 for (got, want) in [(stats.grad_norm, norm), (stats.vbar, vbar)] {
                     assert!((got - want).abs() <= norm_bound * want, "{what}: {got} is not {want}");
                 }

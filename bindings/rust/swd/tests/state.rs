@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The state: checkpoints that resume to the bit, shards, damage, images, and sums that are rebuilt.
-use swd::{Decay, Layout, Plan, PlanArgs, Segment, SegmentState, State, Status, StepStatus, Workspace};
+use swd::{Decay, Layout, Plan, PlanArgs, Segment, SegmentState, State, StateHeader, Status, StepResult, Workspace};
 
 mod support;
 use support::{Run, Setup};
@@ -97,6 +97,55 @@ fn entries_are_read_and_written() {
 }
 
 #[test]
+fn the_header_is_read_and_written() {
+    let mut state = State::new(&Setup::new(&COUNTS).plan()).unwrap();
+    assert_eq!(state.header(), StateHeader::default());
+    let header = StateHeader { steps_applied: 7, steps_skipped: 2, vbar_reference: 0.25 };
+    state.set_header(header).unwrap();
+    for reference in [-1.0, f64::NAN, f64::INFINITY] {
+        let error = state.set_header(StateHeader { vbar_reference: reference, ..header }).unwrap_err();
+        assert!(error.status() == Status::VALUE && error.detail().contains("vbar_reference"), "{error}");
+    }
+    assert_eq!(state.header(), header);
+    assert_eq!((state.steps_applied(), state.steps_skipped()), (7, 2));
+    let mut other = State::new(&Setup::new(&COUNTS).plan()).unwrap();
+    other.import(&[&state.export().unwrap()]).unwrap();
+    assert_eq!(other.header(), header);
+}
+
+#[test]
+fn a_blob_of_another_model_is_refused() {
+    let state_of = |key| State::new(&Setup::new(&COUNTS).with(|args| args.model_key = key).plan()).unwrap();
+    let blob = state_of(7).export().unwrap();
+    state_of(7).import(&[&blob]).unwrap();
+    state_of(0).import(&[&blob]).unwrap(); // says nothing of its model
+    let mut other = state_of(8);
+    let before = other.as_bytes().to_vec();
+    let error = other.import(&[&blob]).unwrap_err();
+    assert!(error.status() == Status::BLOB_PLAN && error.detail().contains("key"), "{error}");
+    assert_eq!(other.as_bytes(), before);
+    other.import(&[&state_of(0).export().unwrap()]).unwrap();
+}
+
+#[test]
+fn damaged_moments_are_named_and_skip_the_step() {
+    let mut run = Run::new(&Setup::new(&COUNTS));
+    run.steps(0..2);
+    assert_eq!(run.stats().damaged_segment, None);
+    let good = run.exp_avg_sq[COUNTS[0]];
+    run.exp_avg_sq[COUNTS[0]] = f32::NAN;
+    run.workspace.rebuild(&mut run.state, &run.exp_avg_sq).unwrap();
+    assert_eq!(run.stats().damaged_segment, Some(1));
+    let before = run.param.clone();
+    run.steps(2..3);
+    assert_eq!((run.stats().result, run.param == before), (StepResult::SKIPPED_VBAR, true));
+    run.exp_avg_sq[COUNTS[0]] = good;
+    run.workspace.rebuild(&mut run.state, &run.exp_avg_sq).unwrap();
+    run.steps(3..4);
+    assert_eq!((run.stats().result, run.stats().damaged_segment), (StepResult::APPLIED, None));
+}
+
+#[test]
 fn images_travel_as_bytes() {
     let mut run = Run::new(&Setup::new(&COUNTS));
     run.steps(0..2);
@@ -107,8 +156,20 @@ fn images_travel_as_bytes() {
     assert_eq!(other.export().unwrap(), run.state.export().unwrap());
     let error = other.load_bytes(&image[1..]).unwrap_err();
     assert!(error.status() == Status::SIZE && error.detail().contains("image"), "{error}");
-    let mut wrong = image.clone();
-    wrong[16..24].copy_from_slice(&(-1i64).to_ne_bytes()); // the first counter
+    // Where the counter and the reference lie is the library's business: they are found by their values.
+    let (step, reference) = (0x0102_0304_0506_0708, f64::from_bits(0x3f12_3456_789a_bcde));
+    other.set(0, SegmentState { step, exp_avg_sq_sum: 0.5 }).unwrap();
+    other.set_header(StateHeader { vbar_reference: reference, ..other.header() }).unwrap();
+    let image = other.as_bytes().to_vec();
+    let spoilt = |from: [u8; 8], to: [u8; 8]| {
+        let mut wrong = image.clone();
+        let at = wrong.windows(8).position(|bytes| bytes == from).unwrap();
+        wrong[at..at + 8].copy_from_slice(&to);
+        wrong
+    };
+    let wrong = spoilt(step.to_ne_bytes(), (-1i64).to_ne_bytes());
+    assert_eq!(other.load_bytes(&wrong).unwrap_err().status(), Status::VALUE);
+    let wrong = spoilt(reference.to_ne_bytes(), f64::NAN.to_ne_bytes());
     assert_eq!(other.load_bytes(&wrong).unwrap_err().status(), Status::VALUE);
     assert_eq!(other.as_bytes(), image);
 }
@@ -124,7 +185,7 @@ fn unknown_sums_are_rebuilt_from_the_moments() {
             run.state.set(k, SegmentState { step: 3, exp_avg_sq_sum: -1.0 }).unwrap();
         }
         run.steps(3..4);
-        assert_eq!(run.stats().status, StepStatus::SKIPPED_SUM_UNKNOWN);
+        assert_eq!(run.stats().result, StepResult::SKIPPED_SUM_UNKNOWN);
         assert!(run.stats().vbar.is_nan());
         if layout == Layout::Flat {
             run.workspace.rebuild(&mut run.state, &run.exp_avg_sq).unwrap();
@@ -137,7 +198,7 @@ fn unknown_sums_are_rebuilt_from_the_moments() {
         assert_eq!(rebuilt.step, 3);
         assert!((rebuilt.exp_avg_sq_sum / known.exp_avg_sq_sum - 1.0).abs() < 1e-6);
         run.steps(4..5);
-        assert_eq!(run.stats().status, StepStatus::APPLIED);
+        assert_eq!(run.stats().result, StepResult::APPLIED);
     }
 }
 
@@ -152,5 +213,5 @@ fn a_state_of_other_segments_is_refused() {
     run.state = State::new(&same.plan()).unwrap(); // another plan of the same segments will do
     run.workspace = Workspace::new(&same.plan()).unwrap();
     run.steps(0..1);
-    assert_eq!(run.stats().status, StepStatus::APPLIED);
+    assert_eq!(run.stats().result, StepResult::APPLIED);
 }

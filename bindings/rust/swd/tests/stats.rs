@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a step reports, and the arguments that shape it: scaling, clipping, caps, pointers, propagation.
-use swd::{weight_decay_from_adamw, weight_decay_to_adamw, Decay, Group, StepArgs, StepStatus};
+use swd::{weight_decay_from_adamw, weight_decay_to_adamw, Decay, Group, StepArgs, StepResult};
 
 mod support;
 use support::{Run, Setup};
@@ -12,9 +12,9 @@ fn step(run: &mut Run, args: &StepArgs<'_>) {
 #[test]
 fn before_any_step_there_is_nothing_to_report() {
     let mut run = Run::new(&Setup::new(&[10]));
-    assert_eq!(run.stats().status, StepStatus::NONE);
+    assert_eq!(run.stats().result, StepResult::NONE);
     run.call(|workspace, state, buffers, args| workspace.update(state, buffers, args)).unwrap();
-    assert_eq!(run.stats().status, StepStatus::NOT_ARMED);
+    assert_eq!(run.stats().result, StepResult::NOT_ARMED);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn norm_clip_and_decay_are_reported() {
     near(stats.largest_decay, 1e-3 * lambda[1].max(lambda[0]));
 
     run.workspace.reset().unwrap();
-    assert_eq!(run.stats().status, StepStatus::NONE);
+    assert_eq!(run.stats().result, StepResult::NONE);
 }
 
 #[test]
@@ -75,14 +75,22 @@ fn numbers_by_value_and_by_pointer_act_alike() {
     assert_eq!(pointer.bits(), value.bits());
     assert!((value.stats().grad_norm / 0.0126 - 1.0).abs() < 0.1, "{:?}", value.stats()); // sqrt(500 / 3) / 1024
 
+    let mut factors = Run::new(&Setup::new(&[500])); // lr = 4 * lr / 4; loss_scale = 2 * loss_scale / 2
+    factors.draw(0);
+    let (quarter, half) = (lr / 4.0, loss_scale / 2.0);
+    let groups = [Group { lr_pointer: Some(&quarter), lr_factor: 4.0, ..Group::default() }];
+    let halves = StepArgs { groups: &groups, loss_scale: 2.0, loss_scale_pointer: Some(&half), ..StepArgs::default() };
+    step(&mut factors, &halves);
+    assert_eq!(factors.bits(), value.bits());
+
     let before = pointer.param.clone();
     step(&mut pointer, &StepArgs { found_inf: Some(&1.0), ..args });
-    assert_eq!((pointer.stats().status, pointer.stats().bad), (StepStatus::SKIPPED_NONFINITE, 1.0));
+    assert_eq!((pointer.stats().result, pointer.stats().bad), (StepResult::SKIPPED_NONFINITE, 1.0));
     step(&mut pointer, &StepArgs { loss_scale_pointer: Some(&-1.0), ..args });
-    assert_eq!(pointer.stats().status, StepStatus::SKIPPED_INVALID);
+    assert_eq!(pointer.stats().result, StepResult::SKIPPED_INVALID);
     assert_eq!(pointer.param, before);
     step(&mut pointer, &StepArgs { found_inf: Some(&0.0), ..args });
-    assert_eq!(pointer.stats().status, StepStatus::APPLIED);
+    assert_eq!(pointer.stats().result, StepResult::APPLIED);
 }
 
 #[test]
@@ -96,18 +104,20 @@ fn nan_spreads_where_it_was_asked_to() {
     assert!(run.stats().no_norm());
     assert!(run.param[7].is_nan() && run.param[6].is_finite());
     step(&mut run, &StepArgs { skip_norm: false, ..args });
-    assert!(run.stats().nonfinite() && run.stats().status == StepStatus::APPLIED);
+    assert!(run.stats().nonfinite() && run.stats().result == StepResult::APPLIED);
 }
 
 #[test]
 fn what_was_reduced_can_be_discarded() {
     let mut run = Run::new(&Setup::new(&[100, 50]));
     run.draw(0);
-    let record = run.call(|workspace, state, buffers, args| {
+    let mut record = vec![0.0; run.workspace.plan().record_size().unwrap()];
+    let folded = run.call(|workspace, state, buffers, args| {
         workspace.reduce(state, buffers, args, swd::Phase::Grad, 0..2)?;
         workspace.discard()?;
         workspace.reduce(state, buffers, args, swd::Phase::Grad, 1..2)?;
-        workspace.fold(state, buffers, args, swd::Phase::Grad)
+        workspace.fold(state, buffers, args, swd::Phase::Grad, &mut record)
     });
-    assert_eq!(record.unwrap().count, 50.0);
+    folded.unwrap();
+    assert_eq!(swd::norm_record(&record).count, 50.0);
 }

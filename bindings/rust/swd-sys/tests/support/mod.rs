@@ -123,8 +123,8 @@ pub fn facts_of_compiler(text: &str) -> Facts {
     for name in enumerators(text).into_iter().chain(["MAJOR", "MINOR", "PATCH"].map(|p| format!("SWD_VERSION_{p}"))) {
         print(&name.clone(), name);
     }
-    program += "  union { swd_group group; long long words[6]; } init = {SWD_GROUP_INIT};\n";
-    program += "  for (int i = 0; i < 6; ++i) printf(\"SWD_GROUP_INIT %d=%lld\\n\", i, init.words[i]);\n";
+    program += "  union { swd_group group; long long words[7]; } init = {SWD_GROUP_INIT};\n";
+    program += "  for (int i = 0; i < 7; ++i) printf(\"SWD_GROUP_INIT %d=%lld\\n\", i, init.words[i]);\n";
     program += "  return 0;\n}\n";
     let output = run_c("layout", &program);
     output.lines().map(|line| line.split_once('=').unwrap()).map(|(k, v)| (k.to_string(), v.parse().unwrap())).collect()

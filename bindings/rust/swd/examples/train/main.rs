@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use swd::{Decay, Flat, Grad, Group, Plan, PlanArgs, State, StepArgs, StepStatus, Workspace};
+use swd::{Decay, Flat, Grad, Group, Plan, PlanArgs, State, StepArgs, StepResult, Workspace};
 
 mod model;
 use model::{Model, Random, CONTEXT};
@@ -102,7 +102,7 @@ fn train(name: &str, text: &Text, decay: Decay, weight_decay: f64) -> swd::Resul
         workspace.step(&mut state, &mut buffers, &args)?;
 
         let stats = workspace.stats()?;
-        assert_eq!(stats.status, StepStatus::APPLIED);
+        assert_eq!(stats.result, StepResult::APPLIED);
         vbar += stats.vbar / STEPS as f64;
         recent += loss / REPORT as f32;
         if step == 0 {

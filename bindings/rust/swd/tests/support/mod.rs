@@ -60,6 +60,7 @@ pub struct Run {
     pub param_copy: Vec<u16>,
     pub has_grad: Vec<bool>,
     pub max_grad_norm: f64,
+    pub reference_step: u64,
 }
 
 impl Run {
@@ -79,6 +80,7 @@ impl Run {
             param_copy: vec![0; optional(setup.args.copy_dtype.is_some())],
             has_grad: vec![true; setup.counts.len()],
             max_grad_norm: 1.0,
+            reference_step: 0,
             setup: setup.clone(),
         }
     }
@@ -97,8 +99,13 @@ impl Run {
         let plan = self.setup.args;
         let list = plan.layout == Layout::List;
         let has_grad = if list { None } else { Some(&self.has_grad[..]) };
-        let args =
-            StepArgs { groups: &self.setup.groups, has_grad, max_grad_norm: self.max_grad_norm, ..Default::default() };
+        let args = StepArgs {
+            groups: &self.setup.groups,
+            has_grad,
+            max_grad_norm: self.max_grad_norm,
+            reference_step: self.reference_step,
+            ..Default::default()
+        };
         let grad = match plan.grad_dtype {
             Dtype::F32 => Grad::F32(&self.grad),
             Dtype::Bf16 => Grad::Bf16(&self.codes),
@@ -131,8 +138,9 @@ impl Run {
                 for k in (0..segments).rev() {
                     workspace.reduce(state, buffers, args, *phase, k..k + 1)?;
                 }
-                let record = workspace.fold(state, buffers, args, *phase)?;
-                workspace.finalize(state, buffers, args, *phase, &record)?;
+                let mut record = vec![0.0; workspace.plan().record_size()?];
+                workspace.fold(state, buffers, args, *phase, &mut record)?;
+                workspace.decide(state, buffers, args, *phase, &record)?;
             }
             workspace.update(state, buffers, args)
         })
