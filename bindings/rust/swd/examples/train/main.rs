@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Trains a character model on this repository's text, or on the files that are named, with AdamW and with AdamS: same
-//! weights at the start, same batches, and a decay that is converted from one unit to the other.
+//! weights at the start, same batches, and the same weight_decay, since relative decay has AdamW's unit.
 //!
 //!     cargo run --example train [FILE ...]
 use std::io;
@@ -14,7 +14,7 @@ use model::{Model, Random, CONTEXT};
 const STEPS: usize = 3000;
 const BATCH: usize = 64;
 const REPORT: usize = 500;
-const ADAMW_DECAY: f64 = 0.1;
+const WEIGHT_DECAY: f64 = 0.1;
 
 /// Sorted, so that everybody trains on the same text.
 fn files_below(folder: &Path, out: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -70,17 +70,16 @@ struct Outcome {
     first: f32,
     last: f32,
     held_out: f32,
-    vbar: f64,
 }
 
-fn train(name: &str, text: &Text, decay: Decay, weight_decay: f64) -> swd::Result<Outcome> {
+fn train(name: &str, text: &Text, decay: Decay) -> swd::Result<Outcome> {
     let mut model = Model::new(text.alphabet, &mut Random(1));
     let (mut exp_avg, mut exp_avg_sq) = (vec![0.0; model.param.len()], vec![0.0; model.param.len()]);
     let plan = Plan::new(&PlanArgs { segments: &model.segments, decay_modes: &[decay], ..PlanArgs::default() })?;
     let (mut workspace, mut state) = (Workspace::new(&plan)?, State::new(&plan)?);
 
     let mut random = Random(2);
-    let (mut first, mut recent, mut vbar) = (0.0, 0.0, 0.0);
+    let (mut first, mut recent) = (0.0, 0.0);
     for step in 0..STEPS {
         model.grad.fill(0.0);
         let mut loss = 0.0;
@@ -89,7 +88,7 @@ fn train(name: &str, text: &Text, decay: Decay, weight_decay: f64) -> swd::Resul
             loss += model.loss_and_gradient(&text.train[at..=at + CONTEXT], 1.0 / BATCH as f32) / BATCH as f32;
         }
         let lr = if step < STEPS * 2 / 3 { 3e-3 } else { 3e-4 };
-        let groups = [Group { lr, weight_decay, ..Group::default() }];
+        let groups = [Group { lr, weight_decay: WEIGHT_DECAY, ..Group::default() }];
         let args = StepArgs { groups: &groups, max_grad_norm: 1.0, ..StepArgs::default() };
         let mut buffers = Flat {
             param: &mut model.param,
@@ -103,7 +102,6 @@ fn train(name: &str, text: &Text, decay: Decay, weight_decay: f64) -> swd::Resul
 
         let stats = workspace.stats()?;
         assert_eq!(stats.result, StepResult::APPLIED);
-        vbar += stats.vbar / STEPS as f64;
         recent += loss / REPORT as f32;
         if step == 0 {
             first = loss;
@@ -124,21 +122,20 @@ fn train(name: &str, text: &Text, decay: Decay, weight_decay: f64) -> swd::Resul
     let starts = (0..text.held_out.len() - CONTEXT).step_by(7);
     let count = starts.len() as f32;
     let held_out = starts.map(|at| model.loss(&text.held_out[at..=at + CONTEXT])).sum::<f32>() / count;
-    Ok(Outcome { first, last: recent, held_out, vbar })
+    Ok(Outcome { first, last: recent, held_out })
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let text = read_text()?;
     let bytes = text.train.len() + text.held_out.len();
     println!("libswd {}: {bytes} bytes of text, {} different ones", swd::version_string(), text.alphabet);
-    let adamw = train("AdamW", &text, Decay::Decoupled, ADAMW_DECAY)?;
-    // The same strength at the mean vbar of that run. AdamS decays more while gradients are small, less while they are large.
-    let strength = swd::weight_decay_from_adamw(ADAMW_DECAY, adamw.vbar);
-    let adams = train("AdamS", &text, Decay::Scheduled, strength)?;
+    let adamw = train("AdamW", &text, Decay::Decoupled)?;
+    // From step 100 on AdamS decays more while gradients are smaller than there, and less while they are larger.
+    let adams = train("AdamS", &text, Decay::Relative)?;
     println!();
-    for (name, strength, outcome) in [("AdamW", ADAMW_DECAY, &adamw), ("AdamS", strength, &adams)] {
-        let Outcome { first, last, held_out, .. } = outcome;
-        println!("{name} {strength:.1e}: loss {first:.3} -> {last:.3} nats a byte, {held_out:.3} on held-out text");
+    for (name, outcome) in [("AdamW", &adamw), ("AdamS", &adams)] {
+        let Outcome { first, last, held_out } = outcome;
+        println!("{name}: loss {first:.3} -> {last:.3} nats a byte, {held_out:.3} on held-out text");
         if *last > first * 0.6 {
             return Err(format!("{name} did not learn").into());
         }
