@@ -69,16 +69,17 @@ __global__ void schedule_kernel(swd_group* groups, int group_count, int* step) {
   for (int g = 0; g < group_count; ++g) groups[g].lr = lr;
 }
 
-swd::Allocator device_memory() {
-  return {[](void*, uint64_t bytes) {
-            void* memory = nullptr;
-            if (cudaMalloc(&memory, bytes) != cudaSuccess) return memory;
-            CHECK_CUDA(cudaMemset(memory, 0, bytes));
-            CHECK_CUDA(cudaStreamSynchronize(nullptr));  // the step has a stream of its own
-            return memory;
-          },
-          [](void*, void* memory, uint64_t) { cudaFree(memory); }, nullptr};
-}
+struct DeviceMemory {
+  static void* allocate(void*, uint64_t bytes) {
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, bytes) != cudaSuccess) return nullptr;
+    CHECK_CUDA(cudaMemset(memory, 0, bytes));
+    CHECK_CUDA(cudaStreamSynchronize(nullptr));  // the step has a stream of its own
+    return memory;
+  }
+  static void release(void*, void* memory, uint64_t) { cudaFree(memory); }
+};
+constexpr swd::Allocator kDevice = {DeviceMemory::allocate, DeviceMemory::release, nullptr};
 
 template <typename T>
 T* of(const swd::Memory& memory) {
@@ -99,9 +100,9 @@ class Trainer {
     args.decay_modes = decay;
     args.group_count = 2;
     plan_ = swd::Plan(args);
-    state_ = swd::State(plan_, device_memory());
-    workspace_ = swd::Workspace(plan_, device_memory(), stream_);
-    for (swd::Memory& tensor : tensors_) tensor = swd::Memory(kTotal * sizeof(float), device_memory());
+    state_ = swd::State(plan_, kDevice);
+    workspace_ = swd::Workspace(plan_, kDevice, stream_);
+    for (swd::Memory& tensor : tensors_) tensor = swd::Memory(kTotal * sizeof(float), kDevice);
     buffers_ = swd::buffers(state_, workspace_);
     buffers_.param = tensors_[0].data();
     buffers_.grad = tensors_[1].data();
@@ -175,8 +176,8 @@ class Trainer {
   swd::State state_;
   swd::Workspace workspace_;
   swd::Memory tensors_[4];
-  swd::Memory groups_{2 * sizeof(swd_group), device_memory()}, step_{sizeof(int), device_memory()};
-  swd::Memory error_{kPoints * sizeof(float), device_memory()}, loss_{sizeof(float), device_memory()};
+  swd::Memory groups_{2 * sizeof(swd_group), kDevice}, step_{sizeof(int), kDevice};
+  swd::Memory error_{kPoints * sizeof(float), kDevice}, loss_{sizeof(float), kDevice};
   swd_buffers buffers_ = SWD_BUFFERS_INIT;
   swd_stats* stats_ = nullptr;
 };

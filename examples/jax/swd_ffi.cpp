@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "swd/swd.h"
+#include "swd/swd.hpp"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -24,7 +24,6 @@ ffi::Error failure(swd_status status) {
 // in a cache on disk.
 class Plan {
  public:
-  ~Plan() { swd_plan_destroy(plan_); }
   swd_status create(const int64_t* counts, const int32_t* decays, int64_t leaves, swd_decay decay) {
     std::vector<swd_segment> segments;
     for (int64_t k = 0; k < leaves; ++k) {
@@ -36,13 +35,12 @@ class Plan {
     args.segments = segments.data();
     args.segment_count = leaves;
     args.decay_modes = &decay;
-    args.group_count = 1;
-    return swd_plan_create(&args, &plan_);
+    return plan_.create(args);
   }
   const swd_plan* get() const { return plan_; }
 
  private:
-  swd_plan* plan_ = nullptr;
+  swd::Plan plan_;
 };
 
 ffi::Error workspace_init(ffi::Span<const int64_t> counts, ffi::Span<const int32_t> decays, int32_t decay,

@@ -4,8 +4,8 @@
  * The calls are those of swd.h; a swd::Plan stands wherever they want a plan. Header only, standard library only.
  *
  *     swd::Plan plan(plan_args);
- *     swd::State state(plan);
- *     swd::Workspace workspace(plan);
+ *     swd::State state(plan);          // or (plan, allocator) for device memory
+ *     swd::Workspace workspace(plan);  // likewise, and the stream
  *     swd_buffers buffers = swd::buffers(state, workspace);  // then param, grad, exp_avg, exp_avg_sq
  *     swd::check(swd_step(plan, &buffers, &args, nullptr));
  *
@@ -28,7 +28,6 @@
 
 namespace swd {
 inline namespace owners_0_2 {  // for the linker: the library's archive has names of its own in swd
-
 #if defined(__cpp_exceptions)
 /** A call that failed; what() is the name of its status and one line about it. */
 struct Error : std::runtime_error {
@@ -59,11 +58,14 @@ struct Allocator {
 
 /** Memory of the host, at cache lines of 64 bytes. */
 inline Allocator host_memory() noexcept {
-  return {[](void*, uint64_t bytes) {
-            void* memory = bytes < SIZE_MAX / 2 ? ::operator new (bytes, std::align_val_t{64}, std::nothrow) : nullptr;
-            return memory ? std::memset(memory, 0, bytes) : nullptr;
-          },
-          [](void*, void* memory, uint64_t) { ::operator delete (memory, std::align_val_t{64}); }, nullptr};
+  struct Host {
+    static void* allocate(void*, uint64_t bytes) {
+      void* memory = bytes < SIZE_MAX / 2 ? ::operator new (bytes, std::align_val_t{64}, std::nothrow) : nullptr;
+      return memory ? std::memset(memory, 0, bytes) : nullptr;
+    }
+    static void release(void*, void* memory, uint64_t) { ::operator delete (memory, std::align_val_t{64}); }
+  };
+  return {Host::allocate, Host::release, nullptr};
 }
 
 /** Owns memory, all zero at first: so are fresh moments. */
@@ -75,13 +77,12 @@ class Memory {
   ~Memory() {
     if (data_) allocator_.release(allocator_.context, data_, bytes_);
   }
-  /** Holds that many bytes from now on; 0: empty, and the allocator is not asked. Errors: MEMORY, without a detail. */
+  /** Holds so many bytes from now on; 0: empty, and the allocator is not asked. Errors: MEMORY, without a detail. */
   swd_status create(uint64_t bytes, const Allocator& allocator = host_memory()) noexcept {
     Memory made;
     if (bytes > 0 && !(made.data_ = allocator.allocate(allocator.context, bytes))) return SWD_ERR_MEMORY;
     made.bytes_ = bytes, made.allocator_ = allocator;
-    swap(made);
-    return SWD_OK;
+    return swap(made), SWD_OK;
   }
   void* data() const noexcept { return data_; }      /**< NULL: empty */
   uint64_t bytes() const noexcept { return bytes_; } /**< as asked for */
@@ -89,8 +90,8 @@ class Memory {
 
  private:
   Memory& swap(Memory& other) noexcept {
-    std::swap(data_, other.data_), std::swap(bytes_, other.bytes_), std::swap(allocator_, other.allocator_);
-    return other;
+    std::swap(data_, other.data_), std::swap(bytes_, other.bytes_);
+    return std::swap(allocator_, other.allocator_), other;
   }
   void* data_ = nullptr;
   uint64_t bytes_ = 0;
@@ -112,8 +113,7 @@ class Plan {
   explicit Plan(const swd_plan_args& args) { check(create(args)); } /**< create() that throws */
 
  private:
-  using Destroy = std::integral_constant<decltype(&swd_plan_destroy), swd_plan_destroy>;
-  std::unique_ptr<swd_plan, Destroy> plan_;
+  std::unique_ptr<swd_plan, std::integral_constant<decltype(&swd_plan_destroy), swd_plan_destroy>> plan_;
 };
 
 /** Owns what a plan needs besides tensors: a fresh state, or a workspace, initialised. */
