@@ -12,16 +12,16 @@ complain() {
   failed=1
 }
 
-mapfile -t sources < <(git ls-files '*.h' '*.c' '*.cpp' '*.inl' '*.cu' '*.cuh')
+mapfile -t sources < <(git ls-files '*.h' '*.hpp' '*.c' '*.cpp' '*.inl' '*.cu' '*.cuh')
 clang-format --dry-run -Werror "${sources[@]}" 2> build/format.log || complain "clang-format -i would change: $(grep -oE '^[^ :]+:[0-9]+' build/format.log | cut -d: -f1 | sort -u | head -n 5 | tr '\n' ' ')"
 
 # The header is the manual; every other source file holds one idea.
 while read -r lines file; do
   [ "$file" = total ] || [ "$file" = include/swd/swd.h ] || [ "$lines" -le 220 ] || complain "$file has $lines lines, over 220"
-done < <(git ls-files '*.h' '*.c' '*.cpp' '*.inl' '*.cu' '*.cuh' '*.py' '*.rs' '*.sh' '*.cmake' '*CMakeLists.txt' | xargs wc -l)
+done < <(git ls-files '*.h' '*.hpp' '*.c' '*.cpp' '*.inl' '*.cu' '*.cuh' '*.py' '*.rs' '*.sh' '*.cmake' '*CMakeLists.txt' | xargs wc -l)
 
 ! git grep -nIE '\b(TO''DO|FIX''ME|XX''X)\b' -- . ':!*.txt' ':!scripts/lint.sh' || complain "markers of unfinished work"
-mapfile -t unlicensed < <(git ls-files '*.h' '*.c' '*.cpp' '*.inl' '*.cu' '*.cuh' '*.py' '*.rs' '*.sh' '*.cmake' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0' || true)
+mapfile -t unlicensed < <(git ls-files '*.h' '*.hpp' '*.c' '*.cpp' '*.inl' '*.cu' '*.cuh' '*.py' '*.rs' '*.sh' '*.cmake' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0' || true)
 [ ${#unlicensed[@]} -eq 0 ] || complain "no SPDX line: ${unlicensed[*]}"
 
 git ls-files '*.sh' .ci/run | xargs shellcheck -S warning || complain "shellcheck"

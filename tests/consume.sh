@@ -24,6 +24,9 @@ use_prefix() {  # name, prefix: by find_package, then by pkg-config
   # shellcheck disable=SC2086  # flags are words
   run "$1.pkgconfig" "${CC:-cc}" -std=c99 "$quickstart" -o "$work/$1.pkgconfig.program" $flags -Wl,-rpath,"$lib/.."
   run "$1.pkgconfig.run" "$work/$1.pkgconfig.program"
+  echo '#include <swd/swd.hpp>' > "$work/$1.owners.cpp"
+  # shellcheck disable=SC2086
+  run "$1.owners" "${CXX:-c++}" -std=c++17 -fsyntax-only "$work/$1.owners.cpp" $flags
   echo "$1: find_package and pkg-config"
 }
 
