@@ -3,9 +3,7 @@
 // and as exceptions; memory is the allocator's, where the backend computes.
 #include <gtest/gtest.h>
 
-#include <memory>
-#include <type_traits>
-#include <vector>
+#include <algorithm>
 
 #include "support/device_buffer.h"
 #include "swd/swd.hpp"
@@ -49,21 +47,14 @@ struct Heap {
     ++wrong;
   }
   DeviceBuffer& of(const Memory& memory) {
-    for (const auto& buffer : live) {
-      if (buffer->data() == memory.data()) return *buffer;
-    }
-    throw std::logic_error("not from this heap");
+    return **std::find_if(live.begin(), live.end(), [&](const auto& b) { return b->data() == memory.data(); });
   }
 };
 
 struct Description {
   swd_segment segment = {0, kCount, 0, 0, 0};
   swd_plan_args args = SWD_PLAN_ARGS_INIT;
-  Description() {
-    args.backend = backend_under_test();
-    args.segments = &segment;
-    args.segment_count = 1;
-  }
+  Description() { args.backend = backend_under_test(), args.segments = &segment, args.segment_count = 1; }
 };
 
 // One plan with everything that a step needs from one heap; gradients are 1.
@@ -88,12 +79,9 @@ struct Model {
   }
   swd_status step() {
     swd_buffers b = buffers(state, workspace);
-    b.param = param.data();
-    b.grad = grad.data();
-    b.exp_avg = exp_avg.data();
-    b.exp_avg_sq = exp_avg_sq.data();
-    args.groups = &group;
-    args.group_count = 1;
+    b.param = param.data(), b.grad = grad.data();
+    b.exp_avg = exp_avg.data(), b.exp_avg_sq = exp_avg_sq.data();
+    args.groups = &group, args.group_count = 1;
     return swd_step(plan, &b, &args, test_stream(backend_under_test()));
   }
 };
@@ -129,7 +117,6 @@ TEST(Hpp, MovesLeaveEmptyOwnersBehind) {
   EXPECT_EQ(c.data(), data);
   c = Memory();
   EXPECT_TRUE(heap.live.empty());
-
   Plan plan(Description().args);
   const swd_plan* handle = plan;
   Workspace workspace(plan, heap.allocator(), test_stream(backend_under_test()));
@@ -174,13 +161,14 @@ TEST(Hpp, RefusalsAsStatusesLeaveOwnersAsTheyWere) {
 TEST(Hpp, AWorkspaceThatIsRefusedIsReleased) {
   Heap heap;
   Plan plan(Description().args);
-  Allocator crooked = {[](void* context, uint64_t bytes) -> void* {
-                         return static_cast<uint8_t*>(static_cast<Heap*>(context)->allocate(bytes + 8)) + 8;
-                       },
-                       [](void* context, void* memory, uint64_t bytes) {
-                         static_cast<Heap*>(context)->release(static_cast<uint8_t*>(memory) - 8, bytes + 8);
-                       },
-                       &heap};
+  struct Crooked {
+    static void* allocate(void* heap, uint64_t bytes) { return add(static_cast<Heap*>(heap)->allocate(bytes + 8), 8); }
+    static void release(void* heap, void* memory, uint64_t bytes) {
+      static_cast<Heap*>(heap)->release(add(memory, -8), bytes + 8);
+    }
+    static void* add(void* memory, int bytes) { return static_cast<uint8_t*>(memory) + bytes; }
+  };
+  Allocator crooked = {Crooked::allocate, Crooked::release, &heap};
   Workspace workspace;
   EXPECT_EQ(workspace.create(plan, crooked, test_stream(backend_under_test())), SWD_ERR_ALIGNMENT);
   EXPECT_TRUE(heap.live.empty() && heap.wrong == 0 && workspace.data() == nullptr);

@@ -10,8 +10,8 @@ use crate::memory::Memory;
 use crate::plan::Plan;
 use crate::{SegmentState, StateHeader};
 
-/// Step counters and running sums of a plan's segments and the reference of relative decay, in host memory. For the CPU backend it is the state itself; for
-/// CUDA the image that is copied to and from the device.
+/// Step counters and running sums of a plan's segments, and the reference of relative decay, in host memory. For the CPU
+/// backend it is the state itself; for CUDA the image that is copied to and from the device.
 #[derive(Debug)]
 pub struct State {
     plan: Plan,
