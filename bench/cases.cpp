@@ -35,6 +35,8 @@ const char* part_name(Part part) {
       return "memcpy";
     case Part::kStale:
       return "stale";
+    case Part::kUntouched:
+      return "untouched";
   }
   return "";
 }
@@ -134,6 +136,7 @@ int64_t part_bytes(const Case& c) {
       return 8;
     case Part::kStep:
     case Part::kStale:
+    case Part::kUntouched:
       return norm_bytes(c) + update_bytes(c);
   }
   return 0;
@@ -153,7 +156,11 @@ std::vector<Case> all_cases(swd_backend backend) {
   add_sizes(list);
   add_dtypes(list);
   add_modes(list);
-  if (backend == SWD_BACKEND_CUDA) add_graphs(list);
+  if (backend == SWD_BACKEND_CUDA) {
+    add_graphs(list);
+    list.add(list.base(Part::kStale, kBase));
+    list.add(list.base(Part::kUntouched, kBase));
+  }
   if (backend == SWD_BACKEND_CPU) {
     add_threads(list, kBase);
     list.add(list.base(Part::kStale, int64_t{1} << 18));
@@ -175,6 +182,7 @@ std::vector<Case> quick_cases(swd_backend backend) {
   if (backend == SWD_BACKEND_CPU) list.add(list.base(Part::kStale, int64_t{1} << 18));
   if (backend == SWD_BACKEND_CUDA) {
     add_graphs(list);
+    list.add(list.base(Part::kUntouched, kBase));
     list.add_parts(list.base(Part::kStep, int64_t{1} << 30));
   }
   return list.cases;

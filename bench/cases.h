@@ -10,11 +10,12 @@
 namespace swd::bench {
 
 enum class Part {
-  kNorm,    // pass 1: swd_reduce
-  kUpdate,  // pass 2: swd_update
-  kStep,    // swd_step
-  kMemcpy,  // no libswd: exp_avg copied to exp_avg_sq, for comparison
-  kStale    // swd_step on rows that had no gradient for 5,000 steps, against the same rows live
+  kNorm,      // pass 1: swd_reduce
+  kUpdate,    // pass 2: swd_update
+  kStep,      // swd_step
+  kMemcpy,    // no libswd: exp_avg copied to exp_avg_sq, for comparison
+  kStale,     // swd_step on rows that had no gradient for 5,000 steps, against the same rows live
+  kUntouched  // the same for rows that never had one: exp_avg_sq is 0, which division and root are slow at
 };
 
 struct Case {

@@ -35,23 +35,28 @@ class Machine {
   virtual ~Machine() = default;
   virtual std::string name() = 0;  // of the CPU or GPU
   virtual uint64_t available_bytes() = 0;
+  virtual double peak_bytes_per_second() = 0;  // from the memory's clock and width; 0: not known
 
   virtual void* allocate(uint64_t bytes) = 0;  // throws std::bad_alloc
   virtual void release(void* memory) = 0;
-  virtual void write(void* target, const void* source, uint64_t bytes) = 0;
+  // `pattern`, repeated over all of `target`.
+  virtual void fill(void* target, uint64_t bytes, const void* pattern, uint64_t pattern_bytes) = 0;
   virtual void zero(void* target, uint64_t bytes) = 0;
 
   virtual void* stream() = 0;  // for libswd's calls
   virtual void synchronize() = 0;
   virtual void empty_caches() = 0;
-  // Seconds that `work` takes: the wall clock, or CUDA events around what it queues in the stream.
+  // Seconds that `work` takes: the wall clock, or CUDA events around what it queues in the stream, which begins only
+  // once all of it is queued. May call `work` again where the host was too slow.
   virtual double seconds_of(const std::function<void()>& work) = 0;
   // The launch of a graph of what `work` queues. CPU: `work` itself.
   virtual std::function<void()> captured(const std::function<void()>& work) = 0;
 
   // The roof comes in variants (how the work is cut, how far ahead it prefetches). The best one is the roof.
   virtual int variants(RoofKind kind) = 0;
-  virtual void run_roof(RoofKind kind, int variant, const RoofArrays& arrays) = 0;
+  virtual std::string variant_name(RoofKind kind, int variant) = 0;
+  // False: there is no such variant for these arrays, and nothing was done.
+  virtual bool run_roof(RoofKind kind, int variant, const RoofArrays& arrays) = 0;
 };
 
 Machine& cpu_machine();

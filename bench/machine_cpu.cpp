@@ -2,6 +2,7 @@
 // The host as a Machine. Its roof loops are in roof_cpu.cpp.
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -36,6 +37,7 @@ class CpuMachine final : public Machine {
   uint64_t available_bytes() override {
     return std::strtoull(proc_value("/proc/meminfo", "MemAvailable").c_str(), nullptr, 10) * 1024;
   }
+  double peak_bytes_per_second() override { return 0.0; }
 
   void* allocate(uint64_t bytes) override {
     void* memory = std::aligned_alloc(kPage, (bytes + kPage - 1) / kPage * kPage);
@@ -43,7 +45,11 @@ class CpuMachine final : public Machine {
     return memory;
   }
   void release(void* memory) override { std::free(memory); }
-  void write(void* target, const void* source, uint64_t bytes) override { std::memcpy(target, source, bytes); }
+  void fill(void* target, uint64_t bytes, const void* pattern, uint64_t pattern_bytes) override {
+    for (uint64_t at = 0; at < bytes; at += pattern_bytes) {
+      std::memcpy(static_cast<uint8_t*>(target) + at, pattern, std::min(pattern_bytes, bytes - at));
+    }
+  }
   void zero(void* target, uint64_t bytes) override { std::memset(target, 0, bytes); }
 
   void* stream() override { return nullptr; }
@@ -64,7 +70,11 @@ class CpuMachine final : public Machine {
   std::function<void()> captured(const std::function<void()>& work) override { return work; }
 
   int variants(RoofKind kind) override { return roof_variants_cpu(kind); }
-  void run_roof(RoofKind kind, int variant, const RoofArrays& arrays) override { run_roof_cpu(kind, variant, arrays); }
+  std::string variant_name(RoofKind, int variant) override { return "variant " + std::to_string(variant); }
+  bool run_roof(RoofKind kind, int variant, const RoofArrays& arrays) override {
+    run_roof_cpu(kind, variant, arrays);
+    return true;
+  }
 
  private:
   static constexpr uint64_t kPage = 4096;

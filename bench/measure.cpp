@@ -9,42 +9,20 @@
 #include <tuple>
 #include <vector>
 
+#include "sampler.h"
 #include "subject.h"
 
 namespace swd::bench {
 namespace {
 
-using Work = std::function<void()>;
-
-double quantile(std::vector<double> values, double q) {
-  if (values.empty()) return 0.0;
-  std::sort(values.begin(), values.end());
-  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
-}
-
 // Runs per sample: enough that the clock does not matter. One where something has to happen before each run.
-int64_t batch_of(const Case& c) {
+int64_t batch_of(const Case& c, const Effort& effort) {
   if (c.cold || c.part == Part::kUpdate) return 1;
-  return std::clamp<int64_t>((int64_t{1} << 18) / c.elements, 1, 256);
+  return std::clamp<int64_t>((int64_t{1} << 18) / c.elements, 1, effort.most_runs);
 }
-
-struct Sampler {
-  Machine& machine;
-  bool cold;
-  int64_t batch;
-
-  double operator()(const Work& work) const {
-    if (cold) machine.empty_caches();
-    machine.synchronize();
-    double seconds = machine.seconds_of([&] {
-      for (int64_t i = 0; i < batch; ++i) work();
-    });
-    return seconds / static_cast<double>(batch);
-  }
-};
 
 // The fastest variant of a roof loop. Found once per loop and size, because it does not change.
-int best_variant(const Sampler& sample, RoofKind kind, const RoofArrays& arrays) {
+int best_variant(Sampler& sample, RoofKind kind, const RoofArrays& arrays, int64_t samples) {
   using Key = std::tuple<Machine*, RoofKind, int64_t, int, int, int, bool>;
   static std::map<Key, int> known;
   Key key{&sample.machine, kind, arrays.elements, arrays.grad_bytes, arrays.copy_bytes, arrays.threads, sample.cold};
@@ -53,9 +31,8 @@ int best_variant(const Sampler& sample, RoofKind kind, const RoofArrays& arrays)
   int best = 0;
   double least = 0.0;
   for (int variant = 0; variant < sample.machine.variants(kind); ++variant) {
-    auto run = [&] { sample.machine.run_roof(kind, variant, arrays); };
-    double seconds = std::min(sample(run), sample(run));
-    if (variant > 0 && seconds >= least) continue;
+    double seconds = seconds_of_variant(sample, kind, variant, arrays, samples);
+    if (seconds == 0.0 || (least > 0.0 && seconds >= least)) continue;
     best = variant;
     least = seconds;
   }
@@ -63,88 +40,108 @@ int best_variant(const Sampler& sample, RoofKind kind, const RoofArrays& arrays)
 }
 
 // The loops that move the bytes of a part, one behind the other: the step's roof is the sum of both passes'.
-Work roof_of(const Sampler& sample, Part part, const RoofArrays& arrays) {
+Work roof_of(Sampler& sample, Part part, const RoofArrays& arrays, int64_t samples) {
   std::vector<RoofKind> kinds;
   if (part == Part::kMemcpy) kinds = {RoofKind::kMemcpy};
   if (part == Part::kNorm || part == Part::kStep) kinds.push_back(RoofKind::kRead);
   if (part == Part::kUpdate || part == Part::kStep) kinds.push_back(RoofKind::kMix);
   std::vector<std::pair<RoofKind, int>> loops;
-  for (RoofKind kind : kinds) loops.emplace_back(kind, best_variant(sample, kind, arrays));
+  for (RoofKind kind : kinds) loops.emplace_back(kind, best_variant(sample, kind, arrays, samples));
   Machine& machine = sample.machine;
   return [&machine, arrays, loops] {
     for (auto [kind, variant] : loops) machine.run_roof(kind, variant, arrays);
   };
 }
 
-void report(benchmark::State& state, const Case& c, const std::vector<double>& times) {
+// Counters of both sides. `peak`: what the memory could move by its datasheet, 0 if that is not known.
+void report(benchmark::State& state, const Case& c, const std::vector<double>& times, double peak) {
   double bytes = static_cast<double>(part_bytes(c)) * static_cast<double>(c.elements);
   state.counters["median_us"] = quantile(times, 0.5) * 1e6;
   state.counters["p05_us"] = quantile(times, 0.05) * 1e6;
   state.counters["p95_us"] = quantile(times, 0.95) * 1e6;
   state.counters["bytes_per_param"] = static_cast<double>(part_bytes(c));
   state.counters["GB_per_s"] = bytes / quantile(times, 0.5) * 1e-9;
+  if (peak > 0.0) state.counters["share_of_peak"] = bytes / quantile(times, 0.5) / peak;
 }
 
-void measure_part(benchmark::State& state, Machine& machine, const Case& c) {
+void measure_part(benchmark::State& state, Machine& machine, const Case& c, const Effort& effort) {
   Subject subject(machine, c);
-  Sampler sample{machine, c.cold, batch_of(c)};
-  Work roof = roof_of(sample, c.part, subject.roof_arrays());
+  Sampler roof_sample{machine, c.cold, batch_of(c, effort)}, sample = roof_sample;
+  Work roof = roof_of(roof_sample, c.part, subject.roof_arrays(), effort.roof_samples);
   Work run = [&] { subject.run(); };
   if (c.part == Part::kMemcpy) run = roof;
+  subject.prepare();
+  run();  // what must not happen inside a capture or beside a spinning kernel, such as loading kernels, happens here
   if (c.graph) {
-    run();  // what must not happen inside a capture, such as loading kernels, happens here
     run = machine.captured(run);
+    roof = machine.captured(roof);
   }
   std::vector<double> times, roof_times;
-  for (int i = 0; i < 2; ++i) {
+  for (int64_t i = 0; i < effort.warm_ups; ++i) {
+    roof_sample(roof);
     subject.prepare();
     sample(run);
   }
+  sample.host_seconds.clear();
   for (auto _ : state) {
-    roof_times.push_back(sample(roof));
+    roof_times.push_back(roof_sample(roof));
     subject.prepare();
     times.push_back(sample(run));
     state.SetIterationTime(times.back());
   }
-  report(state, c, times);
+  double peak = machine.peak_bytes_per_second(), roof_median = quantile(roof_times, 0.5);
+  report(state, c, times, peak);
   double bytes = static_cast<double>(part_bytes(c)) * static_cast<double>(c.elements);
-  state.counters["roof_GB_per_s"] = bytes / quantile(roof_times, 0.5) * 1e-9;
-  state.counters["ratio_to_roof"] = quantile(roof_times, 0.5) / quantile(times, 0.5);
+  state.counters["roof_GB_per_s"] = bytes / roof_median * 1e-9;
+  if (peak > 0.0) state.counters["roof_share_of_peak"] = bytes / roof_median / peak;
+  state.counters["ratio_to_roof"] = roof_median / quantile(times, 0.5);
+  // On a device the calls return before the work is done: what they cost the caller is a figure of its own.
+  if (c.backend == SWD_BACKEND_CUDA) state.counters["host_us"] = quantile(sample.host_seconds, 0.5) * 1e6;
 }
 
-// Moments of rows without gradient shrink for ever. In arithmetic with denormals, and without the library's rule for
-// them, such rows would cost 20 to 80 times a live one.
-void measure_stale(benchmark::State& state, Machine& machine, const Case& c) {
-  constexpr int kSteps = 5000;
-  Subject live(machine, c, 0), stale(machine, c, 1);
-  stale.run();
-  stale.make_gradients(true);
-  for (int i = 0; i < kSteps; ++i) stale.run();
-  Sampler sample{machine, c.cold, batch_of(c)};
+// Rows without gradient against live ones. Moments of stale rows shrink for ever: in arithmetic with denormals, and
+// without the library's rule for them, such rows would cost 20 to 80 times a live one. Untouched rows have moments of
+// 0.
+void measure_dead_rows(benchmark::State& state, Machine& machine, const Case& c, const Effort& effort) {
+  const int steps = c.part == Part::kStale ? 5000 : 0;
+  Subject live(machine, c, 0), dead(machine, c, 1);
+  live.run();  // loads the kernels
+  if (steps > 0) dead.run();
+  dead.make_gradients(true);
+  for (int i = 0; i < steps; ++i) dead.run();
+  Sampler sample{machine, c.cold, batch_of(c, effort)};
   std::vector<double> times, live_times;
+  for (int64_t i = 0; i < effort.warm_ups; ++i) {
+    sample([&] { live.run(); });
+    sample([&] { dead.run(); });
+  }
   for (auto _ : state) {
     live_times.push_back(sample([&] { live.run(); }));
-    times.push_back(sample([&] { stale.run(); }));
+    times.push_back(sample([&] { dead.run(); }));
     state.SetIterationTime(times.back());
   }
-  report(state, c, times);
-  state.counters["stale_over_live"] = quantile(times, 0.5) / quantile(live_times, 0.5);
+  report(state, c, times, machine.peak_bytes_per_second());
+  state.counters[c.part == Part::kStale ? "stale_over_live" : "untouched_over_live"] =
+      quantile(times, 0.5) / quantile(live_times, 0.5);
 }
 
 }  // namespace
 
-int64_t samples_of(const Case& c, bool quick) {
-  if (c.elements > int64_t{1} << 28) return 5;
-  if (c.elements >= int64_t{1} << 25) return quick ? 15 : 25;
-  return c.cold ? 15 : 60;
+Effort effort_of(const Case& c, bool quick) {
+  constexpr int64_t kMostRuns = 256;
+  bool huge = c.elements > int64_t{1} << 28;
+  if (c.backend == SWD_BACKEND_CUDA) return {quick || huge ? 50 : 100, 10, huge ? 5 : 9, kMostRuns};
+  if (huge) return {5, 2, 2, kMostRuns};
+  if (c.elements >= int64_t{1} << 25) return {quick ? 15 : 25, 2, 2, kMostRuns};
+  return {c.cold ? 15 : 60, 2, 2, kMostRuns};
 }
 
-void measure(benchmark::State& state, Machine& machine, const Case& c) {
+void measure(benchmark::State& state, Machine& machine, const Case& c, const Effort& effort) {
   try {
-    if (c.part == Part::kStale) {
-      measure_stale(state, machine, c);
+    if (c.part == Part::kStale || c.part == Part::kUntouched) {
+      measure_dead_rows(state, machine, c, effort);
     } else {
-      measure_part(state, machine, c);
+      measure_part(state, machine, c, effort);
     }
   } catch (const std::exception& error) {
     state.SkipWithError(error.what());

@@ -9,7 +9,7 @@ import results
 
 def print_table(found):
     print(f"{'':<52}{'elements':>11} {'median us':>12} {'5 .. 95 %':>25} {'B/param':>8} {'GB/s':>8} {'roof':>8} "
-          f"{'ratio':>6}")
+          f"{'ratio':>6} {'of peak':>8}")
     for row in found.rows:
         if row.error:
             print(f"{row.label:<52}{row.elements:>11} not run: {row.error}")
@@ -19,8 +19,11 @@ def print_table(found):
                 f"{row['bytes_per_param']:>8.0f} {row['GB_per_s']:>8.1f}")
         if "ratio_to_roof" in row.counters:
             line += f" {row['roof_GB_per_s']:>8.1f} {row['ratio_to_roof']:>6.2f}"
-        if "stale_over_live" in row.counters:
-            line += f"   {row['stale_over_live']:.2f} times the cost of live rows"
+        if "share_of_peak" in row.counters:
+            line += f" {row['share_of_peak']:>8.3f}"
+        for dead in ("stale_over_live", "untouched_over_live"):
+            if dead in row.counters:
+                line += f"   {row[dead]:.2f} times the cost of live rows"
         print(line)
 
 
@@ -28,14 +31,19 @@ def metrics(found):
     """(name, value) of what is there."""
     backend = found.context["backend"]
     ratio = "ratio_to_roof"
-    wanted = [(f"{part}_ratio_to_stream", part, results.BASE, {}, ratio) for part in ("step", "update", "norm")]
+    quoted = results.QUOTED[backend]
+    other = 1 << 30 if quoted == results.BASE else results.BASE
+    wanted = [(f"{part}_ratio_to_stream", part, quoted, {}, ratio) for part in ("step", "update", "norm")]
+    wanted += [(f"step_ratio_to_stream_2p{other.bit_length() - 1}", "step", other, {}, ratio)]
     wanted += [(f"step_ratio_to_stream_{g}", "step", results.BASE, {"grad": g}, ratio) for g in ("bf16", "f16")]
-    wanted += [("step_ratio_to_stream_2p30", "step", 1 << 30, {}, ratio),
+    wanted += [("step_share_of_peak", "step", quoted, {}, "share_of_peak"),
                ("step_us_at_1000", "step", 1000, {}, "median_us"),
-               ("stale_over_live", "stale", 1 << 18, {}, "stale_over_live")]
+               ("step_host_us_at_1000", "step", 1000, {}, "host_us"),
+               ("stale_over_live", "stale", 1 << 18 if backend == "cpu" else results.BASE, {}, "stale_over_live"),
+               ("untouched_over_live", "untouched", results.BASE, {}, "untouched_over_live")]
     for name, part, elements, changed, counter in wanted:
         row = found.find(part, elements, **changed)
-        if row:
+        if row and counter in row.counters:
             yield f"{backend}_{name}", row[counter]
     for name, peer in (("step_vs_torch_adamw_clip", "torch_adamw_fused_clip"),
                        ("step_vs_reference_adams", "eager_adams_clip"),

@@ -1,129 +1,160 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this device's memory gives to plain streaming kernels: the denominator of every ratio. They move the bytes of a
-// pass with 16-byte accesses, several independent loads in flight and streaming hints, and compute next to nothing.
-// Block size and unrolling are variants; measure.cpp takes the fastest.
+// What this device's memory gives to plain streaming kernels: the denominator of every ratio. Block size, unrolling,
+// hints, grid, direction and the copy engine are variants; measure.cpp takes the fastest.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+#include <vector>
+
+#include "roof_bulk.cuh"
 #include "roof_cuda.h"
+#include "roof_loops.cuh"
 
 namespace swd::bench {
 namespace {
 
-constexpr int kThreads[] = {256, 512};
-constexpr int kThreadChoices = 2;
-constexpr int kUnrolls[] = {1, 2, 4};
-constexpr int kUnrollChoices = 3;
-
-__device__ unsigned int sink;
-
-// `mask` is zero, but the compiler does not know: values stay what they are, and nothing can be left out.
-template <int kUnroll>
-__global__ void read_kernel(const uint4* data, int64_t vectors, unsigned int mask) {
-  int64_t stride = int64_t{blockDim.x} * kUnroll;
-  unsigned int seen = 0;
-  for (int64_t at = blockIdx.x * stride + threadIdx.x; at < vectors; at += gridDim.x * stride) {
-    uint4 x[kUnroll];
-#pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      int64_t i = at + u * int64_t{blockDim.x};
-      x[u] = i < vectors ? __ldcs(data + i) : uint4{0, 0, 0, 0};
-    }
-#pragma unroll
-    for (int u = 0; u < kUnroll; ++u) seen |= x[u].x ^ x[u].y ^ x[u].z ^ x[u].w;
-  }
-  if (seen & mask) sink = seen;
-}
-
-__device__ uint4 widen(uint4 g) { return g; }
-__device__ uint4 widen(uint2 g) { return uint4{g.x & 0xFFFFu, g.x >> 16, g.y & 0xFFFFu, g.y >> 16}; }
-
-__device__ void keep(uint4& a, uint4 g, unsigned int mask) {
-  a.x ^= g.x & mask;
-  a.y ^= g.y & mask;
-  a.z ^= g.z & mask;
-  a.w ^= g.w & mask;
-}
-
-// Four elements at a time: Grad is uint4 (fp32) or uint2 (16 bits).
-template <class Grad, bool kCopy, int kUnroll>
-__global__ void mix_kernel(uint4* p, const Grad* g, uint4* m, uint4* v, uint2* copy, int64_t vectors,
-                           unsigned int mask) {
-  int64_t stride = int64_t{blockDim.x} * kUnroll;
-  for (int64_t at = blockIdx.x * stride + threadIdx.x; at < vectors; at += gridDim.x * stride) {
-    uint4 pp[kUnroll], mm[kUnroll], vv[kUnroll];
-    Grad gg[kUnroll];
-#pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      int64_t i = at + u * int64_t{blockDim.x};
-      if (i >= vectors) continue;
-      gg[u] = __ldcs(g + i);
-      pp[u] = __ldcs(p + i);
-      mm[u] = __ldcs(m + i);
-      vv[u] = __ldcs(v + i);
-    }
-#pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      int64_t i = at + u * int64_t{blockDim.x};
-      if (i >= vectors) continue;
-      uint4 x = widen(gg[u]);
-      keep(pp[u], x, mask);
-      keep(mm[u], x, mask);
-      keep(vv[u], x, mask);
-      __stcs(p + i, pp[u]);
-      __stcs(m + i, mm[u]);
-      __stcs(v + i, vv[u]);
-      if (kCopy) __stcs(copy + i, uint2{pp[u].x, pp[u].z});
-    }
-  }
-}
-
-struct Launch {
+struct Variant {
+  Hint hint;
   int threads;
-  int blocks;
-  cudaStream_t stream;
+  int unroll;
+  bool one_shot;  // a block per tile; else as many as are resident, each with many tiles
+  bool reversed;
+  int bulk;  // 0: not by the copy engine; else which of its shapes
 };
 
-template <int kUnroll>
-void launch_read(const RoofArrays& a, const Launch& at) {
-  int64_t vectors = a.elements * a.grad_bytes / 16;
-  read_kernel<kUnroll><<<at.blocks, at.threads, 0, at.stream>>>(static_cast<const uint4*>(a.grad), vectors, 0);
+constexpr int kBulkShapes = 3;
+
+std::vector<Variant> make_variants(RoofKind kind) {
+  std::vector<Variant> out;
+  for (bool one_shot : {false, true}) {
+    for (int threads : {256, 512, 1024}) {
+      for (int unroll : {1, 2, 4, 8}) out.push_back({Hint::kStream, threads, unroll, one_shot, false, 0});
+    }
+    for (Hint hint : {Hint::kNone, Hint::kNoAllocate}) {
+      for (int unroll : {2, 4}) out.push_back({hint, 256, unroll, one_shot, false, 0});
+    }
+    if (kind == RoofKind::kMix) {
+      for (int unroll : {2, 4}) out.push_back({Hint::kStream, 256, unroll, one_shot, true, 0});
+    }
+  }
+  for (int shape = 1; shape <= kBulkShapes; ++shape) out.push_back({Hint::kStream, 32, 1, false, false, shape});
+  return out;
 }
 
-template <class Grad, bool kCopy, int kUnroll>
-void launch_mix_of(const RoofArrays& a, const Launch& at) {
-  mix_kernel<Grad, kCopy, kUnroll><<<at.blocks, at.threads, 0, at.stream>>>(
-      static_cast<uint4*>(a.param), static_cast<const Grad*>(a.grad), static_cast<uint4*>(a.exp_avg),
-      static_cast<uint4*>(a.exp_avg_sq), static_cast<uint2*>(a.param_copy), a.elements / 4, 0);
+const std::vector<Variant>& variants_of(RoofKind kind) {
+  static const std::vector<Variant> read = make_variants(RoofKind::kRead), mix = make_variants(RoofKind::kMix);
+  return kind == RoofKind::kRead ? read : mix;
 }
 
-template <int kUnroll>
-void launch_mix(const RoofArrays& a, const Launch& at) {
-  bool narrow = a.grad_bytes == 2, copies = a.copy_bytes == 2;
-  if (narrow && copies) launch_mix_of<uint2, true, kUnroll>(a, at);
-  if (narrow && !copies) launch_mix_of<uint2, false, kUnroll>(a, at);
-  if (!narrow && copies) launch_mix_of<uint4, true, kUnroll>(a, at);
-  if (!narrow && !copies) launch_mix_of<uint4, false, kUnroll>(a, at);
-}
-
-template <int kUnroll>
-void launch(RoofKind kind, const RoofArrays& arrays, const Launch& at) {
-  if (kind == RoofKind::kRead) launch_read<kUnroll>(arrays, at);
-  if (kind == RoofKind::kMix) launch_mix<kUnroll>(arrays, at);
-}
-
-// Enough blocks for every multiprocessor to be full, and no more than there is work for.
-int block_count(int64_t elements, int threads, int unroll) {
+// Blocks for `tiles` and a rest that is no whole tile; 0 where the kernel does not fit on a multiprocessor.
+template <class Kernel>
+unsigned int grid_of(Kernel kernel, const Variant& at, size_t shared, int64_t vectors, int64_t tile) {
   int processors = 0, resident = 0;
   cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0);
-  cudaDeviceGetAttribute(&resident, cudaDevAttrMaxThreadsPerMultiProcessor, 0);
-  int64_t full = int64_t{processors} * (resident / threads);
-  int64_t work = elements / (int64_t{4} * threads * unroll) + 1;
-  return static_cast<int>(work < full ? work : full);
+  cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, at.threads, shared);
+  int64_t needed = std::max<int64_t>(1, (vectors + tile - 1) / tile), full = int64_t{processors} * resident;
+  if (resident == 0 || needed > INT32_MAX) return 0;
+  return static_cast<unsigned int>(at.one_shot ? needed : std::min(needed, full));
+}
+
+template <Hint kHint, int kUnroll>
+cudaError_t launch_read(const RoofArrays& a, const Variant& at, cudaStream_t stream) {
+  int64_t vectors = a.elements * a.grad_bytes / 16;
+  auto kernel = read_kernel<kHint, kUnroll>;
+  unsigned int grid = grid_of(kernel, at, 0, vectors, int64_t{at.threads} * kUnroll);
+  if (grid == 0) return cudaErrorNotSupported;
+  kernel<<<grid, at.threads, 0, stream>>>(static_cast<const uint4*>(a.grad), vectors, 0);
+  return cudaGetLastError();
+}
+
+template <class Grad>
+MixArrays<Grad> mix_arrays(const RoofArrays& a) {
+  return {static_cast<uint4*>(a.param), static_cast<const Grad*>(a.grad), static_cast<uint4*>(a.exp_avg),
+          static_cast<uint4*>(a.exp_avg_sq), static_cast<uint2*>(a.param_copy)};
+}
+
+template <class Grad, bool kCopy, Hint kHint, int kUnroll>
+cudaError_t launch_mix_of(const RoofArrays& a, const Variant& at, cudaStream_t stream) {
+  auto kernel = mix_kernel<Grad, kCopy, kHint, kUnroll>;
+  unsigned int grid = grid_of(kernel, at, 0, a.elements / 4, int64_t{at.threads} * kUnroll);
+  if (grid == 0) return cudaErrorNotSupported;
+  kernel<<<grid, at.threads, 0, stream>>>(mix_arrays<Grad>(a), a.elements / 4, at.reversed, 0);
+  return cudaGetLastError();
+}
+
+template <Hint kHint, int kUnroll>
+cudaError_t launch_mix(const RoofArrays& a, const Variant& at, cudaStream_t stream) {
+  bool copies = a.copy_bytes == 2;
+  if (a.grad_bytes == 2) {
+    return copies ? launch_mix_of<uint2, true, kHint, kUnroll>(a, at, stream)
+                  : launch_mix_of<uint2, false, kHint, kUnroll>(a, at, stream);
+  }
+  return copies ? launch_mix_of<uint4, true, kHint, kUnroll>(a, at, stream)
+                : launch_mix_of<uint4, false, kHint, kUnroll>(a, at, stream);
+}
+
+template <Hint kHint, int kUnroll>
+cudaError_t launch(RoofKind kind, const RoofArrays& a, const Variant& at, cudaStream_t stream) {
+  return kind == RoofKind::kRead ? launch_read<kHint, kUnroll>(a, at, stream)
+                                 : launch_mix<kHint, kUnroll>(a, at, stream);
+}
+
+template <Hint kHint>
+cudaError_t launch_unrolled(RoofKind kind, const RoofArrays& a, const Variant& at, cudaStream_t stream) {
+  if (at.unroll == 2) return launch<kHint, 2>(kind, a, at, stream);
+  if (at.unroll == 4) return launch<kHint, 4>(kind, a, at, stream);
+  if constexpr (kHint == Hint::kStream) {
+    if (at.unroll == 1) return launch<kHint, 1>(kind, a, at, stream);
+    if (at.unroll == 8) return launch<kHint, 8>(kind, a, at, stream);
+  }
+  return cudaErrorInvalidValue;
+}
+
+template <int kBytes, int kStages, bool kWrites>
+cudaError_t launch_bulk(const RoofArrays& a, const Variant& at, cudaStream_t stream) {
+  auto kernel = bulk_kernel<kBytes, kStages, kWrites>;
+  cudaFuncAttributes attributes;
+  cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
+  if (error != cudaSuccess) return error;
+  // Compiled for an older device the kernel is empty, which would be the fastest of all loops.
+  if (std::min(attributes.ptxVersion, attributes.binaryVersion) < 90) return cudaErrorNotSupported;
+  constexpr int kShared = kBytes * kStages * (kWrites ? 4 : 1);
+  error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared);
+  if (error != cudaSuccess) return error;
+  int64_t vectors = a.elements / 4;
+  unsigned int grid = grid_of(kernel, at, kShared, vectors, kBytes / 16);
+  if (grid == 0) return cudaErrorNotSupported;
+  kernel<<<grid, at.threads, kShared, stream>>>(mix_arrays<uint4>(a), vectors, 0);
+  return cudaGetLastError();
+}
+
+// Between 128 and 192 KiB of a multiprocessor in flight; as many blocks as fit.
+cudaError_t launch_bulk_shape(RoofKind kind, const RoofArrays& a, const Variant& at, cudaStream_t stream) {
+  if (a.grad_bytes != 4 || a.copy_bytes != 0) return cudaErrorNotSupported;
+  if (kind == RoofKind::kRead) {
+    if (at.bulk == 1) return launch_bulk<8192, 4, false>(a, at, stream);
+    if (at.bulk == 2) return launch_bulk<16384, 4, false>(a, at, stream);
+    return launch_bulk<4096, 8, false>(a, at, stream);
+  }
+  if (at.bulk == 1) return launch_bulk<4096, 4, true>(a, at, stream);
+  if (at.bulk == 2) return launch_bulk<8192, 3, true>(a, at, stream);
+  return launch_bulk<4096, 3, true>(a, at, stream);
 }
 
 }  // namespace
 
-int roof_variants_cuda(RoofKind kind) { return kind == RoofKind::kMemcpy ? 1 : kThreadChoices * kUnrollChoices; }
+int roof_variants_cuda(RoofKind kind) {
+  return kind == RoofKind::kMemcpy ? 1 : static_cast<int>(variants_of(kind).size());
+}
+
+std::string roof_name_cuda(RoofKind kind, int variant) {
+  if (kind == RoofKind::kMemcpy) return "cudaMemcpyAsync";
+  const Variant& v = variants_of(kind)[static_cast<size_t>(variant)];
+  if (v.bulk) return "bulk copies, shape " + std::to_string(v.bulk);
+  const char* hint = v.hint == Hint::kStream ? "stream" : v.hint == Hint::kNone ? "no hint" : "no allocate";
+  return std::string(hint) + ", " + std::to_string(v.threads) + " threads, unroll " + std::to_string(v.unroll) +
+         (v.one_shot ? ", one-shot" : ", resident") + (v.reversed ? ", reversed" : "");
+}
 
 int run_roof_cuda(RoofKind kind, int variant, const RoofArrays& arrays, void* stream) {
   auto queue = static_cast<cudaStream_t>(stream);
@@ -131,12 +162,11 @@ int run_roof_cuda(RoofKind kind, int variant, const RoofArrays& arrays, void* st
     return cudaMemcpyAsync(arrays.exp_avg_sq, arrays.exp_avg, static_cast<size_t>(arrays.elements) * sizeof(float),
                            cudaMemcpyDeviceToDevice, queue);
   }
-  int threads = kThreads[variant / kUnrollChoices], unroll = kUnrolls[variant % kUnrollChoices];
-  Launch at{threads, block_count(arrays.elements, threads, unroll), queue};
-  if (unroll == 1) launch<1>(kind, arrays, at);
-  if (unroll == 2) launch<2>(kind, arrays, at);
-  if (unroll == 4) launch<4>(kind, arrays, at);
-  return cudaGetLastError();
+  const Variant& at = variants_of(kind)[static_cast<size_t>(variant)];
+  if (at.bulk) return launch_bulk_shape(kind, arrays, at, queue);
+  if (at.hint == Hint::kStream) return launch_unrolled<Hint::kStream>(kind, arrays, at, queue);
+  if (at.hint == Hint::kNone) return launch_unrolled<Hint::kNone>(kind, arrays, at, queue);
+  return launch_unrolled<Hint::kNoAllocate>(kind, arrays, at, queue);
 }
 
 }  // namespace swd::bench

@@ -42,10 +42,14 @@ def draw_bandwidth(axes, found):
 
 
 def draw_ratios(axes, found):
-    rows = [r for r in found.rows
-            if r.elements == results.BASE and "ratio_to_roof" in r.counters and r.part != "memcpy"]
-    rows.sort(key=lambda r: (len(r.changed), r.label), reverse=True)
-    axes.barh([r.label for r in rows], [r["ratio_to_roof"] for r in rows], color=[COLOURS[r.part] for r in rows],
+    quoted = results.QUOTED[found.context["backend"]]
+    rows = [r for r in found.rows if "ratio_to_roof" in r.counters and r.part != "memcpy"
+            and (r.elements == results.BASE or (r.elements == quoted and r.is_base))]
+    rows.sort(key=lambda r: (len(r.changed), r.elements != quoted, r.label), reverse=True)
+
+    def label(row):
+        return row.label if row.elements == results.BASE else f"{row.label}, {results.power(row.elements)}"
+    axes.barh([label(r) for r in rows], [r["ratio_to_roof"] for r in rows], color=[COLOURS[r.part] for r in rows],
               height=0.7)
     goal = GOAL[found.context["backend"]]
     axes.axvline(goal, color="black", linewidth=1, linestyle=":")
@@ -54,7 +58,7 @@ def draw_ratios(axes, found):
     for place, row in enumerate(rows):
         axes.text(0.02, place, f"{row['ratio_to_roof']:.2f}", va="center", fontsize=7, color="white")
     axes.set_ylim(-0.7, max(len(rows), 8) - 0.3)
-    axes.set_title(f"Ratio to the roof, 2^26 parameters (goal {goal:.2f})")
+    axes.set_title(f"Ratio to the roof, {results.power(results.BASE)} parameters (goal {goal:.2f})")
 
 
 def draw_peers(axes, run):

@@ -60,13 +60,6 @@ std::vector<uint8_t> pattern(swd_dtype dtype, float largest) {
   return out;
 }
 
-void fill(Machine& machine, void* target, uint64_t bytes, const std::vector<uint8_t>& with) {
-  for (uint64_t at = 0; at < bytes; at += with.size()) {
-    uint64_t left = bytes - at;
-    machine.write(static_cast<uint8_t*>(target) + at, with.data(), left < with.size() ? left : with.size());
-  }
-}
-
 uint64_t width(swd_dtype dtype) { return dtype == SWD_DTYPE_F32 ? 4 : dtype == SWD_DTYPE_NONE ? 0 : 2; }
 
 }  // namespace
@@ -100,16 +93,21 @@ void Subject::allocate(int slot) {
   buffers_.exp_avg_sq = at + 2 * wide;
   buffers_.grad = at + 3 * wide;
   if (case_.copy != SWD_DTYPE_NONE) buffers_.param_copy = at + 3 * wide + grad;
-  fill(machine_, buffers_.param, n * 4, pattern(SWD_DTYPE_F32, 0.05f));
+  fill(buffers_.param, n * 4, pattern(SWD_DTYPE_F32, 0.05f));
   machine_.zero(at + wide, 2 * wide);
   make_gradients(false);
 }
 
+void Subject::fill(void* target, uint64_t bytes, const std::vector<uint8_t>& with) {
+  machine_.fill(target, bytes, with.data(), with.size());
+}
+
 void Subject::make_gradients(bool zero) {
-  uint64_t bytes = static_cast<uint64_t>(case_.elements) * width(case_.grad);
+  constexpr uint64_t kLive = 4096;  // a model of which nothing at all is live would have no schedule
+  uint64_t bytes = static_cast<uint64_t>(case_.elements) * width(case_.grad), live = kLive * width(case_.grad);
   void* grad = const_cast<void*>(buffers_.grad);
   if (zero) machine_.zero(grad, bytes);
-  if (!zero) fill(machine_, grad, bytes, pattern(case_.grad, 0.01f));
+  fill(grad, zero && live < bytes ? live : bytes, pattern(case_.grad, 0.01f));
 }
 
 // Cuts that fall on no chunk and no vector, as the tensors of a model do.

@@ -23,10 +23,11 @@ class Subject {
   void run();      // what the case measures
   RoofArrays roof_arrays() const;
 
-  void make_gradients(bool zero);  // all zero, or ordinary ones
+  void make_gradients(bool zero);  // zero behind the first 4,096, or ordinary ones
 
  private:
   void allocate(int slot);
+  void fill(void* target, uint64_t bytes, const std::vector<uint8_t>& with);
   Plan make_plan() const;
 
   Machine& machine_;

@@ -1,91 +1,175 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Everything that wants a real device, in parts, each with a marker: a run that was cut off goes on where it was.
+# Everything that wants a real device, in parts: a run that was cut off goes on where it was.
 #
-#   gpu.sh --build           where nvcc is: builds into build/gpu, a few MiB to be carried to the device
-#   gpu.sh [PART...]         where the device is, without nvcc: the parts without a marker, or the named ones again
-#   gpu.sh --list            the parts
-#   gpu.sh --simulated DIR [PART...]   the same flow under a simulated runtime in DIR, with the programs of build/test
+#   gpu.sh --build             where nvcc is: builds into build/gpu, some 20 MB to be carried to the device
+#   gpu.sh [PART...]           where the device is, without nvcc: the parts that have neither passed nor failed, or the
+#                              named ones again
+#   gpu.sh --list              the parts, in their order
+#   gpu.sh --publish TARBALL   at home: the figures of a run that came back, into bench/results/<gpu>/
 #
-# SWD_GPU_SECONDS (default 520): no part starts later, and each is cut off there. build/gpu/run holds markers, logs and
-# JSON; build/gpu/run.tar.gz is the same for the way home, written after every part, also to $OUT where that is set. A
-# run.tar.gz in build/gpu resumes: it is unpacked where there is no run. Figures also go to bench/results/<gpu>/. Status
-# 0 only if no part failed and none is left; parts that cannot run here say why.
+# SWD_GPU_SECONDS (default 520): no part starts later, and each is cut off there. SWD_GPU_PART_SECONDS (180): a part that
+# takes longer has failed. SWD_GPU_DIR (build/gpu): the programs; run/ in it holds a record, a log and the figures of each
+# part. run.tar.gz there is the same for the way home, written after every part; it resumes: where there is no run, it is
+# unpacked. Where $OUT is set it goes there, too, and the reports of ncu beside it, some 10 MB each. A run of other
+# programs is put aside.
+# Status 0: every part that was asked for has passed; 1: one has failed; 3: none has failed, but some were left or could
+# not run here, and are tried again by the next call; 2: nothing was done.
 set -uo pipefail
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/.." || exit 2
 started=$SECONDS
-budget=${SWD_GPU_SECONDS:-520}
-export programs=build/gpu tests=build/gpu run=build/gpu/run simulated=""
+budget=${SWD_GPU_SECONDS:-520} part_limit=${SWD_GPU_PART_SECONDS:-180}
+results=${SWD_GPU_RESULTS:-bench/results}
+export programs=${SWD_GPU_DIR:-build/gpu}
+run=$programs/run
+
+refuse() {
+  echo "gpu.sh: $*" >&2
+  exit 2
+}
+
+name_of() { echo "${1//:/-}"; }
+is() { grep -qs "\"status\": \"$2\"" "$run/$(name_of "$1").part"; }  # part, status
+
+# A run's tarball, whole or not at all.
+unpack() {
+  rm -rf "$run.unpacked"
+  mkdir -p "$run.unpacked"
+  tar xzf "$1" -C "$run.unpacked" && [ -d "$run.unpacked/run" ] || refuse "$1 is no whole tarball of a run; without it a call begins anew"
+}
+
+# Markers of other programs say nothing about these.
+resume() {
+  local identity
+  identity=$(cat "$programs"/*_test "$programs"/lib*.so* "$programs/bench_step" 2> /dev/null | sha256sum | cut -c1-12)
+  if [ ! -d "$run" ] && [ -f "$run.tar.gz" ]; then
+    unpack "$run.tar.gz"
+    mv "$run.unpacked/run" "$run"
+    rmdir "$run.unpacked"
+  fi
+  if [ -d "$run" ] && [ "$(cat "$run/programs" 2> /dev/null)" != "$identity" ]; then
+    local aside
+    aside=$run-$(date +%Y%m%d-%H%M%S)-$$
+    echo "$run is of other programs: put aside as $aside"
+    mv "$run" "$aside"
+  fi
+  mkdir -p "$run"
+  echo "$identity" > "$run/programs"
+}
+
+# What a run that is killed leaves behind is always whole.
+keep() {
+  cat "$run"/*.part > "$run/parts.new" 2> /dev/null
+  mv "$run/parts.new" "$run/parts.jsonl"
+  tar czf "$run.tar.gz.new" --exclude='*.partial' --exclude='*.ncu-rep' -C "$programs" run &&
+    mv "$run.tar.gz.new" "$run.tar.gz"
+  [ -n "${OUT:-}" ] || return 0
+  local file
+  for file in "$run.tar.gz" "$run"/ncu*/*.ncu-rep; do
+    if [ -f "$file" ] && ! cmp -s "$file" "$OUT/$(basename "$file")"; then
+      cp "$file" "$OUT/new" && mv "$OUT/new" "$OUT/$(basename "$file")"
+    fi
+  done
+}
+
+# Figures of parts that passed, and none at all without equal bits.
+publish() {
+  local device part file
+  device=$(cat "$run/info/device" 2> /dev/null) || { echo "not published: the device's name is not known"; return 1; }
+  is test:cuda_equality_test passed || { echo "not published: equal bits are not shown"; return 1; }
+  mkdir -p "$results/$device"
+  cp "$run/parts.jsonl" "$results/$device/gpu-parts.jsonl"
+  for part in "$run"/*.part; do
+    if ! grep -q '"status": "passed"' "$part"; then continue; fi
+    for file in "${part%.part}"/*.{json,txt,csv}; do
+      if [ -f "$file" ]; then cp "$file" "$results/$device/gpu-$(basename "$file")"; fi
+    done
+  done
+  echo "figures: $results/$device"
+}
+
+record() {  # part, status, seconds: the last line of its log is the reason
+  local name said
+  name=$(name_of "$1")
+  said=$(tail -n 1 "$run/$name.log" 2> /dev/null | tr -d '"\\' | tr -c '[:print:]' ' ' | cut -c1-150)
+  printf '{"part": "%s", "status": "%s", "seconds": %d, "said": "%s"}\n' "$1" "$2" "$3" "$said" > "$run/$name.part.new"
+  mv "$run/$name.part.new" "$run/$name.part"
+  printf '%-30s %-11s %4d s  %s\n' "$1" "$2" "$3" "${said:0:70}"
+}
+
+# An attempt that is cut off changes nothing: neither an earlier record nor its figures.
+run_part() {
+  local part=$1 name left limit begun=$SECONDS code
+  name=$(name_of "$part")
+  left=$((budget - SECONDS + started))
+  if [ $left -le 5 ]; then return; fi
+  limit=$((left < part_limit ? left : part_limit))
+  export figures=$run/$name.partial
+  rm -rf "$figures"
+  mkdir -p "$figures"
+  timeout -k 5 $limit scripts/gpu/part.sh "$part" > "$run/$name.log" 2>&1
+  code=$?
+  if [ $code = 124 ] || [ $code = 137 ] && [ $((SECONDS - begun)) -ge $limit ]; then
+    if [ $limit = $left ]; then
+      printf '%-30s %-11s %4d s\n' "$part" "cut off" $((SECONDS - begun))
+      rm -rf "$figures"
+      return
+    fi
+    echo "took more than $limit s" >> "$run/$name.log"
+  fi
+  rm -rf "${run:?}/$name"
+  case $code in
+    0)
+      mv "$figures" "$run/$name"
+      record "$part" passed $((SECONDS - begun))
+      ;;
+    77) record "$part" unavailable $((SECONDS - begun)) ;;
+    *) record "$part" failed $((SECONDS - begun)) ;;
+  esac
+  rm -rf "$figures"
+  keep
+}
 
 case "${1:-}" in
   --build) exec scripts/gpu/build.sh ;;
   --list) exec scripts/gpu/part.sh list ;;
-  --simulated)
-    programs=build/test tests=build/test/tests run=build/gpu-simulated/run simulated=$2
-    export LD_LIBRARY_PATH=$simulated
-    shift 2
+  --publish)
+    run=$(mktemp -d)/run
+    unpack "${2:?gpu.sh: --publish needs a tarball}"
+    run=$run.unpacked/run
+    publish
+    exit
     ;;
+  -*) refuse "no such option: $1" ;;
 esac
-if [ ! -x "$tests/cuda_equality_test" ]; then
-  echo "$tests has no programs: gpu.sh --build makes them, where nvcc is" >&2
-  exit 2
-fi
+[ -x "$programs/cuda_equality_test" ] || refuse "$programs has no programs: gpu.sh --build makes them, where nvcc is"
+mapfile -t all < <(scripts/gpu/part.sh list)
+asked=("${all[@]}")
+if [ $# -gt 0 ]; then asked=("$@"); fi
+for part in "${asked[@]}"; do
+  [[ " ${all[*]} " = *" $part "* ]] || refuse "no such part: $part"
+done
 
-# What a run that is killed leaves behind; $OUT takes eight files.
-keep() {
-  cat "$run"/*.part > "$run/parts.jsonl" 2> /dev/null
-  tar czf "$run.tar.gz" -C "$(dirname "$run")" run
-  [ -n "${OUT:-}" ] || return 0
-  local file
-  for file in "$run.tar.gz" "$run"/{parts.jsonl,step.json,peers.json,roof.txt,ncu.csv,ncu.ncu-rep}; do
-    if [ -f "$file" ]; then cp "$file" "$OUT/"; fi
-  done
-}
-
-left_over=()
-run_part() {
-  local part=$1 name=${1/:/-} left=$((budget - SECONDS + started)) begun=$SECONDS status code
-  rm -f "$run/$name.part"
-  code=124
-  if [ $left -gt 5 ]; then
-    timeout "$left" scripts/gpu/part.sh "$part" > "$run/$name.log" 2>&1
-    code=$?
-  fi
-  case $code in
-    0) status=passed ;;
-    77) status=unavailable ;;
-    124)  # out of time, not wrong: no marker
-      left_over+=("$part")
-      return
-      ;;
-    *) status=failed ;;
-  esac
-  printf '{"part": "%s", "status": "%s", "seconds": %d}\n' "$part" $status $((SECONDS - begun)) > "$run/$name.part"
-  keep
-  printf '%-30s %-11s %4d s  %s\n' "$part" $status $((SECONDS - begun)) "$(tail -n 1 "$run/$name.log" | cut -c1-70)"
-}
-
-if [ ! -d "$run" ] && [ -f "$run.tar.gz" ]; then tar xzf "$run.tar.gz" -C "$(dirname "$run")"; fi
-mkdir -p "$run"
-if [ $# -gt 0 ]; then
-  for part in "$@"; do run_part "$part"; done
-else
-  for part in $(scripts/gpu/part.sh list); do
-    if [ ! -f "$run/${part/:/-}.part" ]; then run_part "$part"; fi
-  done
-fi
-
+resume
+for part in "${asked[@]}"; do
+  if [ $# -gt 0 ] || { ! is "$part" passed && ! is "$part" failed; }; then run_part "$part"; fi
+done
 keep
-machine=simulated
-if [ -z "$simulated" ]; then
-  machine=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 |
-    tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]\+/-/g')
-  mkdir -p "bench/results/$machine"
-  for file in step.json peers.json peers-148.json peers-268435456.json roof.txt ncu.csv parts.jsonl; do
-    if [ -f "$run/$file" ]; then cp "$run/$file" "bench/results/$machine/gpu-$file"; fi
-  done
-fi
-count() { grep -c "\"$1\"" "$run/parts.jsonl"; }
-echo "$machine: $(count passed) passed, $(count failed) failed, $(count unavailable) cannot run here," \
-  "${#left_over[@]} left${left_over:+: ${left_over[*]}}"
-[ ${#left_over[@]} -eq 0 ] && [ "$(count failed)" -eq 0 ]
+publish
+
+passed=0 failed=() unavailable=() left=()
+for part in "${asked[@]}"; do
+  if is "$part" passed; then
+    passed=$((passed + 1))
+  elif is "$part" failed; then
+    failed+=("$part")
+  elif is "$part" unavailable; then
+    unavailable+=("$part")
+  else
+    left+=("$part")
+  fi
+done
+echo "of ${#asked[@]} parts: $passed passed, ${#failed[@]} failed${failed:+ (${failed[*]})}," \
+  "${#unavailable[@]} cannot run here${unavailable:+ (${unavailable[*]})}, ${#left[@]} left${left:+ (${left[*]})}"
+if [ ${#failed[@]} -gt 0 ]; then exit 1; fi
+[ $passed -eq ${#asked[@]} ] || exit 3

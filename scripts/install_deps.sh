@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is needed and the machine lacks, with apt-get where that is allowed; else says what is missing and fails.
 # Quick when nothing is missing. Usage: install_deps.sh [TOPIC...]; building and testing are always meant.
-# Topics: demo, lint, fuzz, sanitize, coverage, abi, bench, python, test.
+# Topics: demo, lint, fuzz, sanitize, coverage, abi, bench, python, test; i686, aarch64 (scripts/platforms.sh).
 set -euo pipefail
 
 missing=()
@@ -46,6 +46,11 @@ for topic in "$@"; do
       need_command clang clang
       need_command mpicc libopenmpi-dev
       need_command mpiexec openmpi-bin
+      ;;
+    i686 | aarch64)
+      need_command "$topic-linux-gnu-g++" "g++-$topic-linux-gnu"
+      need_file /usr/src/googletest/CMakeLists.txt googletest
+      if [ "$topic" = aarch64 ]; then need_command qemu-aarch64 qemu-user; fi
       ;;
     python) need_module ensurepip python3-venv ;;
     *) echo "install_deps.sh: no topic $topic" >&2; exit 2 ;;

@@ -3,11 +3,13 @@
 """Compiles the CUDA kernels to machine code for several architectures and reports registers, stack, spills, resident
 warps and bytes of loads in flight on a multiprocessor. Fails on any stack or spill, and where a kernel of a step has
 fewer than 48 KiB in flight on sm_90. Takes the compiler's options from a configured build, where results are kept until
-a source changes. Called by ctest; --markdown prints the table of docs/performance_cuda.md."""
+a source changes. An architecture takes half a minute of one core: ctest calls it for sm_90 alone, for which the kernels are
+tuned; without --arch it does all that the tables show. --markdown prints the table of docs/performance_cuda.md."""
 import argparse
 import concurrent.futures
 import hashlib
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -123,13 +125,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default=str(ROOT / "build/test"), help="a build configured with CUDA")
     parser.add_argument("--arch", default="75,80,90,100,120", help="comma-separated compute capabilities times 10")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="compilers at a time")
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
     build, archs = pathlib.Path(options.build).resolve(), [int(a) for a in options.arch.split(",")]
     tuning = constants()
     rows = [("arch", "kernel", "registers", "stack", "spilled", "resident warps", "loads in flight")]
     wrong = []
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         jobs = {arch: [pool.submit(ptxas, build, source, arch) for source in SOURCES] for arch in archs}
         for arch in archs:
             kernels = [kernel for job in jobs[arch] for kernel in job.result()]

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The ways to get libswd into a program, each with the quickstart: installed and found by CMake, by pkg-config, moved to
-# another folder, as a subdirectory; shared or static. Usage: consume.sh SOURCE_DIR BUILD_DIR WORK_DIR
+# The ways to get libswd into a program, each with the quickstart: installed, moved to another folder and found by CMake and
+# by pkg-config; as a subdirectory; shared or static; through the export of a parent project. Usage: consume.sh SOURCE_DIR
+# BUILD_DIR WORK_DIR
 set -euo pipefail
 source_dir=$1 build=$2 work=$3
 quickstart=$source_dir/examples/quickstart.c
@@ -30,22 +31,25 @@ use_prefix() {  # name, prefix: by find_package, then by pkg-config
   echo "$1: find_package and pkg-config"
 }
 
+# Moved after it was installed: what holds there holds where it was, and an absolute path would not.
 run install cmake --install "$build" --prefix "$work/prefix"
-use_prefix installed "$work/prefix"
 mv "$work/prefix" "$work/moved"
 use_prefix moved "$work/moved"
 
-run static.configure cmake -S "$source_dir" -B "$work/static.build" -DBUILD_SHARED_LIBS=OFF -DSWD_CUDA=OFF \
-  -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_EXAMPLES=OFF -DSWD_BUILD_BENCH=OFF
-run static.build cmake --build "$work/static.build"
-run static.install cmake --install "$work/static.build" --prefix "$work/static.prefix"
-use_prefix static "$work/static.prefix"
-
-run subdirectory.configure cmake -S "$source_dir/tests/consumer" -B "$work/subdirectory" -DSWD_SOURCE="$source_dir" \
-  -DQUICKSTART="$quickstart" -DSWD_CUDA=OFF
-run subdirectory.build cmake --build "$work/subdirectory"
-run subdirectory.run "$work/subdirectory/consumer"
+# One build, since it is a build of the library: a subdirectory, static, and exported by its parent. Without optimisation,
+# because what is tested is how the files fit together.
+run parent.configure cmake -S "$source_dir/tests/consumer/parent" -B "$work/parent" -DSWD_SOURCE="$source_dir" \
+  -DQUICKSTART="$quickstart" -DSWD_CUDA=OFF -DCMAKE_BUILD_TYPE=Debug -DCMAKE_INSTALL_LIBDIR=lib
+run parent.build cmake --build "$work/parent"
+run parent.run "$work/parent/consumer"
 echo "subdirectory: built and run"
+run parent.install cmake --install "$work/parent" --prefix "$work/static"
+[ -e "$work/static/lib/libswd.a" ] || { echo "the parent's libswd is not static" >&2; exit 1; }
+use_prefix static "$work/static"
+run user.configure cmake -S "$source_dir/tests/consumer/user" -B "$work/user" -DCMAKE_PREFIX_PATH="$work/static"
+run user.build cmake --build "$work/user"
+run user.run "$work/user/user"
+echo "a static library in the parent's export set: found, linked and run"
 
 # A version that is not there must not be found.
 sed 's/find_package(swd 0.2/find_package(swd 9.9/' "$source_dir/tests/consumer/CMakeLists.txt" > "$work/CMakeLists.txt"

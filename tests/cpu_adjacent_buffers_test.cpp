@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Buffers may lie side by side without a byte between them; one byte less is an overlap.
+// Buffers may lie side by side without a byte between them; one element less is an overlap. What lies before a
+// segment's offset belongs to nobody.
 #include "support/runner.h"
 
 namespace swd::test {
@@ -43,7 +44,14 @@ TEST(CpuAdjacentBuffers, SideBySideIsNoOverlap) {
   args.groups = &group;
   args.group_count = 1;
   EXPECT_EQ(swd_step(plan, &b, &args, nullptr), SWD_OK) << swd_error_detail();
-  for (int closer : {4, static_cast<int>(4 * kCount)}) {  // also where only what lies behind the offset is shared
+  for (int closer : {4, static_cast<int>(4 * kBegin)}) {  // only what lies before the offset is shared
+    swd_buffers shifted = b;
+    shifted.grad = static_cast<const uint8_t*>(b.grad) - closer;
+    EXPECT_EQ(swd_step(plan, &shifted, &args, nullptr), SWD_OK) << closer << ": " << swd_error_detail();
+    shifted.grad = static_cast<const uint8_t*>(b.grad) + closer;
+    EXPECT_EQ(swd_step(plan, &shifted, &args, nullptr), SWD_OK) << closer << ": " << swd_error_detail();
+  }
+  for (int closer : {static_cast<int>(4 * kBegin + 4), static_cast<int>(4 * kCount)}) {
     swd_buffers overlapping = b;
     overlapping.grad = static_cast<const uint8_t*>(b.grad) - closer;
     EXPECT_EQ(swd_step(plan, &overlapping, &args, nullptr), SWD_ERR_OVERLAP) << closer;

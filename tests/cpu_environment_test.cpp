@@ -58,6 +58,23 @@ TEST(CpuEnvironment, RoundingModeOfTheCallerDoesNotMatter) {
   }
 }
 
+// An environment like any other: nothing is set but flags. The work raises most of them itself.
+TEST(CpuEnvironment, ExceptionFlagsOfTheCallerStay) {
+  for (int32_t threads : {1, 3}) {
+    for (ModelCase c : cases()) {
+      c.threads = threads;
+      for (int raised : {0, FE_INEXACT, FE_DIVBYZERO | FE_OVERFLOW}) {
+        auto enter = [raised] {
+          std::feclearexcept(FE_ALL_EXCEPT);
+          std::feraiseexcept(raised);
+        };
+        hash_inside(c, enter, [raised] { EXPECT_EQ(std::fetestexcept(FE_ALL_EXCEPT), raised); });
+      }
+    }
+  }
+  std::feclearexcept(FE_ALL_EXCEPT);
+}
+
 #if defined(__SSE2__)
 TEST(CpuEnvironment, ControlRegisterOfTheCallerDoesNotMatterAndStays) {
   constexpr unsigned int kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;

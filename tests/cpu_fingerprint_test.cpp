@@ -67,7 +67,7 @@ TEST(CpuFingerprint, AShortStatsIsFilledAsFarAsItGoes) {
   std::vector<double> workspace(1 << 13);
   ASSERT_EQ(swd_workspace_init(plan, workspace.data(), workspace.size() * sizeof(double), nullptr), SWD_OK);
   for (uint64_t size :
-       {uint64_t{1}, uint64_t{8}, uint64_t{16}, sizeof(swd_stats) - 1, sizeof(swd_stats), sizeof(swd_stats) + 9}) {
+       std::initializer_list<uint64_t>{1, 8, 16, sizeof(swd_stats) - 1, sizeof(swd_stats), sizeof(swd_stats) + 9}) {
     uint8_t bytes[sizeof(swd_stats) + 64];
     memset(bytes, 0xEE, sizeof bytes);
     ASSERT_EQ(swd_stats_fetch(plan, workspace.data(), reinterpret_cast<swd_stats*>(bytes), size, nullptr, nullptr),

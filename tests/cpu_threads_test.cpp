@@ -17,6 +17,7 @@
 namespace {
 std::atomic<int> threads_started{0};
 std::atomic<int> threads_allowed{1 << 30};  // further ones fail to start
+std::atomic<size_t> largest_stack{0};
 }  // namespace
 
 extern "C" {
@@ -31,6 +32,9 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
                                  : reinterpret_cast<CreateThread>(dlsym(RTLD_NEXT, "pthread_create"));
   if (threads_allowed.fetch_sub(1) <= 0) return EAGAIN;
   threads_started.fetch_add(1);
+  size_t stack = size_t{1} << 30;
+  if (attributes) pthread_attr_getstacksize(attributes, &stack);
+  if (stack > largest_stack) largest_stack = stack;
   return real(thread, attributes, entry, argument);
 }
 }
@@ -161,14 +165,60 @@ TEST(CpuThreads, ForkAfterFirstUse) {
   c.threads = 3;
   auto model = std::make_unique<Model>(c);
   EXPECT_TRUE(model->train());
+  int started = threads_started;
   auto train = [&] {  // the workers live in the parent only; also freeing the plan must not wait for them
     bool same = model->train() && model->hash() == wanted;
     model.reset();
-    return same;
+    return same && threads_started == started;  // the plan works alone there
   };
   EXPECT_TRUE(in_child(train));
   EXPECT_TRUE(in_child([&] { return in_child(train); }));
   EXPECT_TRUE(train());
+}
+
+#ifndef __SANITIZE_THREAD__  // which ends a child that starts threads
+TEST(CpuThreads, APlanOfAForkedChildHasThreads) {
+  ModelCase c = cases()[0];
+  uint64_t wanted = trained_hash(c, 1);
+  c.threads = 3;
+  Model model(c);
+  EXPECT_TRUE(model.train());
+  EXPECT_TRUE(in_child([&] {
+    int before = threads_started;
+    bool same = trained_hash(c, 3) == wanted;
+    return same && threads_started - before == 2;
+  }));
+}
+#endif
+
+// The pool is never seen half changed, and the child's does not wait for threads that are not there.
+TEST(CpuThreads, ForkWhileOthersStep) {
+  ModelCase c;
+  c.counts = {2 * 65536};
+  c.threads = 3;
+  std::atomic<bool> done{false};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 2; ++i) {
+    callers.emplace_back([&] {
+      Model own(c);
+      own.prepare(1.0);
+      while (!done) own.apply();
+    });
+  }
+  Model model(c), alone(c);
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_TRUE(model.step(1.0) && alone.step(1.0));
+    EXPECT_TRUE(in_child([&] { return model.step(1.0) && alone.step(1.0) && model.hash() == alone.hash(); }));
+  }
+  done = true;
+  for (std::thread& caller : callers) caller.join();
+}
+
+TEST(CpuThreads, StacksAreSmall) {
+  largest_stack = 0;
+  EXPECT_NE(trained_hash(cases()[0], 4), 0u);
+  EXPECT_GT(largest_stack, 0u);
+  EXPECT_LE(largest_stack, size_t{512} << 10);
 }
 
 TEST(CpuThreads, ThreadsThatDoNotStartAreDoneWithout) {

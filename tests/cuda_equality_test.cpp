@@ -47,39 +47,41 @@ void drive(Runner& r, const Case& c, int steps, std::vector<std::vector<uint8_t>
   }
 }
 
-// Sizes at which the grids of a large device are full and every warp goes round several times. Too slow for a
-// simulated one, where the same is reached with few multiprocessors.
+Case& add_to(std::vector<Case>& out, const char* name, const std::vector<int64_t>& counts) {
+  out.push_back({name, {}, 0, 0.5, false, 0});
+  out.back().setup.counts = counts;
+  out.back().setup.groups[0].weight_decay = 1e-2;
+  return out.back();
+}
+
+// 20 million elements: the grid of a large device is full, and every warp goes round several times. Too slow for a
+// simulated one, which reaches the same with few multiprocessors, and for a checking tool: SWD_TEST_WIDE asks for them.
 void add_wide(std::vector<Case>& out) {
   std::vector<int64_t> tensors;
   for (uint64_t k = 0; k < 2000; ++k) tensors.push_back(static_cast<int64_t>(mix(k) % 20001));
-  auto add = [&](const char* name, std::vector<int64_t> counts, uint32_t flags, swd_dtype grad,
-                 swd_dtype copy) -> Case& {
-    out.push_back({name, {}, 0, 0.5, false, 0});
-    out.back().setup.counts = std::move(counts);
-    out.back().setup.groups[0].weight_decay = 1e-2;
-    out.back().setup.flags = flags;
-    out.back().setup.grad = grad;
-    out.back().setup.copy = copy;
-    return out.back();
-  };
-  add("wide_one", {20000003}, 0, SWD_DTYPE_F32, SWD_DTYPE_NONE);
-  add("wide_packed", tensors, 0, SWD_DTYPE_F32, SWD_DTYPE_NONE).setup.gap = 1;
-  Case& askew = add("wide_askew", tensors, 0, SWD_DTYPE_BF16, SWD_DTYPE_BF16);
+  add_to(out, "wide_one", {20000003});
+  add_to(out, "wide_packed", tensors).setup.gap = 1;
+  Case& askew = add_to(out, "wide_askew", tensors);
+  askew.setup.grad = SWD_DTYPE_BF16;
+  askew.setup.copy = SWD_DTYPE_BF16;
   askew.setup.shift = 1;
   askew.setup.gap = 3;
-  add("wide_list", tensors, SWD_PLAN_LIST, SWD_DTYPE_F16, SWD_DTYPE_F16);
-  add("wide_modes", tensors, SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS, SWD_DTYPE_F32, SWD_DTYPE_BF16);
-  add("wide_pieces", tensors, SWD_PLAN_UPDATE_NORMS, SWD_DTYPE_BF16, SWD_DTYPE_NONE).pieces = true;
+  Case& list = add_to(out, "wide_list", tensors);
+  list.setup.grad = SWD_DTYPE_F16;
+  list.setup.copy = SWD_DTYPE_F16;
+  list.setup.flags = SWD_PLAN_LIST;
+  Case& modes = add_to(out, "wide_modes", tensors);
+  modes.setup.copy = SWD_DTYPE_BF16;
+  modes.setup.flags = SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS;
+  Case& pieces = add_to(out, "wide_pieces", tensors);
+  pieces.setup.grad = SWD_DTYPE_BF16;
+  pieces.setup.flags = SWD_PLAN_UPDATE_NORMS;
+  pieces.pieces = true;
 }
 
 std::vector<Case> cases() {
   std::vector<Case> out;
-  auto add = [&](const char* name, std::vector<int64_t> counts) -> Case& {
-    out.push_back({name, {}, 0, 0.5, false, 0});
-    out.back().setup.counts = std::move(counts);
-    out.back().setup.groups[0].weight_decay = 1e-2;
-    return out.back();
-  };
+  auto add = [&](const char* name, const std::vector<int64_t>& counts) -> Case& { return add_to(out, name, counts); };
   add("sizes", {0, 1, 7, 255, 256, 257, 4095, 4096, 4097, 8192});
   Case& shifted = add("misaligned", {5000, 3, 4096, 1025});
   shifted.setup.shift = 1;

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pass 2 may start while pass 1 drains. Many steps that overlap so, against the same steps in pieces, which do not: the
-// same bits. For a real device: what a simulator cannot show is a multiprocessor that still holds what pass 1 has
-// overwritten. SWD_OVERLAP_STEPS says how many steps. CUDA only.
+// same bits. Meant for a real device, since no simulator shows a multiprocessor that still holds what pass 1 has
+// overwritten. CUDA only.
 #include <gtest/gtest.h>
-
-#include <cstdlib>
 
 #include "support/runner.h"
 
@@ -46,12 +44,13 @@ std::vector<std::vector<uint8_t>> train(const std::vector<int64_t>& counts, uint
 }
 
 TEST(Overlap, HasTheBitsOfPieces) {
-  const char* text = getenv("SWD_OVERLAP_STEPS");
-  int steps = text ? atoi(text) : 3;
+  ASSERT_EQ(backend_under_test(), SWD_BACKEND_CUDA);
+  const int steps = scaled(20000, 3);
   std::vector<int64_t> tensors, tiny;
   for (uint64_t k = 0; k < 600; ++k) tensors.push_back(static_cast<int64_t>(mix(k) % 6001));
   for (uint64_t k = 0; k < 3000; ++k) tiny.push_back(static_cast<int64_t>(mix(k) % 67));
-  for (const auto& counts : {std::vector<int64_t>{3000}, std::vector<int64_t>{2000003}, tensors, tiny}) {
+  for (const auto& counts :
+       {std::vector<int64_t>{3000}, std::vector<int64_t>{scaled(2000003, 100003)}, tensors, tiny}) {
     for (uint32_t flags : {uint32_t{0}, uint32_t{SWD_PLAN_LIST}}) {
       EXPECT_TRUE(train(counts, flags, false, steps) == train(counts, flags, true, steps))
           << counts.size() << " tensors, flags " << flags;

@@ -4,7 +4,7 @@
 # (tests/simulator_faults_test.cpp, tests/simulator_counts_test.cpp). usage: runtime_calls.sh LIBRARY
 set -euo pipefail
 known="cudaDeviceGetAttribute cudaFuncGetAttributes cudaGetDevice cudaGetDeviceCount cudaGetErrorName cudaGetErrorString cudaGetLastError
-cudaLaunchKernelExC cudaMemcpyAsync cudaMemsetAsync cudaStreamSynchronize"
+cudaLaunchKernelExC cudaMemcpyAsync cudaMemsetAsync cudaPointerGetAttributes cudaStreamGetDevice cudaStreamSynchronize"
 # Names with two underscores are the compiler's: they register kernels when the library is loaded.
 used=$(nm -D --undefined-only "$1" | sed -n 's/^ *U \(cuda[A-Za-z]*\).*/\1/p' | sort -u)
 if [ "$used" != "$(tr ' ' '\n' <<< "$known" | sort -u)" ]; then

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Launches that fail: the statistics never say that such a step was applied, and the step in pieces that follows uses
-// nothing of it. Also the code of a failure, and devices: two of them, and one that this build has no code for.
+// nothing of it. Also the code of a failure, and devices: two of them (CUDASIM_DEVICES=2), and one that this build has
+// no code for.
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
@@ -125,7 +126,7 @@ TEST(SimulatorAfresh, ADeviceWithoutCodeIsNotAvailable) {
 TEST(SimulatorAfresh, MemoryAndStreamsOfAnotherDevice) {
   int devices = 0;
   ASSERT_EQ(cudaGetDeviceCount(&devices), cudaSuccess);
-  ASSERT_EQ(devices, 2) << "run with CUDASIM_DEVICES=2, as ctest does";
+  ASSERT_EQ(devices, 2);
   Runner r(on_cuda());
   void* memory = nullptr;
   cudaStream_t stream = nullptr;

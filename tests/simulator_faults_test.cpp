@@ -3,20 +3,12 @@
 // specific error, no CUDA error left behind, nothing changed, and the same call again gives the bits of a run without
 // faults. Needs a simulated runtime that fails on demand (CUDASIM_FAIL) and counts its calls.
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 
 #include <functional>
 
 #include "support/interpose/host_faults.h"
 #include "support/runner.h"
 #include "support/simulated_calls.h"
-
-// The simulated runtime has no failure for this one, so it gets one here.
-static cudaError_t device_count_error = cudaSuccess;
-extern "C" cudaError_t cudaGetDeviceCount(int* count) {
-  if (device_count_error != cudaSuccess) return device_count_error;
-  return reinterpret_cast<decltype(&cudaGetDeviceCount)>(dlsym(RTLD_NEXT, "cudaGetDeviceCount"))(count);
-}
 
 namespace swd::test {
 namespace {
@@ -155,10 +147,10 @@ TEST(SimulatorFaultsOfTheDevice, ADeviceThatIsGoneHasItsOwnStatus) {
                                                      {cudaErrorMemoryAllocation, SWD_ERR_CUDA},
                                                      {cudaErrorUnknown, SWD_ERR_CUDA}};
   for (auto [error, status] : rows) {
-    device_count_error = error;
+    setenv("CUDASIM_FAIL", ("cudaGetDeviceCount:1:" + std::to_string(error)).c_str(), 1);
     EXPECT_EQ(swd_backend_available(SWD_BACKEND_CUDA), status) << error;
     EXPECT_EQ(std::string(swd_error_detail()).find("cudaGetDeviceCount failed: cudaError"), 0u) << swd_error_detail();
-    device_count_error = cudaSuccess;
+    unsetenv("CUDASIM_FAIL");
     EXPECT_EQ(swd_backend_available(SWD_BACKEND_CUDA), SWD_OK);
   }
 }

@@ -20,7 +20,8 @@ int64_t steps_wanted() {
 }
 
 // Gradients are windows of one array of noise, whole multiples of 2^-23: prefix sums give the exact sum of squares of
-// each window at once, and no step has to draw or copy anything.
+// each window at once, and no step has to draw or copy anything. They wrap round at 2^64; differences of windows of up
+// to 2^17 elements, each at most 2^46, do not.
 class Noise {
  public:
   Noise(swd_backend backend, int64_t count)
@@ -29,18 +30,18 @@ class Noise {
     device_.write(0, x.data(), device_.bytes());
     for (size_t i = 0; i < x.size(); ++i) {
       int64_t whole = static_cast<int64_t>(std::ldexp(x[i], 23));
-      prefix_[i + 1] = prefix_[i] + static_cast<unsigned __int128>(whole * whole);
+      prefix_[i + 1] = prefix_[i] + static_cast<uint64_t>(whole * whole);
     }
   }
   const float* at(int64_t first) const { return reinterpret_cast<const float*>(device_.data()) + first; }
   Real squares(int64_t first, int64_t count) const {
-    unsigned __int128 sum = prefix_[static_cast<size_t>(first + count)] - prefix_[static_cast<size_t>(first)];
+    uint64_t sum = prefix_[static_cast<size_t>(first + count)] - prefix_[static_cast<size_t>(first)];
     return std::ldexp(static_cast<Real>(sum), -46);
   }
 
  private:
   DeviceBuffer device_;
-  std::vector<unsigned __int128> prefix_;
+  std::vector<uint64_t> prefix_;
 };
 
 struct Soak {

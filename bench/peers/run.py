@@ -22,6 +22,8 @@ from contenders import CONTENDERS  # noqa: E402
 from tensors import Hyper, Tensors  # noqa: E402
 
 CHECK_ELEMENTS, CHECK_STEPS, CHECK_TOLERANCE = 30011, 3, 1e-4
+CLOCK_HZ = 2e9  # at least that of the devices meant here; a slower one sleeps longer
+WARM_UPS = {"cpu": 0, "cuda": 10}
 
 
 def swd_step(library, tensors, hyper, decay, clip):
@@ -59,17 +61,28 @@ def check_the_check(library, device):
         raise SystemExit("run.py: the comparison of parameters does not notice a missing weight decay")
 
 
-def seconds(step, device):
+def host_seconds(step):
+    """Seconds until the calls of a step have returned."""
+    begin = time.perf_counter()
+    step()
+    return time.perf_counter() - begin
+
+
+def seconds(step, device, queueing):
+    """Seconds of a step, and whether all of it was queued before it began. On a device the stream sleeps first for
+    twice as long as queueing takes, so that no host time lies between the events; a peer that waits for the device in
+    the middle of its step pays for that itself."""
     if device == "cpu":
-        begin = time.perf_counter()
-        step()
-        return time.perf_counter() - begin
+        return host_seconds(step), True
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize()
+    torch.cuda._sleep(int(min(2 * queueing + 1e-4, 0.2) * CLOCK_HZ))
     begin.record()
     step()
     end.record()
+    queued = not begin.query()
     end.synchronize()
-    return begin.elapsed_time(end) * 1e-3
+    return begin.elapsed_time(end) * 1e-3, queued
 
 
 def usable_contenders(library, options):
@@ -99,15 +112,20 @@ def measure(library, contender, options):
     steps = {"peer": contender.make(tensors, hyper),
              "libswd": swd_step(library, tensors, hyper, contender.decay, contender.clip)}
     times = {name: [] for name in steps}
-    for _ in range(options.rounds):
+    queued = {name: 0 for name in steps}
+    for i in range(-WARM_UPS[options.backend], options.rounds):
         for name, step in steps.items():
-            step()
+            queueing = host_seconds(step)
             time.sleep(0.005)  # so long do threads of an OpenMP runtime look out for work, and disturb who is next
-            times[name].append(seconds(step, options.backend))
+            taken, ahead = seconds(step, options.backend, queueing)
+            if i >= 0:
+                times[name].append(taken)
+                queued[name] += ahead
     steps["libswd"].close()
     steps.clear()
     gc.collect()
-    return {name: {"median_s": statistics.median(t), "least_s": min(t), "most_s": max(t)} for name, t in times.items()}
+    return {name: {"median_s": statistics.median(t), "least_s": min(t), "most_s": max(t),
+                   "queued_ahead": queued[name] / len(t)} for name, t in times.items()}
 
 
 def main():
@@ -120,7 +138,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()
-    options.rounds = options.rounds or (7 if options.quick else 25)
+    options.rounds = options.rounds or (50 if options.backend == "cuda" else 7 if options.quick else 25)
 
     library = libswd.Library(options.library)
     check_the_check(library, options.backend)
@@ -135,13 +153,19 @@ def main():
                      "deviation": error})
         print(f"{contender.name:<46} {times['peer']['median_s'] * 1e3:9.3f} {times['libswd']['median_s'] * 1e3:10.3f} "
               f"{ratio:7.2f}  {error:9.1e}", flush=True)
+    for row in rows:
+        for name in ("peer", "libswd"):
+            if row[name]["queued_ahead"] < 0.5:
+                print(f"{row['name']:<46} {name} waits for the host within its step")
     for name, reason in missing.items():
         print(f"{name:<46} missing: {reason}")
     if options.json:
+        partial = pathlib.Path(options.json + ".new")
         context = {"torch": torch.__version__, "backend": options.backend, "threads": torch.get_num_threads(),
                    "elements": options.elements, "tensors": options.tensors, "rounds": options.rounds}
         document = {"context": context, "peers": rows, "missing": missing}
-        pathlib.Path(options.json).write_text(json.dumps(document, indent=1))
+        partial.write_text(json.dumps(document, indent=1))
+        partial.replace(options.json)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ ffi::Error workspace_init(ffi::Span<const int64_t> counts, ffi::Span<const int32
 // Inputs: learning rate, state, workspace, then params, exp_avg, exp_avg_sq and gradients, leaf by leaf. Outputs: the
 // same without learning rate and gradients, each in the memory of its input.
 ffi::Error step(ffi::Span<const int64_t> counts, ffi::Span<const int32_t> decays, int32_t decay, double beta1,
-                double beta2, double eps, double weight_decay, double max_grad_norm,
+                double beta2, double eps, double weight_decay, double max_grad_norm, int64_t reference_step,
                 ffi::BufferR0<ffi::F32> learning_rate, Bytes state, Bytes workspace, ffi::RemainingArgs in,
                 ffi::Result<Bytes> state_out, ffi::Result<Bytes> workspace_out, ffi::RemainingRets out) {
   size_t leaves = counts.size();
@@ -66,8 +66,12 @@ ffi::Error step(ffi::Span<const int64_t> counts, ffi::Span<const int32_t> decays
 
   bool in_place =
       state_out->untyped_data() == state.untyped_data() && workspace_out->untyped_data() == workspace.untyped_data();
-  const swd_buffer kinds[] = {SWD_BUFFER_PARAM, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ, SWD_BUFFER_GRAD};
+  const swd_buffer_kind kinds[] = {SWD_BUFFER_PARAM, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ, SWD_BUFFER_GRAD};
   std::vector<const void*> pointers(leaves);
+  for (swd_buffer_kind kind : kinds) {  // what an earlier call left there may be another array's memory by now
+    SWD_RETURN_IF_FAILED(swd_set_pointers(plan.get(), workspace.untyped_data(), kind, 0, static_cast<int64_t>(leaves),
+                                          pointers.data(), nullptr));
+  }
   for (size_t kind = 0; kind < 4; ++kind) {
     for (size_t k = 0; k < leaves; ++k) {
       auto buffer = in.get<ffi::Buffer<ffi::F32>>(kind * leaves + k);
@@ -90,11 +94,12 @@ ffi::Error step(ffi::Span<const int64_t> counts, ffi::Span<const int32_t> decays
   buffers.state_bytes = state.size_bytes();
   buffers.workspace = workspace.untyped_data();
   buffers.workspace_bytes = workspace.size_bytes();
-  swd_group group = {0.0, beta1, beta2, eps, weight_decay, learning_rate.typed_data()};
+  swd_group group = {0.0, beta1, beta2, eps, weight_decay, learning_rate.typed_data(), 0.0};
   swd_step_args args = SWD_STEP_ARGS_INIT;
   args.groups = &group;
   args.group_count = 1;
   args.max_grad_norm = max_grad_norm;
+  args.reference_step = static_cast<uint64_t>(reference_step);
   SWD_RETURN_IF_FAILED(swd_step(plan.get(), &buffers, &args, nullptr));
   return ffi::Error::Success();
 }
@@ -134,6 +139,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(swd_jax_step, step,
                                   .Attr<double>("eps")
                                   .Attr<double>("weight_decay")
                                   .Attr<double>("max_grad_norm")
+                                  .Attr<int64_t>("reference_step")
                                   .Arg<ffi::BufferR0<ffi::F32>>()
                                   .Arg<Bytes>()
                                   .Arg<Bytes>()

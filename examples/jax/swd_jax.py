@@ -13,12 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-DECAY = {"scheduled": 0, "decoupled": 1, "l2": 2, "none": 3}
+DECAY = {"scheduled": 0, "decoupled": 1, "l2": 2, "none": 3, "relative": 4}
 
 # swd_stats of swd.h.
-STATS = np.dtype([("status", "i4"), ("flags", "u4"), ("steps_applied", "u8"), ("steps_skipped", "u8"),
+STATS = np.dtype([("result", "i4"), ("flags", "u4"), ("steps_applied", "u8"), ("steps_skipped", "u8"),
                   ("grad_norm", "f8"), ("clip_coef", "f8"), ("vbar", "f8"), ("inv_sqrt_vbar", "f8"),
-                  ("largest_decay", "f8"), ("bad", "f8"), ("param_norm", "f8"), ("update_norm", "f8")])
+                  ("largest_decay", "f8"), ("bad", "f8"), ("param_norm", "f8"), ("update_norm", "f8"),
+                  ("vbar_reference", "f8"), ("damaged_segment", "i8")])
 
 _library = ctypes.CDLL(os.environ.get("SWD_JAX_LIBRARY", os.path.join(os.path.dirname(__file__), "libswd_jax.so")))
 for _name in ("swd_jax_workspace_init", "swd_jax_step"):
@@ -30,7 +31,7 @@ class AdamSState(NamedTuple):
     count: jax.Array      # calls of update, for a schedule
     exp_avg: Any          # trees of the shape of params
     exp_avg_sq: Any
-    state: jax.Array      # bytes: step counters and running sums
+    state: jax.Array      # bytes: step counters, running sums, the reference of relative decay
     workspace: jax.Array  # bytes
 
 
@@ -40,9 +41,11 @@ class AdamS(NamedTuple):
     stats: Callable   # state -> dict; reads the device, so not under jit
 
 
-def adams(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0, mask=None, decay="scheduled", max_grad_norm=0.0):
+def adams(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0, mask=None, decay="scheduled", max_grad_norm=0.0,
+          reference_step=100):
     """learning_rate: a number or an optax schedule. mask: as in optax.adamw, a tree of bools or a function of params
-    that gives one; leaves with False do not decay. max_grad_norm clips the global norm inside the step."""
+    that gives one; leaves with False do not decay. decay: "relative" takes optax.adamw's weight_decay; the vbar of step
+    reference_step is what it is relative to from then on. max_grad_norm clips the global norm inside the step."""
     if decay not in DECAY:
         raise ValueError(f"decay must be one of {', '.join(DECAY)}, not {decay!r}")
 
@@ -84,7 +87,8 @@ def adams(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0, mask=None
                                 input_output_aliases={i + 1: i for i in range(len(kept))})
         out = call(jnp.asarray(rate, jnp.float32), *kept, *jax.tree.leaves(grads), **describe(params),
                    beta1=np.float64(b1), beta2=np.float64(b2), eps=np.float64(eps),
-                   weight_decay=np.float64(weight_decay), max_grad_norm=np.float64(max_grad_norm))
+                   weight_decay=np.float64(weight_decay), max_grad_norm=np.float64(max_grad_norm),
+                   reference_step=np.int64(reference_step))
         n = len(leaves)
         trees = [jax.tree.unflatten(tree, out[2 + i * n : 2 + (i + 1) * n]) for i in range(3)]
         return trees[0], AdamSState(state.count + 1, trees[1], trees[2], out[0], out[1])

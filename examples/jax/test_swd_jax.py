@@ -56,12 +56,28 @@ def same_bits(a, b):
 @pytest.mark.parametrize("decay", ["scheduled", "decoupled"])
 def test_formula(decay):
     mask = {"w": True, "b": False, "scale": True, "empty": True}
-    optimizer = swd_jax.adams(1e-2, weight_decay=0.5, mask=mask, decay=decay, max_grad_norm=1.0)
+    optimizer = swd_jax.adams(1e-2, weight_decay=0.05, mask=mask, decay=decay, max_grad_norm=1.0)
     params, state = run(optimizer, 50)
-    expected = reference(tree(0), tree, 50, 1e-2, 0.5, decay, 1.0, {"w", "scale"})
+    expected = reference(tree(0), tree, 50, 1e-2, 0.05, decay, 1.0, {"w", "scale"})
     for name in params:
         np.testing.assert_allclose(params[name], expected[name], rtol=0, atol=3e-6)
     assert optimizer.stats(state)["steps_applied"] == 50
+
+
+def test_relative_decay_takes_its_reference():
+    optimizer = swd_jax.adams(1e-2, weight_decay=0.5, decay="relative", reference_step=3)
+    decoupled = swd_jax.adams(1e-2, weight_decay=0.5, decay="decoupled")
+    params, state = run(optimizer, 3)
+    assert same_bits(params, run(decoupled, 3)[0])
+    stats = optimizer.stats(state)
+    assert stats["vbar_reference"] == stats["vbar"] > 0
+    scheduled = swd_jax.adams(1e-2, weight_decay=0.5 * stats["vbar"] ** 0.5)
+    of_its_own = state._replace(workspace=scheduled.init(params).workspace)  # a workspace belongs to one plan
+    expected, _ = run(scheduled, 20, params=params, state=of_its_own, donate=False, first=4)
+    found, state = run(optimizer, 20, params=params, state=state, donate=False, first=4)
+    for name in params:
+        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-6)
+    assert optimizer.stats(state)["vbar_reference"] == stats["vbar"]
 
 
 def test_jit_and_donation_do_not_change_bits():
@@ -102,7 +118,7 @@ def test_a_nan_gradient_changes_nothing():
     after, after_state = jax.jit(optimizer.update)(grads, state, params)
     assert same_bits((params, state.exp_avg, state.exp_avg_sq), (after, after_state.exp_avg, after_state.exp_avg_sq))
     stats = optimizer.stats(after_state)
-    assert (stats["status"], stats["steps_applied"], stats["steps_skipped"]) == (2, 3, 1)
+    assert (stats["result"], stats["steps_applied"], stats["steps_skipped"]) == (2, 3, 1)
 
 
 def test_a_schedule_is_followed_without_compiling_again():

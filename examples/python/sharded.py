@@ -17,7 +17,8 @@ def make_model():
 
 
 def make_optimizer(params):
-    return swd.torch.AdamS(params, lr=2e-3, weight_decay=1e-5, max_grad_norm=0.1)
+    # Relative decay takes AdamW's weight_decay. The vbar of step 20 is what it is relative to from then on, on all ranks.
+    return swd.torch.AdamS(params, lr=2e-3, decay="relative", weight_decay=0.01, reference_step=20, max_grad_norm=0.1)
 
 
 def main(steps=200):

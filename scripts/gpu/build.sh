@@ -8,7 +8,7 @@ tree=build/gpu-tree
 bench=OFF targets=()
 if [ -d bench ]; then
   scripts/install_deps.sh bench
-  bench=ON targets=(bench_step roof_lab)
+  bench=ON targets=(bench_step)
 else
   scripts/install_deps.sh
 fi
@@ -25,7 +25,7 @@ cmake -S . -B $tree -DSWD_CUDA=ON -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="
 cmake --build $tree -j "${SWD_TEST_JOBS:-$(nproc)}" --target "${targets[@]}" cuda_large
 
 mkdir -p build/gpu
-rm -rf build/gpu/run build/gpu/run.tar.gz  # markers of other programs
+rm -rf build/gpu/variants  # of other sources; what a device has shown stays
 find build/gpu -maxdepth 1 \( -type f -o -type l \) ! -name '*.tar.gz' -delete
 for name in "${targets[@]}" cuda_large; do
   find $tree -type f -name "$name" -perm -u+x -exec cp {} build/gpu/ \;
@@ -37,5 +37,5 @@ ln -s "$soname" build/gpu/libswd.so
 for file in build/gpu/*; do
   { ldd "$file" 2> /dev/null || true; } | sed -n 's/.*=> \(.*lib\(benchmark\|gtest\|cudart\)[^ ]*\) .*/\1/p'
 done | sort -u | xargs -r cp -t build/gpu
-git rev-parse --short HEAD > build/gpu/commit
+git describe --always --dirty > build/gpu/commit
 du -sh build/gpu

@@ -1,53 +1,64 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs one part of gpu.sh, or lists them: part.sh list | part.sh NAME. Its output is the part's log. Status 0: passed;
-# 77: cannot run here, and the last line says why; else failed. gpu.sh sets the folders, and `simulated` if there is no
-# real device.
+# Runs one part of gpu.sh, or lists them: part.sh list | part.sh NAME. Its output is the part's log, and what it leaves in
+# $figures counts if it passes. Status 0: passed; 77: cannot run here, and the last line says why; else failed.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
-run=${run:?} programs=${programs:?} tests=${tests:?} simulated=${simulated-}
-export SWD_TEST_BACKEND=cuda PATH=$PATH:/usr/local/cuda/bin:/opt/nvidia/nsight-compute/2025.3.1
+programs=${programs:-build/gpu} figures=${figures:-}
+export SWD_TEST_BACKEND=cuda PATH=$PATH:/usr/local/cuda/bin
+for folder in /opt/nvidia/nsight-compute/*/; do PATH=$PATH:$folder; done
 
 cannot() {
   echo "cannot run here: $*"
   exit 77
 }
 needs() { command -v "$1" > /dev/null || cannot "$1 is not installed"; }
-needs_device() { [ -z "$simulated" ] || cannot "needs a real device"; }
+needs_program() { [ -x "$programs/$1" ] || cannot "$1 was not built"; }
+needs_torch() { python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null || cannot "no python3 with torch on CUDA"; }
 
-# Equal bits first: nothing else matters without them. Then what only a device can say, in the order of its worth; last
-# the tests that the simulator has passed.
+# Equal bits first: nothing else matters without them. Then what only a device can say, in the order of its worth; the
+# tests that a simulator has passed; last what takes long and may be missed.
 list() {
-  echo info
-  printf 'test:%s\n' cuda_equality_test cuda_conversion_test cuda_graph_test cuda_overlap_test
-  printf '%s\n' wide roof bench peers ncu large:fp32 large:bf16 python
-  printf 'sanitizer:%s\n' memcheck racecheck synccheck initcheck
+  printf '%s\n' info test:cuda_equality_test test:cuda_conversion_test test:cuda_graph_test overlap wide roof bench \
+    peers peers:148 peers:268435456 ncu large:fp32 large:bf16 python \
+    sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
   local file
-  for file in "$tests"/*_test; do
+  for file in "$programs"/*_test; do
     case "$(basename "$file")" in
-      cuda_* | cpu_* | host_* | simulator_*) ;;
+      cuda_equality_test | cuda_conversion_test | cuda_graph_test | cuda_overlap_test | cpu_* | host_* | simulator_*) ;;
       *) echo "test:$(basename "$file")" ;;
     esac
   done
+  printf '%s\n' bench:all ncu:full experiments
 }
 
 info() {
-  if [ -z "$simulated" ]; then
-    nvidia-smi || return
-    nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem,power.limit,ecc.mode.current --format=csv
-    ldd --version | head -n 1
-    command -v ncu compute-sanitizer nvcc python3
-  fi
-  echo "commit $(cat "$programs/commit" 2> /dev/null || git rev-parse --short HEAD), $(nproc) cores"
+  needs nvidia-smi
+  nvidia-smi || return
+  nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem,power.limit,ecc.mode.current --format=csv
+  ldd --version | head -n 1
+  command -v ncu compute-sanitizer nvcc python3
+  nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tr '[:upper:]' '[:lower:]' |
+    sed 's/[^a-z0-9]\+/-/g' > "$figures/device"
+  echo "commit $(cat "$programs/commit" 2> /dev/null || echo unknown), $(nproc) cores"
+  [ -s "$figures/device" ]
+}
+
+# A filter that matches no test and a test that is skipped end well for the program; here they are failures.
+all_ran() { ! grep -qF '[  SKIPPED ]' "$1" && grep -qE '^\[  PASSED  \] [1-9]' "$1"; }
+
+gtest() {
+  local program=$1 output=$figures/output
+  shift
+  needs_program "$program"
+  "$programs/$program" --gtest_brief=1 "$@" 2>&1 | tee "$output"
+  [ "${PIPESTATUS[0]}" -eq 0 ] && all_ran "$output" && rm "$output"
 }
 
 # large DTYPE BYTES: elements past 2^32 if the memory holds them at so many bytes each, else past 2^31.
 large() {
   local elements free
-  if [ -n "$simulated" ]; then
-    "$tests/large/cuda_large" 3000000 "$1"
-    return
-  fi
+  needs_program cuda_large
   free=$(nvidia-smi --query-gpu=memory.free --format=csv,noheader,nounits | head -n 1)
   for elements in $(((1 << 32) + (1 << 23))) $(((1 << 31) + (1 << 23))); do
     if [ $((elements * $2 / 1048576 + 1024)) -le "$free" ]; then
@@ -59,87 +70,100 @@ large() {
   cannot "too little memory"
 }
 
-bench() {
-  needs_device
-  [ -x "$programs/bench_step" ] || cannot "bench_step was not built"
-  # Half a file of a run that was cut off is no result.
-  "$programs/bench_step" --backend=cuda --quick --benchmark_out="$run/step.partial" --benchmark_out_format=json \
-    --benchmark_context=commit="$(cat "$programs/commit")" && mv "$run/step.partial" "$run/step.json"
+# A case that lacks memory is no failure; any other that did not run is.
+bench() {  # name of the JSON, options
+  local json=$figures/$1
+  shift
+  needs_program bench_step
+  "$programs/bench_step" --backend=cuda "$@" --benchmark_out="$json" --benchmark_out_format=json \
+    --benchmark_context=commit="$(cat "$programs/commit" 2> /dev/null || echo unknown)" || return
+  if grep '"error_message"' "$json" | grep -v ' MiB are available'; then return 1; fi
+  echo "$(grep -c '"ratio_to_roof"' "$json") cases against their roofs"
+  grep -q '"ratio_to_roof"' "$json"
 }
 
 roof() {
-  needs_device
-  [ -x "$programs/roof_lab" ] || cannot "roof_lab was not built"
-  "$programs/roof_lab" "${SWD_ROOF_POWER:-28}" > "$run/roof.txt" && cat "$run/roof.txt"
+  needs_program bench_step
+  "$programs/bench_step" --backend=cuda --roof=28 | tee "$figures/roof.txt"
 }
 
-# The bindings on PyTorch's own device memory, streams and graphs.
+# The bindings on PyTorch's own device memory, streams and graphs. A copy of the package, so that the tree stays as it is.
 python() {
-  needs_device
-  [ -d bindings/python ] || cannot "bindings/python is not here"
-  python3 -c 'import torch, pytest; assert torch.cuda.is_available()' 2> /dev/null || cannot "no torch on CUDA, or no pytest"
-  cp "$(readlink -f "$programs/libswd.so")" bindings/python/swd/libswd.so
-  PYTHONPATH=bindings/python python3 -m pytest -q -x -c bindings/python/pytest.ini --rootdir bindings/python \
-    -p no:cacheprovider -W default -m cuda bindings/python/tests
+  local site=$figures/site
+  needs_torch
+  python3 -c 'import pytest' || cannot "no pytest"
+  mkdir -p "$site"
+  cp -r bindings/python/swd "$site/"
+  cp -L "$programs/libswd.so" "$programs"/libcudart.so.* "$site/swd/"
+  # Another PyTorch than ours may warn of other things.
+  PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$site python3 -m pytest -q --maxfail=10 -c bindings/python/pytest.ini \
+    --rootdir bindings/python -p no:cacheprovider -W default -m cuda bindings/python/tests || return
+  rm -r "$site"
 }
 
-peers() {
-  needs_device
-  [ -f bench/peers/run.py ] || cannot "bench/peers is not here"
-  python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null || cannot "no python3 with torch on CUDA"
-  local run_peers=(python3 bench/peers/run.py --library "$programs/libswd.so" --backend cuda --rounds 25)
-  "${run_peers[@]}" --json "$run/peers.json" || return
-  "${run_peers[@]}" --tensors 148 --elements 124439808 --json "$run/peers-148.json" || return
-  "${run_peers[@]}" --elements 268435456 --json "$run/peers-268435456.json"
+peers() {  # name of the JSON, options
+  local json=$figures/$1
+  shift
+  needs_torch
+  python3 bench/peers/run.py --library "$programs/libswd.so" --backend cuda --json "$json" "$@"
 }
 
-# The first step of 2^28 elements; its first reduction is one that the test makes for itself.
-counters() {
-  needs_device
+# The first step of 2^28 elements; its first reduction is one that the test makes for itself. Sets of sections, not
+# metrics: a name that this ncu or this device does not know would cost all the others.
+counters() {  # set, name of the report
+  local report=$figures/$2
   needs ncu
-  local metrics=gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum
-  metrics+=,dram__throughput.avg.pct_of_peak_sustained_elapsed,lts__t_sectors_op_read.sum,lts__t_sectors_op_write.sum
-  metrics+=,sm__inst_executed.sum,sm__inst_executed.avg.per_cycle_active,launch__registers_per_thread
-  metrics+=,sm__warps_active.avg.pct_of_peak_sustained_active
-  local profile=(ncu --clock-control none --kernel-name "regex:reduce_kernel|update_kernel" --launch-skip 1
-    --launch-count 2)
-  local program=("$programs/cuda_large" 268435456 1)
-  # Everything, for reading at home: stalls, source lines. By sections, which leave out what this ncu does not know.
-  "${profile[@]}" --set full --import-source no --force-overwrite -o "$run/ncu" "${program[@]}" > "$run/ncu-full.log" 2>&1
-  "${profile[@]}" --csv --page raw --metrics "$metrics" --log-file "$run/ncu.csv" "${program[@]}" || return
-  cat "$run/ncu.csv"
-  grep -q update_kernel "$run/ncu.csv"
+  needs_program cuda_large
+  if ! ncu --set "$1" --clock-control none --kernel-name "regex:reduce_kernel|update_kernel" --launch-skip 1 \
+    --launch-count 2 --force-overwrite --export "$report" "$programs/cuda_large" 268435456 1 > "$report.log" 2>&1; then
+    cat "$report.log"
+    if grep -q ERR_NVGPUCTRPERM "$report.log"; then cannot "the driver shows its counters to administrators only"; fi
+    return 1
+  fi
+  ncu --import "$report.ncu-rep" --csv --page raw > "$report.csv" || return
+  cat "$report.csv"
+  grep -q reduce_kernel "$report.csv" && grep -q update_kernel "$report.csv"
 }
 
+# A tool that gives up on the program may end well, too: its summary has to be there.
 sanitizer() {
-  needs_device
+  local options=() output=$figures/output
   needs compute-sanitizer
-  local options=()
+  needs_program cuda_equality_test
   if [ "$1" = memcheck ]; then options=(--leak-check full); fi
-  compute-sanitizer --tool "$1" "${options[@]}" --error-exitcode 1 "$tests/cuda_equality_test" \
-    --gtest_filter="-*deep_tree:*many_segments"
+  compute-sanitizer --tool "$1" "${options[@]}" --error-exitcode 1 "$programs/cuda_equality_test" \
+    --gtest_filter="-*deep_tree:*many_segments" 2>&1 | tee "$output"
+  [ "${PIPESTATUS[0]}" -eq 0 ] && all_ran "$output" &&
+    grep -qE '^========= (ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards)' "$output" && rm "$output"
+}
+
+experiments() {
+  compgen -G "$programs/variants/*/libswd.so.*" > /dev/null || cannot "no variants were built"
+  scripts/gpu/variants.sh --measure > "$figures/variants.txt"
+  local status=$?
+  cat "$figures/variants.txt"
+  return $status
 }
 
 case "$1" in
   list) list ;;
   info) info ;;
-  test:cuda_overlap_test)
-    [ -n "$simulated" ] || export SWD_OVERLAP_STEPS=20000
-    "$tests/cuda_overlap_test" --gtest_brief=1
-    ;;
-  test:*) "$tests/${1#test:}" --gtest_brief=1 ;;
-  wide)
-    needs_device
-    SWD_TEST_WIDE=1 "$tests/cuda_equality_test" --gtest_brief=1 --gtest_filter='*wide_*'
-    ;;
+  test:*) gtest "${1#test:}" ;;
+  overlap) gtest cuda_overlap_test ;;
+  wide) SWD_TEST_WIDE=1 gtest cuda_equality_test --gtest_filter='*wide_*' ;;
   roof) roof ;;
-  python) python ;;
+  bench) bench step.json --quick ;;
+  bench:all) bench step-all.json ;;
+  peers) peers peers.json ;;
+  peers:148) peers peers-148.json --tensors 148 --elements 124439808 ;;  # GPT-2
+  peers:*) peers "peers-${1#peers:}.json" --elements "${1#peers:}" ;;
+  ncu) counters detailed ncu ;;
+  ncu:full) counters full ncu-full ;;
   large:fp32) large 1 16 ;;
   large:bf16) large 2 14 ;;
-  bench) bench ;;
-  peers) peers ;;
-  ncu) counters ;;
+  python) python ;;
   sanitizer:*) sanitizer "${1#sanitizer:}" ;;
+  experiments) experiments ;;
   *)
     echo "no such part: $1"
     exit 2

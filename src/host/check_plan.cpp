@@ -17,7 +17,9 @@ constexpr uint32_t kSegmentFlags = SWD_SEGMENT_NO_NORM | SWD_SEGMENT_NO_VBAR | S
 constexpr int64_t kMostSegments = INT32_MAX;
 constexpr uint32_t kMostGroups = 1u << 20;
 constexpr int32_t kMostThreads = 1024;
-constexpr int64_t kMostElements = INT64_MAX / 4;  // of a plan, so that byte counts fit 63 bits
+// Elements of a plan: its bytes fit a signed pointer difference, so no address wraps round on a 32-bit machine either.
+constexpr int64_t kMostElements = PTRDIFF_MAX / 4;
+constexpr const char* kMostElementsText = sizeof(void*) == 8 ? "2^61 - 1" : "2^29 - 1";
 
 swd_status check_dtypes(const swd_plan_args& args) {
   const struct {
@@ -69,16 +71,16 @@ struct Walk {
 
 swd_status check_segment_counts(const swd_segment& segment, Long k, Walk& walk) {
   if (segment.offset < 0 || segment.offset > kMostElements) {
-    return set_error(SWD_ERR_SIZE, "args.segments[%lld].offset is %lld, expected 0 to 2^61 - 1", k,
-                     static_cast<Long>(segment.offset));
+    return set_error(SWD_ERR_SIZE, "args.segments[%lld].offset is %lld, expected 0 to %s", k,
+                     static_cast<Long>(segment.offset), kMostElementsText);
   }
   if (segment.count < 0 || segment.count > kMostElements - segment.offset) {
-    return set_error(SWD_ERR_SIZE, "args.segments[%lld].count is %lld: with its offset expected 0 to 2^61 - 1", k,
-                     static_cast<Long>(segment.count));
+    return set_error(SWD_ERR_SIZE, "args.segments[%lld].count is %lld: with its offset expected 0 to %s", k,
+                     static_cast<Long>(segment.count), kMostElementsText);
   }
   if (segment.count > kMostElements - walk.elements) {
-    return set_error(SWD_ERR_SIZE, "args.segments[%lld].count is %lld: all counts together exceed 2^61 - 1", k,
-                     static_cast<Long>(segment.count));
+    return set_error(SWD_ERR_SIZE, "args.segments[%lld].count is %lld: all counts together exceed %s", k,
+                     static_cast<Long>(segment.count), kMostElementsText);
   }
   walk.elements += segment.count;
   return SWD_OK;

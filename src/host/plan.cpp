@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "adopt.h"
-#include "kernels/cpu/pool.h"
+#include "kernels/cpu/team.h"
 #include "kernels/dtype.h"
 
 namespace swd {
@@ -93,6 +93,7 @@ void add_segments(const swd_plan_args& args, Plan& plan) {
     next.first_ticket += tree_tickets(next.chunks);
   }
   plan.facts.chunk_count = next.first_chunk;
+  plan.facts.element_count = elements;
 }
 
 // Who folds the record of a large plan waits for this many segments (kernels/cuda/record_fold.cuh).
@@ -170,7 +171,7 @@ void build_plan(const swd_plan_args& args, Plan& plan) {
   Workspace offsets;
   plan.workspace_bytes = lay_out(plan, nullptr, offsets);
   plan.state_bytes = sizeof(StateHeader) + plan.segments.size() * sizeof(SegmentState);
-  if (args.backend == SWD_BACKEND_CPU) plan.pool = std::make_unique<cpu::Pool>(args.threads);
+  if (args.backend == SWD_BACKEND_CPU) plan.team = std::make_unique<cpu::Team>(args.threads);
 }
 
 Workspace workspace_at(const Plan& plan, void* base) {

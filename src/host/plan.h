@@ -10,7 +10,7 @@
 namespace swd {
 
 namespace cpu {
-class Pool;
+class Team;
 }
 
 struct Plan {
@@ -27,7 +27,7 @@ struct Plan {
   uint64_t workspace_bytes = 0;
   uint64_t state_bytes = 0;
   int64_t extent = 0;               // flat layout: one past the last element of any segment
-  std::unique_ptr<cpu::Pool> pool;  // CPU backend
+  std::unique_ptr<cpu::Team> team;  // CPU backend
   mutable FailedPieces failed_pieces;
   Plan();
   ~Plan();

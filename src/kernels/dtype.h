@@ -30,8 +30,10 @@ SWD_FN float to_float(F16 x) {
   uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000u) << 16;
   uint32_t rest = static_cast<uint32_t>(x.bits & 0x7FFFu) << 13;
   // Exponents differ by 112; the product is exact, also for denormals. Infinity and NaN take the largest exponent.
+  // The choice is a mask, as in run_square.
   uint32_t scaled = float_bits(bits_float(rest) * 0x1p112f);
-  return bits_float(sign | ((x.bits & 0x7C00u) == 0x7C00u ? (rest | 0x7F800000u) : scaled));
+  uint32_t not_finite = 0u - static_cast<uint32_t>((x.bits & 0x7C00u) == 0x7C00u);
+  return bits_float(sign | (scaled & ~not_finite) | ((rest | 0x7F800000u) & not_finite));
 #endif
 }
 

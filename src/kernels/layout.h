@@ -155,6 +155,7 @@ struct PlanFacts {
   uint64_t fingerprint;
   int64_t segment_count;
   int64_t chunk_count;
+  int64_t element_count;
   uint32_t group_count;
   uint32_t flags;         // SWD_PLAN_*
   uint32_t needs_vbar;    // some group has SWD_DECAY_SCHEDULED or _RELATIVE

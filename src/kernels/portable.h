@@ -6,6 +6,11 @@
 #include <cstdint>
 #include <cstring>
 
+// x87 keeps more digits than float and double have, until it spills: other bits, and other ones at each -O.
+#if FLT_EVAL_METHOD != 0
+#error "libswd needs arithmetic in the operands' own precision: on 32-bit x86 compile with -msse2 -mfpmath=sse"
+#endif
+
 // Functions of these headers have internal linkage: an object built for a wide instruction set must define
 // nothing that the linker could pick for a baseline machine. For the same reason structs have no member functions.
 #ifdef __CUDACC__

@@ -41,7 +41,14 @@ SWD_FN int64_t tree_tickets(int64_t leaves) {
 }
 
 // The square as the fp32 run adds it. Squares that would be denormal count as 0; needs_care() notices if they matter.
-SWD_FN float run_square(float g) { return magnitude(g) < 0x1p-63f ? 0.0f : g * g; }
+SWD_FN float run_square(float g) {
+  bool tiny = magnitude(g) < 0x1p-63f;
+#ifdef __CUDA_ARCH__
+  return tiny ? 0.0f : g * g;
+#else  // a mask: gcc makes a branch of the choice where a loop is unrolled, and then does not vectorise it
+  return bits_float(float_bits(g * g) & (static_cast<uint32_t>(tiny) - 1u));
+#endif
+}
 
 // The smallest sum of a chunk that is trusted: the squares left out, each below 2^-126, are then at most 2^-24 of it.
 constexpr double kLeastTrusted = kChunk * 0x1p-126 * 0x1p24;

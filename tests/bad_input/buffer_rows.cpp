@@ -47,7 +47,7 @@ void add_struct_rows(Rows& rows) {
   calls.push_back(rebuild);
   for (StepCall call : calls) {
     rows.push_back({Kind::kPlain, SWD_ERR_NULL, "buffers", [call](Scene& s) { return call(s, nullptr, &s.args); }});
-    for (uint64_t by = 1; by < 8; ++by) {
+    for (uint64_t by = 1; by < kWordAlignment; ++by) {
       rows.push_back({Kind::kPlain, SWD_ERR_ALIGNMENT, "buffers", [call, by](Scene& s) {
                         memcpy(s.wide.bytes + by, &s.buffers, sizeof s.buffers);
                         return call(s, reinterpret_cast<swd_buffers*>(s.wide.bytes + by), &s.args);

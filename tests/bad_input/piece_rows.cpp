@@ -160,7 +160,7 @@ void add_piece_rows(Rows& rows) {
   add_record_add_rows(rows);
   add_copy_rows(rows);
   for (RecordCall call : kRecordCalls) {
-    for (int64_t by = 1; by < 8; ++by) {
+    for (int64_t by = 1; by < kWordAlignment; ++by) {
       add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "record",
           [call, by](Scene& s) { return call(s, moved(reinterpret_cast<double*>(s.device_groups.data()), by)); });
     }

@@ -34,7 +34,7 @@ void add_init_rows(Rows& rows) {
   add(SWD_ERR_NULL, "args", [](Scene&) { return swd_plan_args_init(nullptr, sizeof(swd_plan_args)); });
   add(SWD_ERR_NULL, "buffers", [](Scene&) { return swd_buffers_init(nullptr, sizeof(swd_buffers)); });
   add(SWD_ERR_NULL, "args", [](Scene&) { return swd_step_args_init(nullptr, sizeof(swd_step_args)); });
-  for (uint64_t by = 1; by < 8; ++by) {
+  for (uint64_t by = 1; by < kWordAlignment; ++by) {
     add(SWD_ERR_ALIGNMENT, "args",
         [by](Scene& s) { return swd_plan_args_init(s.out<swd_plan_args>(by), sizeof(swd_plan_args)); });
     add(SWD_ERR_ALIGNMENT, "buffers",
@@ -53,7 +53,7 @@ void add_plan_rows(Rows& rows) {
   add_init_rows(rows);
   rows.push_back({Kind::kPlain, SWD_ERR_NULL, "args", [](Scene& s) { return create(s, nullptr); }});
   rows.push_back({Kind::kPlain, SWD_ERR_NULL, "plan", [](Scene& s) { return swd_plan_create(&s.plan_args, nullptr); }});
-  for (uint64_t by = 1; by < 8; ++by) {
+  for (uint64_t by = 1; by < kWordAlignment; ++by) {
     rows.push_back({Kind::kPlain, SWD_ERR_ALIGNMENT, "args", [by](Scene& s) {
                       memcpy(s.wide.bytes + by, &s.plan_args, sizeof s.plan_args);
                       return create(s, reinterpret_cast<swd_plan_args*>(s.wide.bytes + by));
@@ -84,7 +84,7 @@ void add_plan_rows(Rows& rows) {
   for (int64_t by : {1, 2, 3}) {
     spoil(rows, SWD_ERR_ALIGNMENT, "decay_modes", [by](swd_plan_args& a) { a.decay_modes = moved(a.decay_modes, by); });
   }
-  for (int64_t by = 1; by < 8; ++by) {
+  for (int64_t by = 1; by < kWordAlignment; ++by) {
     spoil(rows, SWD_ERR_ALIGNMENT, "segments", [by](swd_plan_args& a) { a.segments = moved(a.segments, by); });
   }
   for (swd_decay bad : {-1, 5, INT32_MAX, INT32_MIN}) {

@@ -146,6 +146,9 @@ const std::vector<StepCall>& step_calls();
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN(), kInf = std::numeric_limits<double>::infinity();
 
+// What structs and arrays of 8-byte numbers are aligned to: 8, but 4 on 32-bit x86.
+constexpr int kWordAlignment = alignof(double);
+
 template <class T>
 T* moved(T* pointer, int64_t bytes) {
   return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(pointer) + static_cast<uint64_t>(bytes));

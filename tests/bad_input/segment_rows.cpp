@@ -21,7 +21,7 @@ void values(Rows& rows, swd_status status, size_t k, const char* field, T swd_se
   }
 }
 
-constexpr int64_t kMost = INT64_MAX / 4;  // elements of a plan
+constexpr int64_t kMost = PTRDIFF_MAX / 4;  // elements of a plan
 
 }  // namespace
 

@@ -80,7 +80,7 @@ void add_entry_rows(Rows& rows) {
   add(rows, SWD_ERR_NULL, "in", [](Scene& s) {
     return swd_state_set(s.runner.plan(), s.image, s.image_bytes, 0, nullptr, sizeof(swd_segment_state));
   });
-  for (uint64_t by = 1; by < 8; ++by) {
+  for (uint64_t by = 1; by < kWordAlignment; ++by) {
     add(rows, SWD_ERR_ALIGNMENT, "out", [by](Scene& s) {
       return swd_state_get(s.runner.plan(), s.image, s.image_bytes, 0, s.out<swd_segment_state>(by),
                            sizeof(swd_segment_state));
@@ -203,7 +203,7 @@ void add_blob_rows(Rows& rows) {
                       return import(s, 2);
                     }});
   }
-  for (int64_t by = 1; by < 8; ++by) {
+  for (int64_t by = 1; by < kWordAlignment; ++by) {
     add(rows, SWD_ERR_ALIGNMENT, "blobs", [by](Scene& s) {
       return swd_state_import(s.runner.plan(), moved(s.blobs.data(), by), s.blob_bytes.data(), 1, s.image,
                               s.image_bytes);

@@ -32,7 +32,7 @@ void group_numbers(Rows& rows, const char* field, double swd_group::*member, std
 void add_struct_rows(Rows& rows) {
   for (StepCall call : step_calls()) {
     rows.push_back({Kind::kPlain, SWD_ERR_NULL, "args", [call](Scene& s) { return call(s, &s.buffers, nullptr); }});
-    for (uint64_t by = 1; by < 8; ++by) {
+    for (uint64_t by = 1; by < kWordAlignment; ++by) {
       rows.push_back({Kind::kPlain, SWD_ERR_ALIGNMENT, "args", [call, by](Scene& s) {
                         memcpy(s.wide.bytes + by, &s.args, sizeof s.args);
                         return call(s, &s.buffers, reinterpret_cast<swd_step_args*>(s.wide.bytes + by));
@@ -75,7 +75,7 @@ void add_group_array_rows(Rows& rows) {
       s.args.group_stride = stride;
     });
   }
-  for (int64_t by = 1; by < 8; ++by) {
+  for (int64_t by = 1; by < kWordAlignment; ++by) {
     spoil(rows, SWD_ERR_ALIGNMENT, "groups", [by](Scene& s) { s.args.groups = moved(s.args.groups, by); });
     spoil(rows, SWD_ERR_ALIGNMENT, "groups_device", [by](Scene& s) {
       s.args.groups = nullptr;

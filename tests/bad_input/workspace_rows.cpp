@@ -63,7 +63,7 @@ void add_size_rows(Rows& rows) {
   for (SizeCall call : {swd_workspace_size, swd_state_size, swd_state_blob_size}) {
     add(rows, Kind::kPlain, SWD_ERR_NULL, "plan", [call](Scene& s) { return call(nullptr, s.out<uint64_t>()); });
     add(rows, Kind::kPlain, SWD_ERR_NULL, "bytes", [call](Scene& s) { return call(s.runner.plan(), nullptr); });
-    for (uint64_t by = 1; by < 8; ++by) {
+    for (uint64_t by = 1; by < kWordAlignment; ++by) {
       add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "bytes",
           [call, by](Scene& s) { return call(s.runner.plan(), s.out<uint64_t>(by)); });
     }
@@ -112,7 +112,7 @@ void add_pointer_rows(Rows& rows) {
   add(rows, Kind::kList, SWD_ERR_NULL, "pointers", [](Scene& s) {
     return swd_set_pointers(s.runner.plan(), s.buffers.workspace, 0, 0, 2, nullptr, s.runner.stream());
   });
-  for (int64_t by = 1; by < 8; ++by) {
+  for (int64_t by = 1; by < kWordAlignment; ++by) {
     add(rows, Kind::kList, SWD_ERR_ALIGNMENT, "pointers", [by](Scene& s) {
       return swd_set_pointers(s.runner.plan(), s.buffers.workspace, 0, 0, 1, moved(s.pointers.data(), by),
                               s.runner.stream());
@@ -131,7 +131,7 @@ void add_stats_rows(Rows& rows) {
       [](Scene& s) { return fetch(s, nullptr, sizeof(swd_stats), nullptr); });
   add(rows, Kind::kPlain, SWD_ERR_NULL, "stats",
       [](Scene& s) { return swd_stats_pointer(s.runner.plan(), s.buffers.workspace, nullptr); });
-  for (uint64_t by = 1; by < 8; ++by) {
+  for (uint64_t by = 1; by < kWordAlignment; ++by) {
     add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "stats",
         [by](Scene& s) { return fetch(s, s.out<swd_stats>(by), sizeof(swd_stats), nullptr); });
     add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "lambda_eff",
@@ -150,7 +150,7 @@ void add_stats_rows(Rows& rows) {
                    reinterpret_cast<double*>(moved(static_cast<char*>(s.buffers.workspace), at)));
     });
   }
-  for (uint64_t at : {uint64_t{0}, sizeof(swd_stats) - 8}) {
+  for (uint64_t at : std::initializer_list<uint64_t>{0, sizeof(swd_stats) - 8}) {
     add(rows, Kind::kPlain, SWD_ERR_OVERLAP, "lambda_eff",
         [at](Scene& s) { return fetch(s, s.out<swd_stats>(), sizeof(swd_stats), s.out<double>(at)); });
   }

@@ -17,6 +17,8 @@ BYTES_SLACK = 1.01              # unique DRAM bytes over the floor: workspace ta
 # Bytes of the 32-byte sectors that were asked for, over the floor. What exceeds 1 in aligned arrays is tables, beside
 # half the bytes in pass 1 over 16-bit gradients.
 ALIGNED, ALIGNED_16_BIT, MISALIGNED = 1.014, 1.025, 1.30
+# Pass 2 reads its tables for every item, where a grid has a warp for each; they come from the L2 cache.
+ITEM_TABLES = 1.08
 
 
 @dataclass(frozen=True)
@@ -50,22 +52,22 @@ class Case:
 
 
 CASES = [
-    Case("fp32", 7.9, 56.5),
-    Case("fp32 gradient, bf16 copy", 7.9, 61, copy="bf16"),
-    Case("fp32 gradient, fp16 copy", 7.9, 61, copy="f16"),
-    Case("bf16 gradient", 11.4, 63.5, grad="bf16"),
-    Case("bf16 gradient, bf16 copy", 11.4, 67.5, grad="bf16", copy="bf16"),
-    Case("fp16 gradient", 9.4, 61.5, grad="f16"),
-    Case("fp16 gradient, fp16 copy", 9.4, 65.5, grad="f16", copy="f16"),
-    Case("fp32, update norms", 7.9, 74, flags=NORMS),
-    Case("fp32, amsgrad", 43.5, 63.5, flags=AMSGRAD),
-    Case("fp32, flat, 8 tensors at odd offsets", 8.5, 58.5, segments=8, uneven=1, gap=3, sectors=1.1),
-    Case("bf16, flat, 8 tensors at odd offsets", 13, 70.5, grad="bf16", copy="bf16", segments=8, uneven=1, gap=3,
+    Case("fp32", 7.9, 63.2),
+    Case("fp32 gradient, bf16 copy", 7.9, 68, copy="bf16"),
+    Case("fp32 gradient, fp16 copy", 7.9, 68, copy="f16"),
+    Case("bf16 gradient", 11.4, 70, grad="bf16"),
+    Case("bf16 gradient, bf16 copy", 11.4, 74.8, grad="bf16", copy="bf16"),
+    Case("fp16 gradient", 9.4, 68, grad="f16"),
+    Case("fp16 gradient, fp16 copy", 9.4, 72.8, grad="f16", copy="f16"),
+    Case("fp32, update norms", 7.9, 84, flags=NORMS),
+    Case("fp32, amsgrad", 43.5, 70.6, flags=AMSGRAD),
+    Case("fp32, flat, 8 tensors at odd offsets", 8.5, 63.4, segments=8, uneven=1, gap=3, sectors=1.1),
+    Case("bf16, flat, 8 tensors at odd offsets", 13, 75, grad="bf16", copy="bf16", segments=8, uneven=1, gap=3,
          sectors=1.12),
-    Case("fp32, each array misaligned differently", 9, 79.5, shift=1, sectors=MISALIGNED),
-    Case("bf16, each array misaligned differently", 13, 89, grad="bf16", copy="bf16", shift=1, sectors=MISALIGNED),
-    Case("fp32, list of 3,000 tensors, 530 elements on average", 25, 100, elements=1590000, segments=3000, uneven=1,
-         flags=LIST, slack=1.1, sectors=1.42),
+    Case("fp32, each array misaligned differently", 9, 86, shift=1, sectors=MISALIGNED),
+    Case("bf16, each array misaligned differently", 13, 96, grad="bf16", copy="bf16", shift=1, sectors=MISALIGNED),
+    Case("fp32, list of 3,000 tensors, 530 elements on average", 25.5, 100, elements=1590000, segments=3000, uneven=1,
+         flags=LIST, slack=1.1, sectors=1.5),
 ]
 
 
@@ -131,7 +133,7 @@ def violations(case, result):
         ("pass 2, bytes read", result.update_read, case.slack * read2),
         ("pass 2, bytes written", result.update_written, case.slack * written2),
         ("pass 1, sectors", result.reduce_sectors, reduce_sectors),
-        ("pass 2, sectors loaded", result.update_load_sectors, case.sectors),
+        ("pass 2, sectors loaded", result.update_load_sectors, max(case.sectors, ITEM_TABLES)),
         ("pass 2, sectors stored", result.update_store_sectors, case.sectors),
         ("pass 1, PTX", result.reduce_ptx, case.reduce_ptx),
         ("pass 2, PTX", result.update_ptx, case.update_ptx),

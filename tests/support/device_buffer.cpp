@@ -2,6 +2,7 @@
 // Guarded memory and the stream of the tests, for both backends.
 #include "device_buffer.h"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -67,6 +68,12 @@ swd_backend backend_under_test() {
   if (chosen == SWD_BACKEND_CUDA) throw std::runtime_error("these tests were built without CUDA");
 #endif
   return chosen;
+}
+
+bool backend_is_simulated() {
+  // Only the simulator counts its calls.
+  static const bool simulated = dlsym(RTLD_DEFAULT, "cudasimCallCount") != nullptr;
+  return simulated && backend_under_test() == SWD_BACKEND_CUDA;
 }
 
 void* test_stream(swd_backend backend) {

@@ -12,10 +12,13 @@ namespace swd::test {
 // must not pass by doing nothing.
 swd_backend backend_under_test();
 
-// One of two sizes: the CUDA suite also has to run under an interpreter of PTX.
+// The backend under test is CUDA, and its runtime a simulator: an interpreter of PTX.
+bool backend_is_simulated();
+
+// One of two sizes: the CUDA suite also has to run under that interpreter. A real device takes the whole one.
 template <class T>
-T scaled(T cpu, T cuda) {
-  return backend_under_test() == SWD_BACKEND_CUDA ? cuda : cpu;
+T scaled(T whole, T simulated) {
+  return backend_is_simulated() ? simulated : whole;
 }
 
 // The stream of all calls and copies of the tests: a non-blocking one for CUDA, NULL for the CPU.

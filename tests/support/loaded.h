@@ -46,8 +46,10 @@ class Training {
     uint64_t bytes = 0;
     good_ = good_ && l.function<decltype(swd_workspace_size)>("swd_workspace_size")(plan_, &bytes) == SWD_OK;
     workspace_.resize(bytes / 16);
-    good_ = good_ && l.function<decltype(swd_workspace_init)>("swd_workspace_init")(plan_, workspace_.data(), bytes,
-                                                                                    nullptr) == SWD_OK;
+    good_ = good_ && l.function<decltype(swd_state_size)>("swd_state_size")(plan_, &bytes) == SWD_OK;
+    state_.resize(bytes / 16);
+    good_ = good_ && l.function<decltype(swd_workspace_init)>("swd_workspace_init")(
+                         plan_, workspace_.data(), 16 * workspace_.size(), nullptr) == SWD_OK;
     step_ = l.function<decltype(swd_step)>("swd_step");
   }
   ~Training() { library_.function<decltype(swd_plan_destroy)>("swd_plan_destroy")(plan_); }
@@ -58,8 +60,8 @@ class Training {
     b.grad = g_.data();
     b.exp_avg = m_.data();
     b.exp_avg_sq = v_.data();
-    b.state = state_;
-    b.state_bytes = sizeof state_;
+    b.state = state_.data();
+    b.state_bytes = 16 * state_.size();
     b.workspace = workspace_.data();
     b.workspace_bytes = 16 * workspace_.size();
     swd_group group = SWD_GROUP_INIT;
@@ -76,8 +78,7 @@ class Training {
   };
   const Library& library_;
   std::vector<float> p_, g_, m_, v_;
-  std::vector<Block> workspace_;
-  Block state_[2] = {};
+  std::vector<Block> workspace_, state_;
   swd_plan* plan_ = nullptr;
   decltype(swd_step)* step_ = nullptr;
   bool good_ = false;

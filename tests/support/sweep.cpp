@@ -136,6 +136,7 @@ void sweep_batch(Dice& dice, int64_t segments, int64_t elements, SweepFigures& f
   Runner r(s);
   double loss_scale = dice.chance(0.3) ? 1.0 : std::exp2(20.0 * dice.unit() - 10.0);
   r.args().loss_scale = loss_scale;
+  r.args().max_decay = 1.0;  // as rates_of says
   std::vector<Points> points;
   for (size_t k = 0; k < s.counts.size(); ++k) {
     points.push_back(draw_points(dice, elements, s.grad));
@@ -162,6 +163,7 @@ void sweep_codes(Dice& dice, swd_dtype dtype, SweepFigures& figures) {
   // Without NaN and infinity among them the largest bf16 gradients would overflow exp_avg_sq and the step be skipped.
   double loss_scale = dtype == SWD_DTYPE_BF16 ? 0x1p66 : 1.0;
   r.args().loss_scale = loss_scale;
+  r.args().max_decay = 1.0;  // as rates_of says
   r.args().flags = SWD_STEP_PROPAGATE;
   Points points = draw_points(dice, s.counts[0], dtype);
   std::vector<uint16_t> codes(points.grad.size());

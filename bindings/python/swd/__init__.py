@@ -26,8 +26,8 @@ import os as _os
 
 from ._arrays import host_bytes
 from ._ffi import Error, check as _check, lib as _lib
-from ._structs import (Backend, Buffer, Decay, Dtype, Group, NormRecord, Phase, SegmentFlag, SegmentState, StatsFlag,
-                       StepStatus)
+from ._structs import (Backend, Buffer, Decay, Dtype, Group, NormRecord, Phase, Result, SegmentFlag, SegmentState,
+                       StateHeader, StatsFlag)
 from . import names as _names
 from .buffers import Buffers, StepArgs
 from .plan import Plan, Segment
@@ -57,6 +57,11 @@ def weight_decay_to_adamw(weight_decay, vbar):
     return _lib.swd_weight_decay_to_adamw(weight_decay, vbar)
 
 
+def numerics_version():
+    """Results are equal to the bit between libraries of one numerics version."""
+    return _lib.swd_numerics_version()
+
+
 def __getattr__(name):
     """``swd.torch`` loads on first use."""
     if name == "torch":
@@ -65,6 +70,7 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["Backend", "Buffer", "Buffers", "Decay", "Dtype", "Error", "Group", "NormRecord", "Phase", "Plan", "Segment",
-           "SegmentFlag", "SegmentState", "Stats", "StatsFlag", "StepArgs", "StepStatus", "backend_available",
-           "check_backend", "host_bytes", "library_path", "weight_decay_from_adamw", "weight_decay_to_adamw"]
+__all__ = ["Backend", "Buffer", "Buffers", "Decay", "Dtype", "Error", "Group", "NormRecord", "Phase", "Plan", "Result",
+           "Segment", "SegmentFlag", "SegmentState", "StateHeader", "Stats", "StatsFlag", "StepArgs",
+           "backend_available", "check_backend", "host_bytes", "library_path", "numerics_version", "weight_decay_from_adamw",
+           "weight_decay_to_adamw"]

@@ -4,24 +4,27 @@ import ctypes
 import os
 from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 
-from ._structs import STRUCTS, BuffersStruct, NormRecord, PlanArgsStruct, SegmentState, StatsStruct, StepArgsStruct
+from ._structs import (STRUCTS, BuffersStruct, PlanArgsStruct, SegmentState, StateHeader, StatsStruct,
+                       StepArgsStruct)
 
 # The version whose structs _structs.py declares. While 0.x a minor release may change them.
-DECLARED_VERSION = (0, 1)
+DECLARED_VERSION = (0, 2)
 
 
 class Error(RuntimeError):
     """A call was refused. Nothing was changed.
 
     status: the number, as in swd.h. name: "SWD_ERR_...". detail: the library's line, which names the argument.
+    cuda_error: the cudaError_t behind SWD_ERR_CUDA and SWD_ERR_NO_DEVICE, else 0. The codes that CUDA calls sticky end
+    the process's use of the device; after any other a step can be tried again.
     """
 
-    def __init__(self, status, name, detail):
+    def __init__(self, status, name, detail, cuda_error=0):
         super().__init__(f"{name}: {detail}" if detail else name)
-        self.status, self.name, self.detail = status, name, detail
+        self.status, self.name, self.detail, self.cuda_error = status, name, detail, cuda_error
 
     def __reduce__(self):
-        return Error, (self.status, self.name, self.detail)
+        return Error, (self.status, self.name, self.detail, self.cuda_error)
 
 
 def _load():
@@ -45,22 +48,28 @@ _SIGNATURES = {
     "swd_workspace_size": [_plan, POINTER(c_uint64)],
     "swd_state_size": [_plan, POINTER(c_uint64)],
     "swd_workspace_init": [_plan, c_void_p, c_uint64, _stream],
+    "swd_workspace_image": [_plan, c_void_p, c_uint64],
     "swd_set_pointers": [_plan, c_void_p, c_int32, c_int64, c_int64, c_void_p, _stream],
     "swd_buffers_init": [POINTER(BuffersStruct), c_uint64],
     "swd_step_args_init": [POINTER(StepArgsStruct), c_uint64],
     "swd_step": _step + [_stream],
     "swd_reduce": _step + [c_int32, c_int64, c_int64, _stream],
-    "swd_fold": _step + [c_int32, c_void_p, _stream],
-    "swd_finalize": _step + [c_int32, c_void_p, _stream],
+    "swd_record_size": [_plan, POINTER(c_uint64)],
+    "swd_fold": _step + [c_int32, c_void_p, c_uint64, _stream],
+    "swd_record_add": [_plan, c_void_p, c_void_p, c_uint64, _stream],
+    "swd_decide": _step + [c_int32, c_void_p, c_uint64, _stream],
     "swd_update": _step + [_stream],
     "swd_discard": [_plan, c_void_p, c_uint64, _stream],
     "swd_stats_fetch": [_plan, c_void_p, POINTER(StatsStruct), c_uint64, c_void_p, _stream],
     "swd_stats_pointer": [_plan, c_void_p, POINTER(c_void_p)],
-    "swd_state_get": [_plan, c_void_p, c_uint64, c_int64, POINTER(SegmentState)],
-    "swd_state_set": [_plan, c_void_p, c_uint64, c_int64, POINTER(SegmentState)],
+    "swd_copy_params": [_plan, POINTER(BuffersStruct), _stream],
+    "swd_state_header_get": [_plan, c_void_p, c_uint64, POINTER(StateHeader), c_uint64],
+    "swd_state_header_set": [_plan, c_void_p, c_uint64, POINTER(StateHeader), c_uint64],
+    "swd_state_get": [_plan, c_void_p, c_uint64, c_int64, POINTER(SegmentState), c_uint64],
+    "swd_state_set": [_plan, c_void_p, c_uint64, c_int64, POINTER(SegmentState), c_uint64],
     "swd_state_blob_size": [_plan, POINTER(c_uint64)],
     "swd_state_export": [_plan, c_void_p, c_uint64, c_void_p, c_uint64],
-    "swd_state_import": [_plan, c_void_p, c_void_p, c_int64, c_void_p, c_uint64],
+    "swd_state_import": [_plan, POINTER(c_void_p), POINTER(c_uint64), c_int64, c_void_p, c_uint64],
     "swd_state_rebuild": [_plan, POINTER(BuffersStruct), _stream],
 }
 for _name, _arguments in _SIGNATURES.items():
@@ -68,17 +77,22 @@ for _name, _arguments in _SIGNATURES.items():
     getattr(lib, _name).restype = _status
 for _name, _arguments, _result in [
         ("swd_version", [], c_uint32), ("swd_version_string", [], c_char_p), ("swd_status_name", [_status], c_char_p),
-        ("swd_step_status_name", [c_int32], c_char_p), ("swd_error_detail", [], c_char_p),
+        ("swd_result_name", [c_int32], c_char_p), ("swd_error_detail", [], c_char_p),
+        ("swd_numerics_version", [], c_uint32), ("swd_error_cuda", [], c_int32),
         ("swd_sizeof", [c_char_p], c_uint64), ("swd_weight_decay_from_adamw", [c_double, c_double], c_double),
         ("swd_weight_decay_to_adamw", [c_double, c_double], c_double)]:
     getattr(lib, _name).argtypes = _arguments
     getattr(lib, _name).restype = _result
 
 
+_CUDA_FAILURES = (32, 41)  # SWD_ERR_NO_DEVICE, SWD_ERR_CUDA: only these set the thread's cudaError_t
+
+
 def check(status):
     """Raises an Error unless status is SWD_OK."""
     if status:
-        raise Error(status, lib.swd_status_name(status).decode(), lib.swd_error_detail().decode())
+        cuda_error = lib.swd_error_cuda() if status in _CUDA_FAILURES else 0
+        raise Error(status, lib.swd_status_name(status).decode(), lib.swd_error_detail().decode(), cuda_error)
 
 
 def _check_layout():
@@ -105,4 +119,3 @@ def _check_layout():
 
 
 _check_layout()
-assert ctypes.sizeof(NormRecord) == 64  # what sharded training all-reduces

@@ -20,11 +20,12 @@ class Dtype(enum.IntEnum):
 
 
 class Decay(enum.IntEnum):
-    """How a group's weight_decay acts: SWD, AdamW, Adam, or not at all."""
+    """How a group's weight_decay acts: SWD, AdamW, Adam, not at all, or SWD in AdamW's unit."""
     SCHEDULED = 0
     DECOUPLED = 1
     L2 = 2
     NONE = 3
+    RELATIVE = 4
 
 
 class Buffer(enum.IntEnum):
@@ -38,12 +39,12 @@ class Buffer(enum.IntEnum):
 
 
 class Phase(enum.IntEnum):
-    """The two rounds of reduce, fold and finalize; MAX only for plans with amsgrad and a scheduled group."""
+    """The two rounds of reduce, fold and decide; MAX only for plans with amsgrad and a scheduled or relative group."""
     GRAD = 0
     MAX = 1
 
 
-class StepStatus(enum.IntEnum):
+class Result(enum.IntEnum):
     """What became of a step. Everything but APPLIED left parameters, moments, counters and sums as they were."""
     NONE = 0
     APPLIED = 1
@@ -53,6 +54,8 @@ class StepStatus(enum.IntEnum):
     SKIPPED_INVALID = 5
     SKIPPED_SUM_UNKNOWN = 6
     NOT_ARMED = 7
+    SKIPPED_VBAR = 8
+    FOREIGN_WORKSPACE = 9
 
 
 class SegmentFlag(enum.IntFlag):
@@ -94,7 +97,7 @@ class PlanArgsStruct(ctypes.Structure):
     _fields_ = [("struct_size", c_uint32), ("flags", c_uint32), ("backend", c_int32), ("param_dtype", c_int32),
                 ("grad_dtype", c_int32), ("copy_dtype", c_int32), ("segments", POINTER(SegmentStruct)),
                 ("segment_count", c_int64), ("decay_modes", POINTER(c_int32)), ("segment_stride", c_uint32),
-                ("group_count", c_uint32), ("threads", c_int32), ("reserved", c_uint32)]
+                ("group_count", c_uint32), ("threads", c_int32), ("reserved", c_uint32), ("model_key", c_uint64)]
 
 
 class BuffersStruct(ctypes.Structure):
@@ -105,16 +108,18 @@ class BuffersStruct(ctypes.Structure):
 
 
 class Group(ctypes.Structure):
-    """Hyper-parameters of one group: lr, beta1, beta2, eps, weight_decay, and lr_pointer (an address of a float where
-    the backend computes, which then replaces lr). ``Group(lr=1e-3)`` fills the rest with PyTorch's defaults.
+    """Hyper-parameters of one group: lr, beta1, beta2, eps, weight_decay, lr_pointer (an address of a float where the
+    backend computes, which then replaces lr), and lr_factor, which multiplies either (0 is 1). ``Group(lr=1e-3)`` fills
+    the rest with PyTorch's defaults.
 
-    With scheduled decay weight_decay has the unit of a gradient: see weight_decay_from_adamw.
+    With scheduled decay weight_decay has the unit of a gradient: see weight_decay_from_adamw. With relative decay it
+    has AdamW's.
     """
     _fields_ = [("lr", c_double), ("beta1", c_double), ("beta2", c_double), ("eps", c_double),
-                ("weight_decay", c_double), ("lr_pointer", c_void_p)]
+                ("weight_decay", c_double), ("lr_pointer", c_void_p), ("lr_factor", c_double)]
 
-    def __init__(self, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, lr_pointer=None):
-        super().__init__(lr, beta1, beta2, eps, weight_decay, lr_pointer)
+    def __init__(self, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, lr_pointer=None, lr_factor=1.0):
+        super().__init__(lr, beta1, beta2, eps, weight_decay, lr_pointer, lr_factor)
 
     def __repr__(self):
         return "Group(" + ", ".join(f"{name}={getattr(self, name)!r}" for name, _ in self._fields_) + ")"
@@ -124,23 +129,29 @@ class StepArgsStruct(ctypes.Structure):
     _fields_ = [("struct_size", c_uint32), ("flags", c_uint32), ("groups", POINTER(Group)),
                 ("groups_device", c_void_p), ("group_count", c_uint32), ("group_stride", c_uint32),
                 ("loss_scale", c_double), ("loss_scale_pointer", c_void_p), ("found_inf", c_void_p),
-                ("has_grad", c_void_p), ("max_grad_norm", c_double), ("max_decay", c_double)]
+                ("has_grad", c_void_p), ("max_grad_norm", c_double), ("max_decay", c_double),
+                ("reference_step", c_uint64)]
 
 
 class NormRecord(ctypes.Structure):
-    """Eight doubles, additive over the shards of a model: what ranks sum between fold and finalize."""
+    """The names of the first doubles of a norm record, which has Plan.record_doubles of them."""
     _fields_ = [(name, c_double) for name in
                 ("sum_sq", "bad", "vbar_base", "vbar_grad", "count", "total_sq", "unknown", "invalid")]
 
 
 class StatsStruct(ctypes.Structure):
-    _fields_ = [("status", c_int32), ("flags", c_uint32), ("steps_applied", c_uint64), ("steps_skipped", c_uint64)] + [
+    _fields_ = [("result", c_int32), ("flags", c_uint32), ("steps_applied", c_uint64), ("steps_skipped", c_uint64)] + [
         (name, c_double) for name in ("grad_norm", "clip_coef", "vbar", "inv_sqrt_vbar", "largest_decay", "bad",
-                                      "param_norm", "update_norm")]
+                                      "param_norm", "update_norm", "vbar_reference")] + [("damaged_segment", c_int64)]
 
 
 class StateHeader(ctypes.Structure):
-    _fields_ = [("steps_applied", c_uint64), ("steps_skipped", c_uint64)]
+    """What a state image holds once: steps_applied, steps_skipped, and vbar_reference, the vbar that the weight_decay
+    of relative groups refers to (0: not set yet)."""
+    _fields_ = [("steps_applied", c_uint64), ("steps_skipped", c_uint64), ("vbar_reference", c_double)]
+
+    def __repr__(self):
+        return "StateHeader(" + ", ".join(f"{name}={getattr(self, name)!r}" for name, _ in self._fields_) + ")"
 
 
 class SegmentState(ctypes.Structure):

@@ -44,15 +44,16 @@ class StepArgs:
     """The numbers of a step. Reusable; change ``args.groups[i].lr`` and the attributes of ``args.struct`` in between.
 
     groups: one Group per group of the plan (None: groups_device, the same structs where the backend computes).
-    loss_scale: gradients are divided by it. loss_scale_pointer: a float32 there that replaces it. found_inf: a float32
-    there, not 0 counts as a non-finite gradient. has_grad: a uint8 per segment there, 0 says "no gradient this step".
-    max_grad_norm: 0 is no clipping. max_decay: no decay factor exceeds it; 0 is 1. propagate: apply non-finite
-    gradients. skip_norm: leave out the first pass (needs propagate, no clipping, no scheduled group).
+    loss_scale: gradients are divided by it. loss_scale_pointer: a float32 there that multiplies it. found_inf: a
+    float32 there, not 0 counts as a non-finite gradient. has_grad: a uint8 per segment there, 0 says "no gradient this step".
+    max_grad_norm: 0 is no clipping. max_decay: no decay factor exceeds it; 0 is 0.1. reference_step: the applied step
+    whose vbar relative decay refers to; 0 is 100. propagate: apply non-finite gradients. skip_norm: leave out the first
+    pass (needs propagate, no clipping, no scheduled or relative group).
     """
 
     def __init__(self, plan, groups=None, *, groups_device=None, loss_scale=1.0, loss_scale_pointer=None,
-                 found_inf=None, has_grad=None, max_grad_norm=0.0, max_decay=0.0, propagate=False, skip_norm=False,
-                 stream=0):
+                 found_inf=None, has_grad=None, max_grad_norm=0.0, max_decay=0.0, reference_step=0, propagate=False,
+                 skip_norm=False, stream=0):
         struct = StepArgsStruct()
         check(lib.swd_step_args_init(byref(struct), ctypes.sizeof(struct)))
         struct.flags = (StepFlag.PROPAGATE if propagate else 0) | (StepFlag.SKIP_NORM if skip_norm else 0)
@@ -66,6 +67,7 @@ class StepArgs:
             struct.group_count = plan.group_count
         struct.group_stride = ctypes.sizeof(Group)
         struct.loss_scale, struct.max_grad_norm, struct.max_decay = loss_scale, max_grad_norm, max_decay
+        struct.reference_step = reference_step
         self.struct, self.ref = struct, byref(struct)
         group_bytes = ctypes.sizeof(Group) * plan.group_count
         self.point("groups_device", groups_device, least_bytes=group_bytes, stream=stream)

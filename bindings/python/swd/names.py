@@ -24,7 +24,7 @@ def dtype(value, name):
 
 
 def decay(value):
-    """A Decay from one, or from "scheduled", "decoupled", "l2" or "none"."""
+    """A Decay from one, or from "scheduled", "relative", "decoupled", "l2" or "none"."""
     return _lookup("decay", value, Decay, {mode.name.lower(): mode for mode in Decay})
 
 

@@ -4,11 +4,11 @@ import ctypes
 from ctypes import byref, c_int32, c_uint64, c_void_p
 
 from . import names, state
-from ._arrays import locate
+from ._arrays import host_bytes, locate
 from ._ffi import check, lib
 from ._structs import Backend, Buffer, Dtype, Phase, PlanArgsStruct, PlanFlag, SegmentStruct
 from .buffers import Buffers, StepArgs
-from .stats import fetch
+from .stats import fetch, where
 
 
 class Segment:
@@ -40,14 +40,17 @@ class Plan:
     """What swd_plan_create makes. Immutable, shareable between threads.
 
     segments: Segment objects, or plain counts of elements (then packed one after the other). decay: one word per
-    group, "scheduled", "decoupled", "l2" or "none". backend: "cpu" or "cuda". grad_dtype, copy_dtype: "float32",
-    "bfloat16", "float16"; copy_dtype None: no 16-bit copy of the parameters. as_list: one pointer per segment
-    (set_pointers) instead of flat buffers. threads: CPU backend, 0 for one per core. Host only: a CUDA plan can be made
-    without a device.
+    group, "scheduled", "relative", "decoupled", "l2" or "none". backend: "cpu" or "cuda". grad_dtype, copy_dtype:
+    "float32", "bfloat16", "float16"; copy_dtype None: no 16-bit copy of the parameters. as_list: one pointer a segment
+    (set_pointers) instead of flat buffers. threads: CPU backend, 0 for one per core. model_key: a number that tells
+    models apart; blobs of another key are refused (0: none). Host only: a CUDA plan can be made without a device.
+
+    workspace_bytes, state_bytes: what each needs. record_doubles: the length of its norm record.
     """
 
     def __init__(self, segments, *, decay=("scheduled",), backend="cpu", grad_dtype="float32", copy_dtype=None,
-                 as_list=False, amsgrad=False, maximize=False, update_norms=False, indexed=False, threads=0):
+                 as_list=False, amsgrad=False, maximize=False, update_norms=False, indexed=False, threads=0,
+                 model_key=0):
         self._handle = None
         self.backend = names.backend(backend)
         self.grad_dtype, self.copy_dtype = names.dtype(grad_dtype, "grad_dtype"), names.dtype(copy_dtype, "copy_dtype")
@@ -62,7 +65,7 @@ class Plan:
         modes = (c_int32 * self.group_count)(*self.decay)
         args = PlanArgsStruct()
         check(lib.swd_plan_args_init(byref(args), ctypes.sizeof(args)))
-        args.flags, args.backend, args.threads = flags, self.backend, threads
+        args.flags, args.backend, args.threads, args.model_key = flags, self.backend, threads, model_key
         args.grad_dtype, args.copy_dtype = self.grad_dtype, self.copy_dtype
         args.segments, args.segment_count, args.segment_stride = array, len(array), ctypes.sizeof(SegmentStruct)
         args.decay_modes, args.group_count = modes, self.group_count
@@ -71,6 +74,7 @@ class Plan:
         self._handle = handle
         self.workspace_bytes = self._size(lib.swd_workspace_size)
         self.state_bytes = self._size(lib.swd_state_size)
+        self.record_doubles = self._size(lib.swd_record_size)
 
     def __del__(self):
         if getattr(self, "_handle", None) and lib is not None:
@@ -97,6 +101,13 @@ class Plan:
         at = locate(workspace, "workspace", least_bytes=self.workspace_bytes, cuda=self.on_cuda, stream=stream)
         size = self.workspace_bytes if at.bytes is None else at.bytes
         check(lib.swd_workspace_init(self._handle, at.address, size, stream))
+
+    def workspace_image(self):
+        """What a fresh workspace holds, in host memory (16-byte aligned, a ctypes array), for callers that copy it to
+        the workspace in stream order themselves. Touches no device."""
+        image = host_bytes(self.workspace_bytes)
+        check(lib.swd_workspace_image(self._handle, ctypes.addressof(image), self.workspace_bytes))
+        return image
 
     def set_pointers(self, workspace, buffer, arrays, first=0, stream=0):
         """With as_list: says where the arrays of segments first, first + 1, ... lie. buffer: a Buffer. An array, an
@@ -130,20 +141,35 @@ class Plan:
         count = self.segment_count - first if count is None else count
         check(lib.swd_reduce(self._handle, buffers.ref, args.ref, phase, first, count, stream))
 
-    def fold(self, buffers, args, phase=Phase.GRAD, record=None, stream=0):
-        """Sums what was reduced into `record`: eight doubles where the backend computes; None: the workspace's own."""
-        at = locate(record, "record", dtype="float64", least_bytes=64, cuda=self.on_cuda, stream=stream)
-        check(lib.swd_fold(self._handle, buffers.ref, args.ref, phase, at.address or None, stream))
+    def _record(self, record, name, stream, writable=True):
+        """Address and length of a record; NULL and 0 for the workspace's own."""
+        at = locate(record, name, dtype="float64", least_bytes=8 * self.record_doubles, cuda=self.on_cuda,
+                    writable=writable, stream=stream)
+        doubles = self.record_doubles if at.bytes is None else at.bytes // 8
+        return (at.address, doubles) if at.address else (None, 0)
 
-    def finalize(self, buffers, args, phase=Phase.GRAD, record=None, stream=0):
+    def fold(self, buffers, args, phase=Phase.GRAD, record=None, stream=0):
+        """Sums what was reduced into `record`: record_doubles float64 where the backend computes; None: the workspace's
+        own. Shards of a model sum all of them between fold and decide; NormRecord names the first."""
+        check(lib.swd_fold(self._handle, buffers.ref, args.ref, phase, *self._record(record, "record", stream), stream))
+
+    def add_record(self, to, record, stream=0):
+        """Adds `record` to the record `to`: for a model of several plans in one process, in one fixed order."""
+        to = self._record(to, "to", stream)
+        check(lib.swd_record_add(self._handle, to[0], *self._record(record, "record", stream, False), stream))
+
+    def decide(self, buffers, args, phase=Phase.GRAD, record=None, stream=0):
         """Decides the step from `record` and arms the update."""
-        at = locate(record, "record", dtype="float64", least_bytes=64, cuda=self.on_cuda, writable=False,
-                    stream=stream)
-        check(lib.swd_finalize(self._handle, buffers.ref, args.ref, phase, at.address or None, stream))
+        record = self._record(record, "record", stream, False)
+        check(lib.swd_decide(self._handle, buffers.ref, args.ref, phase, *record, stream))
 
     def update(self, buffers, args, stream=0):
-        """Applies and commits what finalize decided."""
+        """Applies and commits what decide decided. Not armed, it changes nothing."""
         check(lib.swd_update(self._handle, buffers.ref, args.ref, stream))
+
+    def copy_params(self, buffers, stream=0):
+        """With copy_dtype: fills param_copy with the parameters, rounded as a step rounds them: after loading them."""
+        check(lib.swd_copy_params(self._handle, buffers.ref, stream))
 
     def discard(self, workspace, stream=0):
         """Forgets what was reduced since the last update."""
@@ -159,11 +185,17 @@ class Plan:
 
     def stats_address(self, workspace):
         """Where the swd_stats struct lies inside the workspace, for kernels that read the verdict."""
-        at, out = locate(workspace, "workspace", cuda=self.on_cuda), c_void_p()
-        check(lib.swd_stats_pointer(self._handle, at.address, byref(out)))
-        return out.value
+        return where(self, workspace)
 
     # ---- State ----
+
+    def get_header(self, image):
+        """The StateHeader of a state image in host memory."""
+        return state.get_header(self, image)
+
+    def set_header(self, image, **members):
+        """Writes members of the header, as ``vbar_reference=...``: 0 has the reference of relative decay taken anew."""
+        state.set_header(self, image, members)
 
     def get_state(self, image, segment):
         """The SegmentState of one segment in a state image in host memory."""
@@ -182,5 +214,6 @@ class Plan:
         state.import_(self, blobs, image)
 
     def rebuild_state(self, buffers, stream=0):
-        """Sets the running sum of every segment to the sum of its exp_avg_sq. Sums of l2 groups become unknown."""
+        """Sets the running sum of every segment to the sum of its exp_avg_sq. Sums of l2 groups become unknown.
+        ``Stats.damaged_segment`` names the first segment whose sum is not finite."""
         check(lib.swd_state_rebuild(self._handle, buffers.ref, stream))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state image in host memory: entries, blobs. The functions behind Plan.get_state and its neighbours."""
+"""The state image in host memory: header, entries, blobs. The functions behind Plan.get_state and its neighbours."""
 import ctypes
 from ctypes import byref, c_uint64, c_void_p
 
 from ._arrays import locate
 from ._ffi import check, lib
-from ._structs import SegmentState
+from ._structs import SegmentState, StateHeader
 
 
 def _image(plan, image, writable):
@@ -13,16 +13,34 @@ def _image(plan, image, writable):
     return at.address or None, plan.state_bytes if at.bytes is None else at.bytes
 
 
+def get_header(plan, image):
+    out = StateHeader()
+    address, size = _image(plan, image, False)
+    check(lib.swd_state_header_get(plan._handle, address, size, byref(out), ctypes.sizeof(out)))
+    return out
+
+
+def set_header(plan, image, members):
+    header = get_header(plan, image)
+    for name, value in members.items():
+        if name not in (field for field, _ in StateHeader._fields_):
+            raise TypeError(f"{name}: a state header has no such member")
+        setattr(header, name, value)
+    address, size = _image(plan, image, True)
+    check(lib.swd_state_header_set(plan._handle, address, size, byref(header), ctypes.sizeof(header)))
+
+
 def get(plan, image, segment):
     out = SegmentState()
     address, size = _image(plan, image, False)
-    check(lib.swd_state_get(plan._handle, address, size, segment, byref(out)))
+    check(lib.swd_state_get(plan._handle, address, size, segment, byref(out), ctypes.sizeof(out)))
     return out
 
 
 def set_(plan, image, segment, step, exp_avg_sq_sum):
+    entry = SegmentState(step, exp_avg_sq_sum)
     address, size = _image(plan, image, True)
-    check(lib.swd_state_set(plan._handle, address, size, segment, byref(SegmentState(step, exp_avg_sq_sum))))
+    check(lib.swd_state_set(plan._handle, address, size, segment, byref(entry), ctypes.sizeof(entry)))
 
 
 def export(plan, image):

@@ -51,12 +51,13 @@ def _raw(tensor):
     return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
 
 
-def _reads_the_device(func, args, kwargs):
-    """Whether PyTorch itself would wait for the device."""
+def _waits_for_the_device(func, args, kwargs):
+    """Whether PyTorch itself would wait for the device: in both directions a copy does, unless told that it need not."""
     if func == torch.ops.aten._to_copy.default:
-        return torch.device(kwargs.get("device") or args[0].device).type == "cpu" and args[0].is_cuda
+        goes_to = torch.device(kwargs.get("device") or args[0].device).type
+        return goes_to != args[0].device.type and not kwargs.get("non_blocking")
     if func == torch.ops.aten.copy_.default:
-        return not args[0].is_cuda and args[1].is_cuda
+        return args[0].is_cuda != args[1].is_cuda and not (kwargs.get("non_blocking") or args[2:] == (True,))
     return func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default) and args[0].is_cuda
 
 
@@ -66,7 +67,7 @@ class OnHost(TorchDispatchMode):
         if func in _NATIVE or func.is_view:
             return func(*args, **kwargs)
         debug = torch.cuda.get_sync_debug_mode()
-        if debug == 2 and _reads_the_device(func, args, kwargs):
+        if debug == 2 and _waits_for_the_device(func, args, kwargs):
             raise RuntimeError(f"called a synchronizing CUDA operation: {func}")
         if debug == 0:
             return self._on_host(func, args, kwargs)

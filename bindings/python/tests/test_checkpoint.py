@@ -10,7 +10,7 @@ from resume import parameters, run, through_file
 from swd.torch import AdamS, flatten
 
 CONFIGS = [dict(), dict(amsgrad=True), dict(decay="decoupled"), dict(decay="l2"), dict(max_grad_norm=1.0),
-           dict(betas=(0.3, 0.4))]
+           dict(betas=(0.3, 0.4)), dict(decay="relative", weight_decay=0.1, reference_step=4)]
 
 
 @pytest.mark.parametrize("way", ["state_dict", "file", "pickle", "deepcopy"])
@@ -25,7 +25,7 @@ def test_resume_is_bit_for_bit(config, dtype, way):
         resumed = AdamS(others, lr=0.5)  # what a checkpoint brings replaces this
         state_dict = optimizer.state_dict()
         resumed.load_state_dict(through_file(state_dict) if way == "file" else state_dict)
-        resumed.max_grad_norm = optimizer.max_grad_norm
+        resumed.max_grad_norm, resumed.reference_step = optimizer.max_grad_norm, optimizer.reference_step
     elif way == "pickle":
         resumed = pickle.loads(pickle.dumps(optimizer))
         others = resumed.param_groups[0]["params"]
@@ -161,3 +161,31 @@ def test_sums_that_are_there_keep_their_bits_when_another_is_rebuilt():
     two.load_state_dict(state_dict)
     two.vbar()
     assert [two.state[p]["exp_avg_sq_sum"].item() for p in params[1:]] != saved[1:]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_damaged_second_moment_is_said(value):
+    """Without the running sums, as in a checkpoint of AdamW."""
+    params = parameters()
+    ours = AdamS(params)
+    run(params, [ours], 1, 3)
+    state_dict = copy.deepcopy(ours.state_dict())
+    for state in state_dict["state"].values():
+        del state["exp_avg_sq_sum"]
+    state_dict["state"][1]["exp_avg_sq"][3] = value
+    for options, mended in ((dict(), True), (dict(decay="relative"), True), (dict(decay="decoupled"), False)):
+        others = parameters()
+        broken = AdamS(others, **options)
+        state_dict["param_groups"][0].update(options)
+        broken.load_state_dict(state_dict)
+        if not mended:
+            run(others, [broken], 4, 2)
+            assert broken.stats()["result"] == "applied" and broken.stats()["damaged_parameter"] == 1
+            continue
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"exp_avg_sq: that of a parameter of shape \(300,\) in group 0"):
+                run(others, [broken], 4, 1)
+        assert all(torch.equal(a, b) for a, b in zip(others, parameters()))
+        broken.state[others[1]]["exp_avg_sq"].nan_to_num_(0.0, 0.0)
+        run(others, [broken], 4, 2)
+        assert broken.stats()["result"] == "applied" and broken.stats()["steps_applied"] == 5

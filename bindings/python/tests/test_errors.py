@@ -24,7 +24,9 @@ BAD_OPTIONS = [
     (dict(betas=(NAN, 0.9)), ValueError, r"betas\[0\]: nan"),
     (dict(betas=0.9), ValueError, "betas: 0.9 is no pair"),
     (dict(betas=(0.9, 0.99, 0.999)), ValueError, "betas: .* is no pair"),
-    (dict(betas=(torch.tensor(0.9), 0.99)), TypeError, r"betas\[0\]: a tensor"),
+    (dict(betas=(torch.tensor(1.0), 0.99)), ValueError, r"betas\[0\]: 1.0"),
+    (dict(betas=(torch.tensor(1), 0.99)), TypeError, r"betas\[0\]: a tensor of torch.int64"),
+    (dict(betas=(0.9, torch.tensor(0.9, device="meta"))), ValueError, r"betas\[1\]: a tensor on meta"),
     (dict(eps=0.0), ValueError, "eps: 0.0 is not a normal number"),
     (dict(eps=1e-40), ValueError, "eps: 1e-40"),
     (dict(eps=-1e-8), ValueError, "eps: -1e-08"),
@@ -32,7 +34,7 @@ BAD_OPTIONS = [
     (dict(weight_decay=-0.1), ValueError, "weight_decay: -0.1"),
     (dict(weight_decay=INF), ValueError, "weight_decay: inf"),
     (dict(weight_decay=torch.tensor(0.1)), TypeError, "weight_decay: a tensor"),
-    (dict(decay="adamw"), ValueError, "decay: 'adamw' is none of scheduled, decoupled, l2"),
+    (dict(decay="adamw"), ValueError, "decay: 'adamw' is none of scheduled, relative, decoupled, l2"),
     (dict(decay=None), ValueError, "decay: None"),
     (dict(amsgrad=1), TypeError, "amsgrad: 1 is neither True nor False"),
     (dict(maximize="no"), TypeError, "maximize: 'no'"),
@@ -43,6 +45,8 @@ BAD_OPTIONS = [
     (dict(max_grad_norm="1,0"), TypeError, "max_grad_norm: '1,0' is no number"),
     (dict(max_decay=0.0), ValueError, "max_decay"),
     (dict(nonfinite="ignore"), ValueError, "nonfinite: 'ignore'"),
+    (dict(reference_step=0), ValueError, "reference_step: 0 is no number of a step"),
+    (dict(reference_step=1.5), ValueError, "reference_step: 1.5"),
     (dict(update_norms=2), TypeError, "update_norms: 2"),
     (dict(measure_norm=False), ValueError, "measure_norm"),
     (dict(measure_norm=False, nonfinite="propagate"), ValueError, "measure_norm: False needs groups without"),
@@ -144,11 +148,11 @@ def test_different_checkpoint_is_refused():
 
 
 def test_weight_decay_in_adamw_units_warns():
-    """The first step of a clipped network: AdamW's 0.2 takes a fifth of the parameters at once."""
+    """The first step of a clipped network: AdamW's 0.2 would take a fifth of the parameters at once."""
     param = torch.nn.Parameter(torch.ones(10000))
     optimizer = AdamS([param], lr=1e-2, weight_decay=0.2, max_grad_norm=1.0)
     param.grad = torch.randn(10000)
-    with pytest.warns(UserWarning, match="weight_decay: a step takes 0.2 of"):
+    with pytest.warns(UserWarning, match="weight_decay: a step takes 0.1 of the parameters, which is max_decay"):
         optimizer.step()
 
 
@@ -158,3 +162,50 @@ def test_scaler_without_a_step():
     scaler.scale(torch.ones(()))
     with pytest.raises(AssertionError):
         scaler.update()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_same_parameter_twice_is_named_at_construction(named):
+    p, q = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
+    twice = [("a", p), ("b", q), ("c", p)] if named else [p, q, p]
+    with pytest.raises(ValueError, match="params: the same parameter stands in the group twice, at 0 and at 2"):
+        AdamS(iter(twice))
+    optimizer = AdamS([p])
+    with pytest.raises(ValueError, match="twice, at 0 and at 1"):
+        optimizer.add_param_group({"params": [q, q]})
+    with pytest.raises(ValueError, match="more than one parameter group"):
+        optimizer.add_param_group({"params": [p]})
+    assert len(optimizer.param_groups) == 1
+
+
+class Wrapper(torch.Tensor):
+    """A tensor around another, as the parameters of quantisers are."""
+
+    @staticmethod
+    def __new__(cls, inner):
+        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, device=inner.device)
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        return cls(args[0].inner) if func == torch.ops.aten.detach.default else NotImplemented
+
+
+def test_tensors_without_memory_are_refused_by_name():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    fake = FakeTensorMode()
+    with fake:
+        unreal = torch.nn.Parameter(torch.ones(3))
+    for param, name in ((unreal, "FakeTensor"), (torch.nn.Parameter(Wrapper(torch.ones(3))), "Wrapper")):
+        with pytest.raises(TypeError, match=f"params: a {name}, a tensor without memory of its own"):
+            AdamS([param])
+    param = torch.nn.Parameter(torch.ones(3))
+    param.grad = torch.ones(3)
+    optimizer = AdamS([param])
+    with fake, pytest.raises(RuntimeError, match="new tensors are of type FakeTensor"):
+        optimizer.step()
+    assert not optimizer.state and torch.equal(param.detach(), torch.ones(3))
+    optimizer.step()
+    assert not torch.equal(param.detach(), torch.ones(3))

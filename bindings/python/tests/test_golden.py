@@ -13,6 +13,7 @@ def close(found, wanted, bound):
     return (found.detach().double() - wanted).abs().max().item() <= bound * wanted.abs().max().item()
 
 
+@pytest.mark.filterwarnings("ignore::swd.torch.DecayWarning")  # the small one decays by 0.028 a step
 @pytest.mark.parametrize("flat", [False, True], ids=["list", "flat"])
 @pytest.mark.parametrize("name", ["amsgrad", "basic", "clip", "closed_loop", "groups", "missing", "schedule", "small"])
 def test_authors_trajectory(name, flat):
@@ -35,7 +36,7 @@ def test_authors_trajectory(name, flat):
             scheduler.step()
         done = snapshot.step
         stats = optimizer.stats()
-        assert stats["status"] == "applied" and stats["steps_applied"] == done
+        assert stats["result"] == "applied" and stats["steps_applied"] == done
         assert stats["vbar"] == pytest.approx(snapshot.vbar, rel=2 * slack * 2e-7)
         assert stats["grad_norm"] == pytest.approx(snapshot.grad_norm, rel=2 * slack * 2e-7)
         states = optimizer.state_dict()["state"]

@@ -202,3 +202,21 @@ def test_pending_negation_is_resolved():
         AdamS([param], lr=0.1).step()
     assert params[0].is_neg() and params[1].grad.is_neg() and not torch.equal(params[2].detach(), start)
     assert torch.equal(params[0].resolve_neg(), params[2]) and torch.equal(params[1], params[2])
+
+
+def test_a_parameter_may_move_to_where_its_gradient_was():
+    """The library compares the pointers that it gets with those that it has: old ones must not be in the way."""
+    params = [torch.nn.Parameter(torch.randn(n)) for n in (100, 50)]
+    twins = [torch.nn.Parameter(p.detach().clone()) for p in params]
+    one, two = AdamS(params), AdamS(twins)
+    for step in range(4):
+        for p, q in zip(params, twins):
+            q.grad = torch.randn(q.shape)
+            if step % 2:
+                memory = p.grad
+                p.grad = None
+                p.data = memory.copy_(p.data)
+            p.grad = q.grad.clone()
+        one.step()
+        two.step()
+    assert all(torch.equal(p, q) for p, q in zip(params, twins))

@@ -44,7 +44,7 @@ def test_no_gradients_ever():
     optimizer = AdamS([param])
     optimizer.step()
     assert len(optimizer.state) == 0 and torch.equal(param.detach(), torch.ones(3))
-    assert optimizer.stats()["status"] == "none"
+    assert optimizer.stats()["result"] == "none"
 
 
 def test_zero_gradients_only_decay():
@@ -54,7 +54,7 @@ def test_zero_gradients_only_decay():
     fresh.grad = torch.zeros(4)
     alone.step()
     assert torch.equal(fresh.detach(), torch.ones(4))  # vbar is 0: no scheduled decay
-    assert alone.stats()["vbar"] == 0.0 and alone.stats()["status"] == "applied"
+    assert alone.stats()["vbar"] == 0.0 and alone.stats()["result"] == "applied"
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -123,7 +123,7 @@ def test_nonfinite_step_changes_nothing(options, value, dtype):
     optimizer.step()
     stats = optimizer.stats()
     assert same(before, bits(optimizer))
-    assert (stats["status"], stats["steps_applied"], stats["steps_skipped"]) == ("skipped_nonfinite", 3, 1)
+    assert (stats["result"], stats["steps_applied"], stats["steps_skipped"]) == ("skipped_nonfinite", 3, 1)
     assert stats["nonfinite"] and stats["bad"] == 1
     params[1].grad[33] = 0.5
     optimizer.step()
@@ -137,7 +137,7 @@ def test_nonfinite_step_propagates_where_asked():
     params[1].grad[33] = float("nan")
     optimizer.step()
     assert torch.isnan(params[1].detach()).nonzero().flatten().tolist() == [33]
-    assert not torch.isnan(params[0].detach()).any() and optimizer.stats()["status"] == "applied"
+    assert not torch.isnan(params[0].detach()).any() and optimizer.stats()["result"] == "applied"
 
 
 def test_without_the_norm_a_step_is_the_same_and_the_statistics_say_so():
@@ -170,7 +170,7 @@ def test_found_inf_is_obeyed():
     before = bits(optimizer)
     optimizer.grad_scale, optimizer.found_inf = None, torch.tensor(1.0)
     optimizer.step()
-    assert same(before, bits(optimizer)) and optimizer.stats()["status"] == "skipped_nonfinite"
+    assert same(before, bits(optimizer)) and optimizer.stats()["result"] == "skipped_nonfinite"
     optimizer.found_inf = torch.tensor(0.0)
     optimizer.step()
     assert not same(before, bits(optimizer))
@@ -181,4 +181,8 @@ def test_gradients_are_never_written():
     grads = [p.grad.clone() for p in params]
     optimizer.grad_scale = torch.tensor(8.0)
     optimizer.step()
+    for wrong in (0.0, -1.0, float("inf"), float("nan"), torch.tensor(0.0)):
+        optimizer.grad_scale = wrong
+        with pytest.raises(ValueError, match="grad_scale: .* is no loss scale"):
+            optimizer.step()
     assert all(torch.equal(g, p.grad) for g, p in zip(grads, params))

@@ -19,13 +19,13 @@ def test_pieces_give_the_bits_of_a_step(options):
         one.step(step)
         two.new_gradient(step)
         phases = [swd.Phase.GRAD, swd.Phase.MAX] if options.get("amsgrad") else [swd.Phase.GRAD]
-        record = np.zeros(8)
+        record = np.zeros(two.plan.record_doubles)
         for phase in phases:
             two.plan.reduce(two.buffers, two.args, phase, first=2, count=1)
             two.plan.reduce(two.buffers, two.args, phase, first=0, count=2)
             two.plan.fold(two.buffers, two.args, phase, record=record)
-            assert record[4] == 9305  # count
-            two.plan.finalize(two.buffers, two.args, phase, record=record)
+            assert swd.NormRecord.from_buffer(record).count == 9305
+            two.plan.decide(two.buffers, two.args, phase, record=record)
         two.plan.update(two.buffers, two.args)
     assert one.bits() == two.bits()
     assert one.plan.stats(one.workspace) == two.plan.stats(two.workspace)
@@ -48,7 +48,7 @@ def test_update_that_was_not_armed_changes_nothing():
     before = model.bits()
     model.plan.update(model.buffers, model.args)
     assert model.bits() == before
-    assert model.plan.stats(model.workspace).status == swd.StepStatus.NOT_ARMED
+    assert model.plan.stats(model.workspace).result == swd.Result.NOT_ARMED
 
 
 @pytest.mark.parametrize("amsgrad", [False, True])
@@ -96,11 +96,11 @@ def test_statistics():
     model.grad[:] = 3.0
     model.plan.step(model.buffers, model.args)
     stats = model.plan.stats(model.workspace)
-    assert stats.status == swd.StepStatus.APPLIED and stats.flags == swd.StatsFlag.CLIPPED
+    assert stats.result == swd.Result.APPLIED and stats.flags == swd.StatsFlag.CLIPPED | swd.StatsFlag.LARGE_DECAY
     assert stats.grad_norm == 6.0 and stats.clip_coef == pytest.approx(1 / 6) and stats.steps_applied == 1
     assert stats.param_norm == pytest.approx(np.linalg.norm(model.param), rel=1e-6)
     in_place = StatsStruct.from_address(model.plan.stats_address(model.workspace))
-    assert (in_place.status, in_place.grad_norm) == (1, 6.0)
+    assert (in_place.result, in_place.grad_norm) == (1, 6.0)
     adamw = swd.weight_decay_to_adamw(0.5, stats.vbar)
     assert stats.lambda_eff == (pytest.approx(adamw),)
     assert swd.weight_decay_from_adamw(adamw, stats.vbar) == pytest.approx(0.5)
@@ -111,8 +111,10 @@ def test_numbers_in_memory():
     for step in range(2):
         one.args.struct.loss_scale = 4.0
         one.args.groups[0].lr = np.float32(0.03)
-        two.args.point("loss_scale_pointer", np.array([4.0], np.float32), dtype="float32")
-        rate = np.array([0.03], np.float32)
+        two.args.point("loss_scale_pointer", np.array([2.0], np.float32), dtype="float32")
+        two.args.struct.loss_scale = 2.0  # it is multiplied
+        rate = np.array([0.015], np.float32)
+        two.args.groups[0].lr_factor = 2.0
         two.args.groups[0].lr_pointer = rate.ctypes.data
         one.step(step)
         two.step(step)

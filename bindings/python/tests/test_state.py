@@ -50,7 +50,7 @@ def test_state_entries_and_rebuild():
     assert model.plan.get_state(model.state, 1).exp_avg_sq_sum == -1.0
     before = model.param.tobytes()
     model.step(1)
-    assert model.plan.stats(model.workspace).status == swd.StepStatus.SKIPPED_SUM_UNKNOWN
+    assert model.plan.stats(model.workspace).result == swd.Result.SKIPPED_SUM_UNKNOWN
     assert model.param.tobytes() == before
     model.plan.rebuild_state(model.buffers)
     entry = model.plan.get_state(model.state, 1)

@@ -5,41 +5,29 @@
 #include "float_environment.h"
 #include "host/backend.h"
 #include "isa.h"
-#include "pool.h"
+#include "team.h"
 
 namespace swd::cpu {
 namespace {
 
-// Chunks that one thread takes at a time. A job of one piece wakes nobody: 64 Ki elements take less time than waking.
-// In large jobs 1 Mi elements: hardware prefetchers start anew less often, which makes pass 1 8 % faster (2 cores of an
-// AMD EPYC, 2^26 elements); but each thread gets some kPieces of them, so that all end together.
-constexpr int64_t kFewestChunks = 16;
-constexpr int64_t kMostChunks = 256;
-constexpr int64_t kPieces = 16;
-constexpr int64_t kSegmentsAtOnce = 512;
+// A job of one piece wakes nobody: 64 Ki elements take less time than waking. In large jobs 1 Mi elements: hardware
+// prefetchers start anew less often, which makes pass 1 8 % faster (2 cores of an AMD EPYC, 2^26 elements).
+constexpr Cut kChunks{16, 256};
+constexpr Cut kSegments{512, 512};
 
-// Calls f(begin, end) for pieces of [first, end) on the plan's threads, each inside the environment of equal bits.
+// Calls f(begin, end) for pieces of the segments [first, end), on the plan's threads.
 template <class F>
-void run_pieces(const Plan& plan, int64_t first, int64_t end, int64_t grain, const F& f) {
-  struct Job {
-    const F& f;
-    int64_t first;
-  } job{f, first};
-  auto body = [](void* context, int64_t piece_begin, int64_t piece_end) {
-    FloatEnvironment environment;
-    const Job& pieces = *static_cast<const Job*>(context);
-    pieces.f(pieces.first + piece_begin, pieces.first + piece_end);
-  };
-  plan.pool->run(end - first, grain, body, &job);
-}
-
-void run_loop(const Plan& plan, const Pass& pass, ChunkLoop loop, int64_t first, int64_t end) {
-  int64_t grain = (end - first) / (plan.pool->threads() * kPieces);
-  grain = grain < kFewestChunks ? kFewestChunks : grain > kMostChunks ? kMostChunks : grain;
-  run_pieces(plan, first, end, grain, [&](int64_t begin, int64_t piece_end) { loop(pass, begin, piece_end); });
+void for_segments(const Plan& plan, int64_t first, int64_t end, const F& f) {
+  auto call = [](const void* what, int64_t from, int64_t to) { (*static_cast<const F*>(what))(from, to); };
+  plan.team->run(first, end, kSegments, call, &f);
 }
 
 const Loops& loops_of(const Plan& plan) { return loops_for(plan.grad_dtype, plan.copy_dtype); }
+
+RangeLoop update_loop_of(const Plan& plan) {
+  bool amsgrad = (plan.facts.flags & SWD_PLAN_AMSGRAD) != 0, norms = (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) != 0;
+  return loops_of(plan).update[amsgrad][norms];
+}
 
 swd_status available() { return SWD_OK; }
 
@@ -65,10 +53,10 @@ Pass in_epoch(const Pass& pass) {
 void reduce_segments(const Plan& plan, const Pass& pass) {
   bool max_round = pass.phase == SWD_PHASE_MAX;
   if (max_round && !max_round_runs(*pass.ws.header)) return;
-  ChunkLoop loop = max_round ? loops_of(plan).sum_maxed : loops_of(plan).sum_squares;
-  run_loop(plan, pass, loop, pass.first_chunk, pass.end_chunk);
-  run_pieces(plan, pass.first_segment, pass.end_segment, kSegmentsAtOnce,
-             [&](int64_t begin, int64_t end) { finish_segments(pass, begin, end); });
+  RangeLoop loop = max_round ? loops_of(plan).sum_maxed : loops_of(plan).sum_squares;
+  plan.team->run(pass.first_chunk, pass.end_chunk, kChunks, loop, &pass);
+  for_segments(plan, pass.first_segment, pass.end_segment,
+               [&](int64_t begin, int64_t end) { finish_segments(pass, begin, end); });
 }
 
 swd_status reduce(const Plan& plan, const Pass& pass, void*) {
@@ -81,8 +69,8 @@ swd_status fold(const Plan& plan, const Pass& call, double* record, void*) {
   bool skip_norm = (call.step_flags & SWD_STEP_SKIP_NORM) != 0;
   Pass pass = skip_norm ? in_epoch(call) : call;
   if (skip_norm) {
-    run_pieces(plan, 0, plan.facts.segment_count, kSegmentsAtOnce,
-               [&](int64_t begin, int64_t end) { prepare_segments(pass, begin, end); });
+    for_segments(plan, 0, plan.facts.segment_count,
+                 [&](int64_t begin, int64_t end) { prepare_segments(pass, begin, end); });
   }
   FloatEnvironment environment;
   fold_record(pass, record ? record : pass.ws.header->record);
@@ -104,7 +92,7 @@ swd_status decide(const Plan&, const Pass& pass, const double* record, void*) {
 swd_status update(const Plan& plan, const Pass& pass, void*) {
   Header& header = *pass.ws.header;
   bool applied = applies(header);
-  if (applied) run_loop(plan, pass, loops_of(plan).update, 0, plan.facts.chunk_count);
+  if (applied) plan.team->run(0, plan.facts.chunk_count, kChunks, update_loop_of(plan), &pass);
   FloatEnvironment environment;
   int64_t leaves = plan.facts.chunk_count * kItemsPerChunk;
   bool norms = applied && (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) && leaves > 0;
@@ -134,16 +122,15 @@ swd_status discard(const Plan&, const Workspace& ws, void*) {
 }
 
 swd_status rebuild(const Plan& plan, const Pass& pass, void*) {
-  run_loop(plan, pass, loops_of(plan).sum_moments, 0, plan.facts.chunk_count);
-  run_pieces(plan, 0, plan.facts.segment_count, kSegmentsAtOnce,
-             [&](int64_t begin, int64_t end) { keep_sums(pass, begin, end); });
+  plan.team->run(0, plan.facts.chunk_count, kChunks, loops_of(plan).sum_moments, &pass);
+  for_segments(plan, 0, plan.facts.segment_count, [&](int64_t begin, int64_t end) { keep_sums(pass, begin, end); });
   FloatEnvironment environment;
   report_damage(pass);
   return SWD_OK;
 }
 
 swd_status copy_params(const Plan& plan, const Pass& pass, void*) {
-  run_loop(plan, pass, loops_of(plan).copy_params, 0, plan.facts.chunk_count);
+  plan.team->run(0, plan.facts.chunk_count, kChunks, loops_of(plan).copy_params, &pass);
   return SWD_OK;
 }
 

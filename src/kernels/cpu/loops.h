@@ -3,18 +3,18 @@
 // Called by backend_cpu.cpp, from several threads at once on disjoint chunks.
 #pragma once
 #include "../layout.h"
+#include "team.h"
 
 namespace swd::cpu {
 
-// Each function works on chunks [first, end) of the plan and touches nothing that belongs to other chunks.
-using ChunkLoop = void (*)(const Pass& pass, int64_t first, int64_t end);
-
+// Each loop gets the Pass as its context, works on chunks [first, end) of the plan and touches nothing that belongs to
+// other chunks.
 struct Loops {
-  ChunkLoop sum_squares;  // grad -> leaves of each segment's tree; skips segments without a gradient
-  ChunkLoop sum_maxed;    // amsgrad, second round: what max_exp_avg_sq will be -> the same leaves
-  ChunkLoop sum_moments;  // exp_avg_sq -> the same leaves, for swd_state_rebuild
-  ChunkLoop copy_params;  // param -> param_copy; nothing in a row without one
-  ChunkLoop update;       // pass 2; with SWD_PLAN_UPDATE_NORMS also the leaves of the norm tree
+  RangeLoop sum_squares;   // grad -> leaves of each segment's tree; skips segments without a gradient
+  RangeLoop sum_maxed;     // amsgrad, second round: what max_exp_avg_sq will be -> the same leaves
+  RangeLoop sum_moments;   // exp_avg_sq -> the same leaves, for swd_state_rebuild
+  RangeLoop copy_params;   // param -> param_copy; nothing in a row without one
+  RangeLoop update[2][2];  // pass 2, by [SWD_PLAN_AMSGRAD][SWD_PLAN_UPDATE_NORMS: also the leaves of the norm tree]
 };
 
 // For the dtypes of a plan. The wider two are NULL-returning stubs where the compiler does not target x86-64.

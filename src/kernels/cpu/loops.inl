@@ -22,13 +22,18 @@ namespace swd::cpu {
 namespace {
 
 #include "loops_shared.inl"
+#include "pass1_sources.inl"
 #include "pass1_sums.inl"
 #include "pass2_update.inl"
 
 template <class Grad, class Copy>
 const Loops* table() {
-  static constexpr Loops loops = {sum_squares<Grad>, sum_maxed<Grad>, sum_moments, copy_params<Copy>,
-                                  update<Grad, Copy>};
+  static constexpr Loops loops = {sum_squares<Grad>,
+                                  sum_maxed<Grad>,
+                                  sum_moments,
+                                  copy_params<Copy>,
+                                  {{update<Grad, Copy, false, false>, update<Grad, Copy, false, true>},
+                                   {update<Grad, Copy, true, false>, update<Grad, Copy, true, true>}}};
   return &loops;
 }
 

@@ -1,66 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pass 1 over chunks, in the order of sum_order.h. Included by loops.inl, inside its unnamed namespace.
-//
-// A source says what is summed. Overloads give its value i in fp32, what the fp32 run adds of a value, its exact term.
-
-template <class T>
-struct GradSquares {
-  const T* grad;
-};
-template <class T>
-inline float value(const GradSquares<T>& source, int64_t i) {
-  return to_float(source.grad[i]);
-}
-template <class T>
-inline float run_term(const GradSquares<T>&, float g) {
-  return run_square(g);
-}
-// What run_square leaves out is below any fp16 number but 0.
-inline float run_term(const GradSquares<F16>&, float g) { return g * g; }
-template <class T>
-inline double exact_term(const GradSquares<T>&, float g) {
-  return static_cast<double>(g) * static_cast<double>(g);
-}
-template <class T>
-inline void prefetch_block(const GradSquares<T>& source, int64_t i) {
-  prefetch(source.grad + i, kSumAhead);
-}
-
-struct Moments {
-  const float* v;
-};
-inline float value(const Moments& source, int64_t i) { return source.v[i]; }
-inline float run_term(const Moments&, float v) { return v; }
-inline double exact_term(const Moments&, float v) { return static_cast<double>(v); }
-inline void prefetch_block(const Moments& source, int64_t i) { prefetch(source.v + i, kSumAhead); }
-
-// What max_exp_avg_sq will be after this step. Members of vbar have no L2 decay, so the parameter is not needed.
-template <class T>
-struct MaxedMoments {
-  const T* grad;
-  const float* v;
-  const float* v_max;
-  Coefficients c;
-};
-template <class T>
-inline float value(const MaxedMoments<T>& source, int64_t i) {
-  float g = scaled_gradient(source.c, to_float(source.grad[i]), 0.0f);
-  return larger(source.v_max[i], second_moment(source.c, g, source.v[i]));
-}
-template <class T>
-inline float run_term(const MaxedMoments<T>&, float v) {
-  return v;
-}
-template <class T>
-inline double exact_term(const MaxedMoments<T>&, float v) {
-  return static_cast<double>(v);
-}
-template <class T>
-inline void prefetch_block(const MaxedMoments<T>& source, int64_t i) {
-  prefetch(source.grad + i, kUpdateAhead);
-  prefetch(source.v + i, kUpdateAhead);
-  prefetch(source.v_max + i, kUpdateAhead);
-}
 
 // The same lanes in fp64. NaN is made one NaN, because machines differ in its payload.
 template <class Source>
@@ -85,42 +24,111 @@ inline bool all_zero(const Source& source, int count) {
   return seen == 0;
 }
 
-// Adds kBlock terms to the runs of their lanes.
-template <class Source>
-inline void add_block(const Source& source, int64_t begin, float* run) {
-  for (int64_t i = 0; i < kBlock; ++i) run[i] += run_term(source, value(source, begin + i));
+// Adds the terms of elements [begin, begin + kCount) to runs that lie side by side.
+template <size_t kCount, class Source>
+inline void add_terms(const Source& source, int64_t begin, float* run) {
+  for (int64_t i = 0; i < static_cast<int64_t>(kCount); ++i) run[i] += run_term(source, value(source, begin + i));
 }
-template <class T>
-inline void add_block(const GradSquares<T>& source, int64_t begin, float* run) {
-  alignas(kCacheLine) float room[kBlock];
-  auto* grad = in_bulk(source.grad + begin, kBlock, room);
-  for (int64_t i = 0; i < kBlock; ++i) run[i] += run_term(source, to_float(grad[i]));
+template <size_t kCount, class T>
+inline void add_terms(const GradSquares<T>& source, int64_t begin, float* run) {
+  alignas(kCacheLine) float room[kCount];
+  auto* grad = in_bulk(source.grad + begin, kCount, room);
+  for (int64_t i = 0; i < static_cast<int64_t>(kCount); ++i) run[i] += run_term(source, to_float(grad[i]));
 }
 
+// Adds the terms of `count` elements row by row.
 template <class Source>
-inline Partial sum_chunk(const Source& source, int count) {
-  alignas(kCacheLine) float lanes[kLanes] = {};
+inline void add_rows(const Source& source, int count, float* lanes) {
   int64_t whole = count - count % kBlock;
   for (int64_t begin = 0; begin < whole; begin += kBlock) {
     prefetch_block(source, begin);
-    add_block(source, begin, lanes + begin % kLanes);
+    add_terms<kBlock>(source, begin, lanes + begin % kLanes);
   }
   float* rest = lanes + whole % kLanes;
   for (int64_t i = 0; i < count - whole; ++i) rest[i] += run_term(source, value(source, whole + i));
+}
+
+// Where a chunk prefetches: four streams, because memory serves several pages at once faster than one page after
+// another. Stream k covers a quarter of the chunk that comes k + 1 later; those after it bring the other quarters.
+constexpr int kStreams = 4;
+struct Ahead {
+  uintptr_t stream[kStreams];
+};
+
+// `following`: chunks that come behind this one in memory. What is not there is not worth its bytes; prefetched instead
+// is the chunk itself, which costs nothing.
+template <class T>
+inline Ahead ahead_of(const T* chunk, int64_t following) {
+  constexpr uintptr_t kChunkBytes = sizeof(T[kChunk]), kQuarter = kChunkBytes / kStreams;
+  Ahead ahead;
+  for (int k = 0; k < kStreams; ++k) {
+    uintptr_t later = k < following ? static_cast<uintptr_t>(k) + 1 : 0;
+    ahead.stream[k] =
+        reinterpret_cast<uintptr_t>(chunk) + later * kChunkBytes + static_cast<uintptr_t>(kStreams - 1 - k) * kQuarter;
+  }
+  return ahead;
+}
+
+// Adds the terms of a whole chunk to the runs of their lanes. A strip of lanes goes down all rows with its sums in
+// registers, which is why the rows are unrolled: with 64 lanes gcc puts them back into memory, with 16 there are too
+// few sums to hide an addition. Hardware prefetchers do not follow such steps, so every line is prefetched: it is half
+// as fast again from memory as row by row (2 cores of an AMD EPYC, Zen 1).
+template <class T, class Source>
+inline void add_strips(const Source& source, const T* array, int64_t following, float* lanes) {
+  constexpr int kStrip = 32;
+  constexpr uintptr_t kLines = sizeof(T[kStrip]) / kCacheLine;  // of a strip in one row
+  Ahead ahead = ahead_of(array, following);
+  uintptr_t line = 0;
+  for (int strip = 0; strip < kLanes; strip += kStrip) {
+    float run[kStrip] = {};
+#pragma GCC unroll 16
+    for (int row = 0; row < kRun; ++row) {
+      for (uintptr_t i = 0; i < kLines; ++i, ++line) {
+        __builtin_prefetch(reinterpret_cast<const void*>(ahead.stream[line % kStreams] + line / kStreams * kCacheLine));
+      }
+      add_terms<kStrip>(source, row * kLanes + strip, run);
+    }
+    for (int i = 0; i < kStrip; ++i) lanes[strip + i] = run[i];
+  }
+}
+
+template <class T>
+inline void add_chunk(const GradSquares<T>& source, int64_t following, float* lanes) {
+  add_strips(source, source.grad, following, lanes);
+}
+inline void add_chunk(const Moments& source, int64_t following, float* lanes) {
+  add_strips(source, source.v, following, lanes);
+}
+template <class T>  // three arrays: row by row
+inline void add_chunk(const MaxedMoments<T>& source, int64_t, float* lanes) {
+  add_rows(source, kChunk, lanes);
+}
+
+template <class Source>
+inline Partial sum_chunk(const Source& source, int count, int64_t following) {
+  alignas(kCacheLine) float lanes[kLanes] = {};
+  if (count == kChunk) {
+    add_chunk(source, following, lanes);
+  } else {
+    add_rows(source, count, lanes);
+  }
   double sum = fold_lanes(lanes);
   bool careful = sum == 0.0 ? !all_zero(source, count) : needs_care(sum);
   return careful ? sum_carefully(source, count) : Partial{sum, 0.0};
 }
 
-// A sum of one chunk has no tree; the caller of the loops finds it where it belongs in the end.
+// A sum of one chunk has no tree; the caller of the loops finds it where it belongs in the end. In the flat layout the
+// next segment usually lies behind this one.
 template <class Source>
 inline void sum_into(const Pass& pass, const SegmentInfo& info, int64_t local, const Source& source, Partial* alone) {
   Partial* leaf = info.chunks > 1 ? pass.ws.values + info.first_value + local : alone;
-  *leaf = sum_chunk(source, count_of(info, local));
+  int64_t following = pass.plan.flags & SWD_PLAN_LIST ? info.chunks - 1 - local : kStreams;
+  *leaf = sum_chunk(source, count_of(info, local), following);
 }
 
 template <class T>
-void sum_squares(const Pass& pass, int64_t first, int64_t end) {
+void sum_squares(const void* context, int64_t first, int64_t end) {
+  const Pass& pass = *static_cast<const Pass*>(context);
   for (int64_t chunk = first; chunk < end; ++chunk) {
     int64_t segment = pass.ws.chunk_segment[chunk];
     const SegmentInfo& info = pass.ws.segments[segment];
@@ -135,7 +143,8 @@ void sum_squares(const Pass& pass, int64_t first, int64_t end) {
 }
 
 template <class T>
-void sum_maxed(const Pass& pass, int64_t first, int64_t end) {
+void sum_maxed(const void* context, int64_t first, int64_t end) {
+  const Pass& pass = *static_cast<const Pass*>(context);
   const Header& header = *pass.ws.header;
   for (int64_t chunk = first; chunk < end; ++chunk) {
     int64_t segment = pass.ws.chunk_segment[chunk];
@@ -153,7 +162,8 @@ void sum_maxed(const Pass& pass, int64_t first, int64_t end) {
   }
 }
 
-void sum_moments(const Pass& pass, int64_t first, int64_t end) {
+void sum_moments(const void* context, int64_t first, int64_t end) {
+  const Pass& pass = *static_cast<const Pass*>(context);
   for (int64_t chunk = first; chunk < end; ++chunk) {
     int64_t segment = pass.ws.chunk_segment[chunk];
     const SegmentInfo& info = pass.ws.segments[segment];

@@ -85,37 +85,20 @@ inline void update_blocks(const Arrays<Grad, Copy>& at, const Coefficients& c, i
   }
 }
 
-template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
-inline void update_range(const Arrays<Grad, Copy>& at, const Coefficients& c, int64_t begin, int64_t end,
-                         NormLanes& norms) {
-  if (is_plain(c)) update_blocks<kAmsgrad, kNorms, true>(at, c, begin, end, norms);
-  if (!is_plain(c)) update_blocks<kAmsgrad, kNorms, false>(at, c, begin, end, norms);
-}
-
-// The leaves of the norm tree that belong to one chunk; items beyond its end hold 0.
-template <class Grad, class Copy, bool kAmsgrad>
-inline void update_with_norms(const Arrays<Grad, Copy>& at, const Coefficients& c, int count, Partial* leaves) {
-  for (int item = 0; item < kItemsPerChunk; ++item) {
-    NormLanes norms = {};
-    int begin = item * kItem, end = begin + kItem < count ? begin + kItem : count;
-    update_range<Grad, Copy, kAmsgrad, true>(at, c, begin, end, norms);
-    leaves[item] = begin < end ? Partial{fold_lanes(norms.param), fold_lanes(norms.lost)} : Partial{0.0, 0.0};
-  }
-}
-
 // Called only where the step applies. Commits the counter and the running sum with a segment's first chunk.
+// Norms: an item of a chunk is a leaf of their tree; items beyond the chunk's end hold 0.
 template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
-void update_chunks(const Pass& pass, int64_t first, int64_t end) {
+void update(const void* context, int64_t first, int64_t end_chunk) {
+  const Pass& pass = *static_cast<const Pass*>(context);
   const Header& header = *pass.ws.header;
-  for (int64_t chunk = first; chunk < end; ++chunk) {
+  constexpr int kStride = kNorms ? kItem : kChunk;
+  for (int64_t chunk = first; chunk < end_chunk; ++chunk) {
     int64_t segment = pass.ws.chunk_segment[chunk];
     const SegmentInfo& info = pass.ws.segments[segment];
     const SegmentScratch& scratch = pass.ws.scratch[segment];
     Partial* leaves = pass.ws.norm_values + chunk * kItemsPerChunk;
-    if (!takes_part(scratch, header.epoch)) {
-      for (int item = 0; kNorms && item < kItemsPerChunk; ++item) leaves[item] = Partial{0.0, 0.0};
-      continue;
-    }
+    for (int item = 0; kNorms && item < kItemsPerChunk; ++item) leaves[item] = Partial{0.0, 0.0};
+    if (!takes_part(scratch, header.epoch)) continue;
     int64_t local = chunk - info.first_chunk;
     if (local == 0) {
       pass.segment_states[segment].step = scratch.step;
@@ -123,18 +106,22 @@ void update_chunks(const Pass& pass, int64_t first, int64_t end) {
     }
     Coefficients c = coefficients(header.decision, info, scratch, pass.ws.groups[info.group]);
     Arrays<Grad, Copy> at = arrays_of<Grad, Copy, kAmsgrad>(pass, segment, local);
-    if constexpr (kNorms) {
-      update_with_norms<Grad, Copy, kAmsgrad>(at, c, count_of(info, local), leaves);
-    } else {
-      NormLanes unused;
-      update_range<Grad, Copy, kAmsgrad, false>(at, c, 0, count_of(info, local), unused);
+    int count = count_of(info, local);
+    for (int begin = 0; begin < count; begin += kStride) {
+      NormLanes norms;
+      if constexpr (kNorms) norms = {};
+      int end = begin + kStride < count ? begin + kStride : count;
+      if (is_plain(c)) update_blocks<kAmsgrad, kNorms, true>(at, c, begin, end, norms);
+      if (!is_plain(c)) update_blocks<kAmsgrad, kNorms, false>(at, c, begin, end, norms);
+      if constexpr (kNorms) leaves[begin / kItem] = Partial{fold_lanes(norms.param), fold_lanes(norms.lost)};
     }
   }
 }
 
 // What swd_copy_params does: the parameters as a step would have written them.
 template <class Copy>
-void copy_params(const Pass& pass, int64_t first, int64_t end) {
+void copy_params(const void* context, int64_t first, int64_t end) {
+  const Pass& pass = *static_cast<const Pass*>(context);
   for (int64_t chunk = first; sizeof(Copy) == 2 && chunk < end; ++chunk) {
     int64_t segment = pass.ws.chunk_segment[chunk];
     const SegmentInfo& info = pass.ws.segments[segment];
@@ -143,17 +130,5 @@ void copy_params(const Pass& pass, int64_t first, int64_t end) {
     Copy* copy = array_of<Copy>(pass, SWD_BUFFER_PARAM_COPY, segment, local);
     int count = count_of(info, local);
     for (int i = 0; i < count; ++i) copy[i] = round_to(p[i], Copy{});
-  }
-}
-
-template <class Grad, class Copy>
-void update(const Pass& pass, int64_t first, int64_t end) {
-  bool amsgrad = (pass.plan.flags & SWD_PLAN_AMSGRAD) != 0, norms = (pass.plan.flags & SWD_PLAN_UPDATE_NORMS) != 0;
-  if (amsgrad) {
-    if (norms) update_chunks<Grad, Copy, true, true>(pass, first, end);
-    if (!norms) update_chunks<Grad, Copy, true, false>(pass, first, end);
-  } else {
-    if (norms) update_chunks<Grad, Copy, false, true>(pass, first, end);
-    if (!norms) update_chunks<Grad, Copy, false, false>(pass, first, end);
   }
 }

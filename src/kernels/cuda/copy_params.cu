@@ -42,7 +42,7 @@ swd_status launch_copy_params(const Plan& plan, const Launch& args, void* stream
   Device device{};
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
-  unsigned int blocks = grid_size(device, plan.facts.chunk_count, kWarps, kReduceBlocksPerSm);
+  unsigned int blocks = grid_size(device, plan.facts, plan.facts.chunk_count, kWarps, kReduceBlocksPerSm);
   return launch("launch of the copy kernel", kernel_of(plan), blocks, kThreads, stream, false, args);
 }
 

@@ -42,11 +42,15 @@ inline swd_status query_device(Device& out) {
                     "cudaDeviceGetAttribute");
 }
 
-// Blocks for `warps` warps of work: a persistent grid once the device is full.
-inline unsigned int grid_size(const Device& device, int64_t warps, int warps_per_block, int blocks_per_multiprocessor) {
+// Blocks for `warps` warps of work: one warp each where there is little of it or, in order, much; else what is resident
+// (kWavesInOrder).
+inline unsigned int grid_size(const Device& device, const PlanFacts& plan, int64_t warps, int warps_per_block,
+                              int blocks_per_multiprocessor) {
   int64_t blocks = divide_up(warps, warps_per_block);
-  int64_t most = static_cast<int64_t>(device.multiprocessors) * blocks_per_multiprocessor;
-  if (blocks > most) blocks = most;
+  int64_t resident = static_cast<int64_t>(device.multiprocessors) * blocks_per_multiprocessor;
+  bool in_order = blocks / kWavesInOrder >= resident && plan.element_count / kChunk >= plan.chunk_count / 2;
+  if (blocks > resident && !in_order) blocks = resident;
+  if (blocks > INT32_MAX) blocks = INT32_MAX;  // the largest grid; its warps then take more than one
   return static_cast<unsigned int>(blocks < 1 ? 1 : blocks);
 }
 

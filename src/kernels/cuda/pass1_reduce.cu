@@ -167,7 +167,7 @@ swd_status launch_sum(const Launch& args, void* stream) {
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
   return launch("launch of the reduce kernel", reduce_kernel<Sum>,
-                grid_size(device, chunks, kWarps, kReduceBlocksPerSm), kThreads, stream, false, args);
+                grid_size(device, args.pass.plan, chunks, kWarps, kReduceBlocksPerSm), kThreads, stream, false, args);
 }
 
 }  // namespace

@@ -194,7 +194,8 @@ swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, vo
     if (status != SWD_OK) return;
     Launch with_overlap = args;
     with_overlap.may_prefetch = waits ? 1 : 0;
-    unsigned int blocks = grid_size(device, plan.facts.chunk_count * kItemsPerChunk, kUpdateWarps, blocks_per_sm);
+    unsigned int blocks =
+        grid_size(device, plan.facts, plan.facts.chunk_count * kItemsPerChunk, kUpdateWarps, blocks_per_sm);
     status = launch("launch of the update kernel", kernel, blocks, kUpdateThreads, stream, waits, with_overlap);
   });
   return status;

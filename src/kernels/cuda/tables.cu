@@ -77,7 +77,7 @@ swd_status launch_chunk_table(const PlanFacts& plan, const Workspace& ws, void* 
   Device device{};
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
-  unsigned int blocks = grid_size(device, divide_up(plan.chunk_count, 32), kWarps, kReduceBlocksPerSm);
+  unsigned int blocks = grid_size(device, plan, divide_up(plan.chunk_count, 32), kWarps, kReduceBlocksPerSm);
   return launch("launch of the chunk table kernel", chunk_table_kernel, blocks, kThreads, stream, false, plan, ws,
                 const_cast<uint32_t*>(ws.chunk_segment));
 }

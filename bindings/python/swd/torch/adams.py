@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """AdamS, the torch.optim.Optimizer. What a step does stands in layout, engine and run; checkpoints in checkpoint."""
 import math
-import warnings
 
 import torch
 from torch.optim import Optimizer
 
 from . import checkpoint, checks, report, run
 from .flat import homes
+from .image import Counters
 from .layout import arrange
-
-# Steps after which the size of the decay is looked at: one synchronisation each.
-_LOOK_AT = (1, 10, 100, 1000)
+from .watch import Watch
 
 
 class AdamS(Optimizer):
@@ -24,24 +22,29 @@ class AdamS(Optimizer):
 
     weight_decay: under scheduled decay it has the unit of a gradient, and acts like AdamW's weight_decay divided by
     sqrt(vbar), the root of the mean second moment of all parameters. AdamW's 0.01 is far too much for most networks:
-    ``weight_decay_from_adamw`` converts, ``stats()["lambda_eff"]`` tells, and a warning says so when a step takes more
-    than a tenth of the parameters.
+    take relative decay, or ``weight_decay_from_adamw``, which converts. ``stats()["lambda_eff"]`` tells, and after
+    steps 1, 10, 100 and every 1,000th a ``DecayWarning`` says when a step takes too much (no step that is captured or
+    replayed as a CUDA graph is looked at).
 
-    decay: "scheduled" (SWD), "decoupled" (AdamW) or "l2" (Adam); per group, like lr, betas, eps, weight_decay, maximize.
-    amsgrad, maximize: as in AdamW; amsgrad is the same for all groups.
+    decay: "scheduled" (SWD), "relative" (SWD in AdamW's unit: the first reference_step steps are AdamW's, and their vbar
+    is what later ones are relative to; ``vbar_reference``), "decoupled" (AdamW) or "l2" (Adam); per group, like lr,
+    betas, eps, weight_decay, maximize. amsgrad, maximize: as in AdamW; amsgrad is the same for all groups.
 
     max_grad_norm: clips the norm of all gradients together, inside the step: no clip_grad_norm_ before it.
 
     capturable: the step may be captured into a CUDA graph after one that was not: no synchronisation, and the step
     counters of a state_dict stay on the device. lr should then be a tensor, as everything else is frozen in the graph.
 
-    max_decay: no step takes more than this share of a parameter; None: 1. nonfinite: "skip" leaves everything as it is
-    when a gradient is NaN or infinite, "propagate" lets it spread (never under a GradScaler). update_norms: measure param_norm and update_norm.
-    measure_norm: False saves the pass over the gradients where nothing needs their norm (nonfinite="propagate", no
-    clipping, no scheduled group); the statistics then lack it.
+    max_decay: no step takes more than this share of a parameter; None: 0.1. nonfinite: "skip" leaves everything as it is
+    when a gradient is NaN or infinite, "propagate" lets it spread (never under a GradScaler). update_norms: measure
+    param_norm and update_norm. measure_norm: False saves the pass over the gradients where nothing needs their norm
+    (nonfinite="propagate", no clipping, no scheduled or relative group); the statistics then lack it.
 
-    record_hook (attribute): a function that gets the norm record, eight float64 on the device, between the passes, and
-    sums it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``: for sharded parameters. All
+    fused, foreach, differentiable=False: taken from torch's optimizers and without a meaning here, so that changing the
+    name of the class is enough.
+
+    record_hook (attribute): a function that gets the norm record, some float64 on the device, between the passes, and
+    sums all of it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``: for sharded parameters. All
     processes need the same amsgrad and the same decay of each group, as these decide how often it is called.
 
     The step works on raw gradients and never writes them. It is one unit: a skipped step changes no parameter, moment
@@ -51,20 +54,26 @@ class AdamS(Optimizer):
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-4, *, decay="scheduled",
                  amsgrad=False, maximize=False, max_grad_norm=None, capturable=False, max_decay=None, nonfinite="skip",
-                 update_norms=False, measure_norm=True):
+                 update_norms=False, measure_norm=True, reference_step=100, fused=None,
+                 foreach=None, differentiable=False):
         self.max_grad_norm, self.max_decay, self.nonfinite = max_grad_norm, max_decay, nonfinite
         self.update_norms, self.measure_norm, self.record_hook = update_norms, measure_norm, None
-        self.counters, self._layout, self._steps = (0, 0), None, 0
+        self.reference_step, self.counters, self._layout, self._watch = reference_step, Counters(), None, Watch()
+        self._log = report.Log()
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=decay, amsgrad=amsgrad,
                         maximize=maximize, capturable=capturable)
-        checks.group(defaults)
+        checks.group({**defaults, "differentiable": differentiable})
         super().__init__(params, defaults)
         checks.whole(self)
 
     def add_param_group(self, param_group):
+        if isinstance(param_group, dict) and not isinstance(param_group.get("params"), (torch.Tensor, set, type(None))):
+            param_group["params"] = list(param_group["params"])
+            checks.distinct(param_group["params"])
         super().add_param_group(param_group)
         try:
             group = self.param_groups[-1]
+            group.setdefault("swd", checkpoint.saved_counters(Counters()))  # written by state_dict
             for param in group["params"]:
                 checks.parameter(param)
             checks.group(group)
@@ -77,7 +86,7 @@ class AdamS(Optimizer):
 
     def step(self, closure=None):
         """One optimizer step; returns what the closure returned."""
-        self._check_capture()
+        capturing = self._check_capture()
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -85,24 +94,16 @@ class AdamS(Optimizer):
         with torch.no_grad():
             engines, grads = arrange(self)
             run.run(self, engines, grads)
-            self._look_at_decay(engines)
+            if not capturing:
+                self._watch.look(self, engines)
         return loss
 
     def _check_capture(self):
-        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing() and not all(
-                group["capturable"] for group in self.param_groups):
+        capturing = torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+        if capturing and not all(group["capturable"] for group in self.param_groups):
             raise RuntimeError("capturable: a step of AdamS is being captured into a CUDA graph, but a group has "
                                "capturable=False")
-
-    def _look_at_decay(self, engines):
-        self._steps += 1
-        if self._steps not in _LOOK_AT or not engines or any(group["capturable"] for group in self.param_groups):
-            return
-        stats = self.stats()
-        if stats["large_decay"]:
-            warnings.warn(f"weight_decay: a step takes {stats['largest_decay']:.3g} of the parameters. Scheduled decay "
-                          f"divides by sqrt(vbar): in AdamW's unit the groups have {stats['lambda_eff']}. See "
-                          "AdamS.weight_decay_from_adamw.", stacklevel=4)
+        return capturing
 
     def zero_grad(self, set_to_none=True):
         """As everywhere; parameters of swd.torch.flatten keep their gradient views, which are cleared in place."""
@@ -115,19 +116,46 @@ class AdamS(Optimizer):
     def stats(self):
         """What the latest step measured and decided, as a dict. Waits for the device.
 
-        status: "applied", "skipped_nonfinite", "skipped_overflow", "skipped_underflow", "skipped_invalid",
-        "skipped_sum_unknown", or "none" before a step. grad_norm: of the unscaled gradients, before clipping. clip_coef.
-        vbar: the mean second moment the step used. inv_sqrt_vbar. lambda_eff: each group's decay in AdamW's unit.
-        largest_decay: the largest share a step takes. steps_applied, steps_skipped. bad: non-finite gradients seen.
-        param_norm, update_norm: with update_norms, else None. clipped, large_decay, decay_capped, nonfinite: flags.
+        result: "applied", "skipped_nonfinite", "skipped_overflow", "skipped_underflow", "skipped_invalid",
+        "skipped_sum_unknown", "skipped_vbar" (a second moment is damaged: damaged_parameter), or "none" before a step.
+        grad_norm: of the unscaled gradients, before clipping. clip_coef. vbar: the mean second moment the step used.
+        inv_sqrt_vbar. vbar_reference: what relative decay refers to, 0 before. lambda_eff: each group's decay in AdamW's
+        unit. largest_decay: the largest share a step takes. steps_applied, steps_skipped. bad: non-finite gradients
+        seen. param_norm, update_norm: with update_norms, else None. clipped, large_decay, decay_capped, nonfinite:
+        flags. damaged_parameter: the first, counted as in a state_dict, in whose exp_avg_sq a load found NaN or
+        infinity, else None.
         """
         return report.stats(self)
+
+    def log(self, wait=True):
+        """The numbers of stats() for a logger: a flat dict of floats. {} before the first step.
+
+        grad_norm, clip_coef, vbar, vbar_reference, largest_decay, steps_applied, steps_skipped, skipped (1: the latest
+        step was), lambda_eff (lambda_eff/0, /1, ... with several groups), and with update_norms param_norm and
+        update_norm. wait=False does not wait for the device: it gives the newest that has arrived, and asks for the
+        present."""
+        return report.log(self, wait)
 
     def vbar(self):
         """The mean second moment of all parameters with state, as the next step would use it without its gradient: what
         converts weight_decay. 0 before the first step. Waits for the device."""
         with torch.no_grad():
             return report.vbar(self)
+
+    @property
+    def vbar_reference(self):
+        """Relative decay: the vbar that weight_decay refers to; 0: not set yet. Reading it waits for the device.
+
+        It is that of step reference_step, or what you assign; 0 has it taken anew at the next step from there on: do that
+        when what gradients mean changes, as with another loss, or layers that thaw."""
+        return checkpoint.live_numbers(self)[1].reference
+
+    @vbar_reference.setter
+    def vbar_reference(self, value):
+        checks.number("vbar_reference", value)
+        self.counters = self.counters._replace(reference=float(value))
+        for engine in self._layout.engines if self._layout else ():
+            engine.image.set_reference(float(value))
 
     def weight_decay_from_adamw(self, weight_decay):
         """AdamW's weight_decay in SWD's unit, at the present vbar: after loading an AdamW checkpoint, or some steps."""
@@ -146,7 +174,8 @@ class AdamS(Optimizer):
     def load_state_dict(self, state_dict):
         """Loads a state_dict of AdamS, of torch's Adam and AdamW, or of the authors' AdamS. Running sums that are not
         there are taken from exp_avg_sq at the next step. A group of Adam or AdamW brings its weight_decay only where
-        this group's decay is not scheduled: the units differ."""
+        this group's decay is not scheduled: the units differ. Relative decay has theirs, and takes a reference after
+        reference_step more steps."""
         saved, own = {}, [dict(group) for group in self.param_groups]
         hooks = [self.register_load_state_dict_pre_hook(lambda _, final: saved.update(final)),
                  self.register_load_state_dict_post_hook(lambda _: checkpoint.unpack(self, saved, own), prepend=True)]
@@ -158,9 +187,10 @@ class AdamS(Optimizer):
 
     def __getstate__(self):
         state, counters = checkpoint.detached_state(self)
-        options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "record_hook", "_steps")
+        options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "record_hook",
+                   "reference_step", "_watch")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in options}, "state": state,
-                "counters": counters, "_layout": None}
+                "counters": counters, "_layout": None, "_log": report.Log()}
 
     def __setstate__(self, state):
         super().__setstate__(state)

@@ -5,16 +5,20 @@ authors' and our own. Called by AdamS and layout.
 In a state_dict each parameter has what torch.optim.AdamW keeps (step: float32 of no dimension; exp_avg; exp_avg_sq;
 max_exp_avg_sq with amsgrad), and exp_avg_sq_sum, the running sum as a Python float, with exp_avg_sq_sum_step, the step
 it belongs to: another optimizer carries both along and counts on, and then the sum is taken from the moments again.
-16-bit parameters also have master_param. Moments and master are float32. "swd" holds the counters.
+16-bit parameters also have master_param. Moments and master are float32. "swd" in each group holds the counters and the
+reference of relative decay, as of the moment when the state_dict was made: in the groups they also survive tools that
+know state and groups only (torch.distributed.checkpoint). Version 0.1 had them beside the groups.
 """
 import math
 import warnings
 
 import torch
 
+from .image import Counters
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
 
 _TORCH_KEYS = ("foreach", "fused", "differentiable")  # in every group of torch's Adam and AdamW, in nobody else's
+_COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference")
 _ADAMW_KEYS = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "capturable", "params", "param_names",
                "initial_lr")
 
@@ -30,21 +34,20 @@ def take_numbers(state):
     """Step and running sum (-1: unknown) of one parameter's state, live or loaded."""
     step = _step_number(state.get(STEP, 0))
     belongs = state.pop(SUM_STEP, step)
-    if SUM in state and belongs == step:
+    if SUM in state and belongs == step and 0.0 <= float(state[SUM]) < math.inf:
         return step, float(state[SUM])
     return step, 0.0 if step == 0 and MOMENTS[1] not in state else -1.0
 
 
 def live_numbers(optimizer):
     """{id of a live tensor: its number}, with one copy from the device per engine; and the counters."""
-    numbers, counters = {}, optimizer.counters
-    for engine in optimizer._layout.engines if optimizer._layout else ():
-        image = engine.image.cpu()
-        sums = image.view(torch.float64).tolist()
-        counts = image.tolist()
-        counters = tuple(max(pair) for pair in zip(counters, counts[:2]))
-        for k, member in enumerate(engine.members):
-            numbers[id(member.step)], numbers[id(member.sum)] = counts[2 + 2 * k], sums[3 + 2 * k]
+    engines = optimizer._layout.engines if optimizer._layout else ()
+    numbers, counters = {}, Counters() if engines else optimizer.counters
+    for engine in engines:
+        found, steps, sums = engine.image.read()
+        counters = counters.merged(found)
+        for member, step, total in zip(engine.members, steps, sums):
+            numbers[id(member.step)], numbers[id(member.sum)] = step, total
     return numbers, counters
 
 
@@ -99,14 +102,31 @@ def pack(optimizer, state_dict):
             device = state[MOMENTS[0]].device if capturable else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
         out[index] = state
-    return {**state_dict, "state": out, "swd": {"steps_applied": counters[0], "steps_skipped": counters[1]}}
+    groups = [{**group, "swd": saved_counters(counters)} for group in state_dict["param_groups"]]
+    return {**state_dict, "state": out, "param_groups": groups}
+
+
+def saved_counters(counters):
+    """As in each group of a state_dict."""
+    return dict(zip(_COUNTER_KEYS, counters))
+
+
+def _counters_of(saved):
+    """Those of a loaded state_dict, ours or another's."""
+    found = Counters()
+    for entry in [saved] + saved["param_groups"]:
+        kept = entry.get("swd", {})
+        numbers = Counters(*(kind(kept.get(key, 0)) for key, kind in zip(_COUNTER_KEYS, (int, int, float))))
+        if not (min(numbers[:2]) >= 0 and 0.0 <= numbers.reference < math.inf):
+            raise ValueError(f"swd: {kept} in the state_dict is no pair of counters and a reference")
+        found = found.merged(numbers)
+    return found
 
 
 def unpack(optimizer, saved, own_groups):
     """After torch.optim.Optimizer.load_state_dict: takes the moments again, in float32 and not shared with the loaded
     dict, and settles what the groups of other optimizers do not say."""
-    counters = saved.get("swd", {})
-    optimizer.counters = (int(counters.get("steps_applied", 0)), int(counters.get("steps_skipped", 0)))
+    optimizer.counters = _counters_of(saved)
     indices = (index for group in saved["param_groups"] for index in group["params"])
     params = (param for group in optimizer.param_groups for param in group["params"])
     for index, param in zip(indices, params):
@@ -137,17 +157,19 @@ def _unpack_group(group, theirs, own):
 
 
 def adamw_state_dict(optimizer):
-    """A state_dict for torch.optim.AdamW (groups with scheduled or decoupled decay) or torch.optim.Adam ("l2"): only
-    their keys, and weight_decay of scheduled groups in AdamW's unit at the present vbar.
+    """A state_dict for torch.optim.AdamW (all groups but those with "l2" decay) or torch.optim.Adam ("l2"): only
+    their keys, and weight_decay of scheduled and relative groups as it acts at the present vbar, in AdamW's unit.
 
     ``AdamS.state_dict()`` loads there too, but brings weight_decay as it is.
     """
-    state_dict, vbar = optimizer.state_dict(), optimizer.vbar()
+    state_dict, vbar, reference = optimizer.state_dict(), optimizer.vbar(), optimizer.vbar_reference
     groups = []
     for group in state_dict["param_groups"]:
         out = {key: group[key] for key in _ADAMW_KEYS if key in group}
         if group["decay"] == "scheduled":
             out["weight_decay"] = group["weight_decay"] / math.sqrt(vbar) if vbar > 0 else 0.0
+        elif group["decay"] == "relative" and reference > 0:
+            out["weight_decay"] = group["weight_decay"] * math.sqrt(reference / vbar) if vbar > 0 else 0.0
         out.update(foreach=None, fused=None, differentiable=False, decoupled_weight_decay=group["decay"] != "l2")
         groups.append(out)
     keys = (STEP,) + MOMENTS

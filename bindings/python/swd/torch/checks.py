@@ -4,7 +4,8 @@ import math
 
 import torch
 
-DECAYS = ("scheduled", "decoupled", "l2")
+DECAYS = ("scheduled", "relative", "decoupled", "l2")
+FOLLOWS_GRADIENTS = ("scheduled", "relative")  # the decays that need vbar
 PARAM_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 FLT_MIN, FLT_MAX = 2.0 ** -126, 3.4028234663852886e38
 
@@ -28,6 +29,22 @@ def number(name, value, *, least=0.0, below=math.inf):
         raise ValueError(f"{name}: {value} is out of range, expected at least {least} and {limit}")
 
 
+def plain(value):
+    """The number in a number or in a tensor on the CPU."""
+    return value.item() if isinstance(value, torch.Tensor) else value
+
+
+def distinct(params):
+    """Refuses a parameter that stands twice in one group: torch's optimizers would step it twice."""
+    seen = {}
+    for i, param in enumerate(params):
+        if isinstance(param, tuple):  # with its name
+            param = param[-1]
+        first = seen.setdefault(id(param), i)
+        if first != i:
+            raise ValueError(f"params: the same parameter stands in the group twice, at {first} and at {i}")
+
+
 def flag(name, value):
     if not isinstance(value, bool):
         raise TypeError(f"{name}: {value!r} is neither True nor False")
@@ -42,8 +59,9 @@ def group(options):
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise ValueError(f"betas: {betas!r} is no pair")
     for i, beta in enumerate(betas):
-        if isinstance(beta, torch.Tensor):
-            raise TypeError(f"betas[{i}]: a tensor, expected a number")
+        if isinstance(beta, torch.Tensor) and beta.device.type != "cpu":
+            raise ValueError(f"betas[{i}]: a tensor on {beta.device}, which each step would have to wait for; expected a "
+                             "number, or a tensor on the CPU")
         number(f"betas[{i}]", beta, below=1.0)
     number("eps", options["eps"])
     if not FLT_MIN <= float(options["eps"]) <= FLT_MAX:
@@ -55,6 +73,8 @@ def group(options):
         raise ValueError(f"decay: {options['decay']!r} is none of {', '.join(DECAYS)}")
     for name in ("amsgrad", "maximize", "capturable"):
         flag(name, options[name])
+    if options.get("differentiable"):
+        raise ValueError("differentiable: the step of AdamS is not, expected False")
 
 
 def whole(optimizer):
@@ -67,6 +87,9 @@ def whole(optimizer):
         number("max_decay", optimizer.max_decay)
         if not float(optimizer.max_decay) > 0.0:
             raise ValueError("max_decay: expected more than 0, or None")
+    step = optimizer.reference_step
+    if isinstance(step, bool) or not isinstance(step, int) or not 1 <= step < 2 ** 63:
+        raise ValueError(f"reference_step: {step!r} is no number of a step, expected 1 or more")
     if optimizer.nonfinite not in ("skip", "propagate"):
         raise ValueError(f"nonfinite: {optimizer.nonfinite!r} is neither 'skip' nor 'propagate'")
     flag("update_norms", optimizer.update_norms)
@@ -77,14 +100,17 @@ def whole(optimizer):
     if not optimizer.measure_norm:
         if optimizer.nonfinite != "propagate" or optimizer.max_grad_norm is not None:
             raise ValueError("measure_norm: False needs nonfinite='propagate' and no max_grad_norm")
-        if any(group["decay"] == "scheduled" for group in groups):
-            raise ValueError("measure_norm: False needs groups without scheduled decay")
+        if any(group["decay"] in FOLLOWS_GRADIENTS for group in groups):
+            raise ValueError("measure_norm: False needs groups without scheduled or relative decay")
 
 
 def parameter(param):
     """Refuses a parameter that the library cannot update, by what it is."""
     if hasattr(param, "to_local"):
         raise TypeError("params: a DTensor; give its to_local(), and a record_hook that all-reduces the norm record")
+    if type(param).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+        raise TypeError(f"params: a {type(param).__name__}, a tensor without memory of its own (a wrapper around others, "
+                        "or a fake one); give the tensors that it is made of")
     if param.is_complex():
         raise TypeError(f"params: complex parameters ({param.dtype}) are not supported")
     if param.layout is not torch.strided:
@@ -96,6 +122,14 @@ def parameter(param):
                          f"{param.stride()})")
     if param.device.type not in ("cpu", "cuda"):
         raise TypeError(f"params: device {param.device} is not supported, expected cpu or cuda")
+
+
+def memory():
+    """Refuses to build where new tensors have no memory."""
+    kind = type(torch.empty(0, device="cpu"))
+    if kind is not torch.Tensor:
+        raise RuntimeError(f"AdamS: a step where new tensors are of type {kind.__name__} and have no memory (under "
+                           "FakeTensorMode, say); step outside of that")
 
 
 def gradient(param, grad):

@@ -6,7 +6,9 @@ import contextlib
 import torch
 
 from .. import Buffer, Buffers, Group, Plan, Segment, StepArgs
+from .checks import FOLLOWS_GRADIENTS
 from .flat import common_flat
+from .image import StateImage
 from .memory import Memory
 from .tensors import MASTER, MOMENTS, STEP, SUM, Member
 
@@ -38,7 +40,8 @@ class Engine:
                          as_list=self.flat is None, amsgrad=amsgrad, maximize=maximize,
                          update_norms=optimizer.update_norms, threads=0 if self.on_cuda else _threads())
         self.workspace = torch.empty(self.plan.workspace_bytes, dtype=torch.uint8, device=device)
-        self.record = torch.zeros(8, dtype=torch.float64, device=device)
+        self.record = torch.zeros(self.plan.record_doubles, dtype=torch.float64, device=device)
+        self.one = torch.ones(1, dtype=torch.float32, device=device)  # a found_inf that is known on the host
         self.args = StepArgs(self.plan, [Group() for _ in groups])
         self.tables = self._make_tables()
         self.sent, self.captured, self.keep, self.has_grad = {}, False, [], None
@@ -48,21 +51,16 @@ class Engine:
             self.buffers = self._make_buffers(memory)
             if self.flat is None:
                 self._point(self.tables)
-            self._rebuild_unknown(entries)
+            self._rebuild_unknown(entries, optimizer)
 
     # ---- Building ----
 
     def _adopt_state(self, entries, counters):
-        """The state image (see swd_state_header in swd.h), and each parameter's step and sum as views of it."""
-        image = torch.zeros(2 + 2 * len(entries), dtype=torch.int64)
-        image[0], image[1] = counters
-        image[2::2] = torch.tensor([entry.step for entry in entries], dtype=torch.int64)
-        image[3::2] = torch.tensor([entry.sum for entry in entries], dtype=torch.float64).view(torch.int64)
-        self.image = image.to(self.device)
-        sums = self.image.view(torch.float64)
-        for k, member in enumerate(self.members):
-            member.step, member.sum = self.image[2 + 2 * k], sums[3 + 2 * k]
-            member.state[STEP], member.state[SUM] = member.step, member.sum
+        """The state image, and each parameter's step and sum as views of it."""
+        self.image = StateImage(self.plan, self.device, counters, [entry.step for entry in entries],
+                                [entry.sum for entry in entries])
+        for member, step, total in zip(self.members, self.image.steps, self.image.sums):
+            member.step, member.sum = member.state[STEP], member.state[SUM] = step, total
 
     def _make_buffers(self, memory):
         arrays = {}
@@ -71,17 +69,24 @@ class Engine:
             arrays.update(param=self.flat.param, grad=self.flat.grad)
             if MASTER in memory.bases:
                 arrays.update(param=memory.bases[MASTER], param_copy=self.flat.param)
-        return Buffers(self.plan, state=self.image, workspace=self.workspace, **arrays)
+        return Buffers(self.plan, state=self.image.words, workspace=self.workspace, **arrays)
 
-    def _rebuild_unknown(self, entries):
-        """Sums that no checkpoint gave are taken from exp_avg_sq. The others keep their bits."""
+    def _rebuild_unknown(self, entries, optimizer):
+        """Sums that no checkpoint gave are taken from exp_avg_sq. The others keep their bits. A damaged moment is said:
+        where the decay needs the sums, all further steps would be skipped."""
         known = [entry.sum >= 0 for entry in entries]
         if all(known):
             return
-        sums = self.image.view(torch.float64)[3::2]
+        sums = self.image.sums
         before = sums.clone()
         self.plan.rebuild_state(self.buffers, self.stream())
         sums.copy_(torch.where(torch.tensor(known, device=self.device), before, sums))
+        damaged = self.plan.stats(self.workspace, self.stream(), self.synchronize).damaged_segment
+        if damaged and optimizer.nonfinite == "skip" and any(
+                group["decay"] in FOLLOWS_GRADIENTS for group in optimizer.param_groups):
+            member = self.members[damaged - 1]
+            raise ValueError(f"exp_avg_sq: that of a parameter of shape {tuple(member.shape)} in group {member.group} "
+                             "holds NaN or infinity, and scheduled and relative decay divide by its mean")
 
     # ---- Where ----
 
@@ -120,8 +125,17 @@ class Engine:
                 while last > first and old[last - 1] == addresses[last - 1]:
                     last -= 1
             if last > first:
+                if buffer != Buffer.GRAD and Buffer.GRAD in self.sent:
+                    self._forget_gradients()
                 self.plan.set_pointers(self.workspace, buffer, addresses[first:last], first, self.stream())
             self.sent[buffer] = addresses
+
+    def _forget_gradients(self):
+        """The library compares what it gets with what it has, and memory of old gradients may be a parameter's now."""
+        nothing = [None] * len(self.members)
+        if not self.on_cuda and self.sent[Buffer.GRAD] != nothing:
+            self.plan.set_pointers(self.workspace, Buffer.GRAD, nothing)
+            self.sent[Buffer.GRAD] = nothing
 
     def _mark_gradients(self, present):
         """The flat layout's word for a missing gradient: a byte per segment."""

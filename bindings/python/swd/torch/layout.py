@@ -17,6 +17,7 @@ class Layout:
     def __init__(self, optimizer, grad_dtypes):
         """Makes the engines. Parameters that never had a gradient, and have no state, are left out."""
         checks.whole(optimizer)
+        checks.memory()
         self.signature = _signature(optimizer)
         buckets = {}
         for number, group in enumerate(optimizer.param_groups):

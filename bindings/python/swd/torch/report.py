@@ -1,38 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
 """What AdamS tells about its steps: statistics over its engines, and the mean second moment. Called by AdamS."""
+import functools
 import math
+import operator
 
-from .. import StatsFlag, StepStatus
+from .. import Result, StatsFlag
 from .checkpoint import live_numbers
+from .checks import plain
+from .fetch import Fetch
 from .layout import arrange
 
 _COPIED = ("grad_norm", "clip_coef", "vbar", "inv_sqrt_vbar", "largest_decay", "bad")
+_LOGGED = ("grad_norm", "clip_coef", "vbar", "vbar_reference", "largest_decay", "steps_applied", "steps_skipped")
 _NORMS = ("param_norm", "update_norm")
+_FLAGS = (StatsFlag.CLIPPED, StatsFlag.LARGE_DECAY, StatsFlag.DECAY_CAPPED, StatsFlag.NONFINITE)
 
 
-def _fetch(engine):
-    with engine.current_device():
-        return engine.plan.stats(engine.workspace, engine.stream(), engine.synchronize)
+def _damaged_parameter(optimizer, engines, found):
+    """The number in a state_dict of the first parameter that a rebuild found damaged, or None."""
+    damaged = {id(engine.members[stats.damaged_segment - 1].param)
+               for engine, stats in zip(engines, found) if stats.damaged_segment}
+    params = (param for group in optimizer.param_groups for param in group["params"])
+    return next((i for i, param in enumerate(params) if id(param) in damaged), None)
 
 
 def stats(optimizer):
-    """All engines decide alike; norms of parameters and updates are joined."""
+    """All engines decide alike; norms of parameters and updates are joined, and flags, which concern the groups that an
+    engine has something of."""
     engines = optimizer._layout.engines if optimizer._layout else []
-    found = [_fetch(engine) for engine in engines]
-    applied, skipped = live_numbers(optimizer)[1]
-    out = {"status": "none", "steps_applied": applied, "steps_skipped": skipped, "lambda_eff": [],
-           **dict.fromkeys(_COPIED, 0.0), **dict.fromkeys(_NORMS)}
+    found = [fetch.result() for fetch in [Fetch(engine) for engine in engines]]
+    _, counters = live_numbers(optimizer)
+    out = {"result": "none", "steps_applied": counters.applied, "steps_skipped": counters.skipped,
+           "vbar_reference": counters.reference, "lambda_eff": [], **dict.fromkeys(_COPIED, 0.0),
+           **dict.fromkeys(_NORMS), "damaged_parameter": _damaged_parameter(optimizer, engines, found)}
     flags = StatsFlag(0)
-    if found and found[0].status != StepStatus.NONE:
+    if found and found[0].result != Result.NONE:
         first = found[0]
-        flags = first.flags
-        out.update(status=first.status.name.lower(), lambda_eff=list(first.lambda_eff))
+        flags = functools.reduce(operator.or_, (one.flags for one in found))
+        out.update(result=first.result.name.lower(), lambda_eff=list(first.lambda_eff))
         out.update({name: getattr(first, name) for name in _COPIED})
         if optimizer.update_norms:
             out.update({name: math.sqrt(sum(getattr(one, name) ** 2 for one in found)) for name in _NORMS})
-    for flag in (StatsFlag.CLIPPED, StatsFlag.LARGE_DECAY, StatsFlag.DECAY_CAPPED, StatsFlag.NONFINITE):
-        out[flag.name.lower()] = bool(flags & flag)
+    out.update({flag.name.lower(): bool(flags & flag) for flag in _FLAGS})
     return out
+
+
+class Log:
+    """What AdamS.log has asked for, and what it last got."""
+
+    def __init__(self):
+        self.pending, self.latest = None, {}
+
+    def collect(self, update_norms):
+        if self.pending is not None and all(fetch.arrived for fetch in self.pending):
+            self.latest, self.pending = _flat([fetch.result() for fetch in self.pending], update_norms), None
+
+
+def _flat(found, update_norms):
+    """The Stats of all engines as floats with names."""
+    first = found[0]
+    if first.result == Result.NONE:
+        return {}
+    out = {name: float(getattr(first, name)) for name in _LOGGED}
+    out["skipped"] = float(first.result != Result.APPLIED)
+    if update_norms:
+        out.update({name: math.sqrt(sum(getattr(one, name) ** 2 for one in found)) for name in _NORMS})
+    for number, value in enumerate(first.lambda_eff):
+        out["lambda_eff" if len(first.lambda_eff) == 1 else f"lambda_eff/{number}"] = value
+    return out
+
+
+def log(optimizer, wait):
+    record, engines = optimizer._log, optimizer._layout.engines if optimizer._layout else []
+    if wait:
+        return _flat([fetch.result() for fetch in [Fetch(engine) for engine in engines]],
+                     optimizer.update_norms) if engines else {}
+    record.collect(optimizer.update_norms)
+    if record.pending is None and engines:
+        record.pending = [Fetch(engine) for engine in engines]
+        record.collect(optimizer.update_norms)  # on the CPU it is there
+    return dict(record.latest)
 
 
 def vbar(optimizer):
@@ -44,6 +91,6 @@ def vbar(optimizer):
             group = optimizer.param_groups[member.group]
             step, kept = numbers[id(member.step)], numbers[id(member.sum)]
             if group["decay"] != "l2" and step > 0:
-                total += kept / (1.0 - group["betas"][1] ** step)
+                total += kept / (1.0 - plain(group["betas"][1]) ** step)
                 count += member.param.numel()
     return total / count if count else 0.0

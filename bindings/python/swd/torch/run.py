@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """One step over the engines of an optimizer: alone in one call, several through their summed norm records. Called by
-AdamS.step."""
+AdamS.step.
+
+A number that lies on the host goes into the call by value: copying it to the device would make the host wait.
+"""
+import math
+
 import torch
 
-from .. import Phase
+from .. import Phase, Plan
 from .._structs import StepFlag
+from .checks import FOLLOWS_GRADIENTS, plain
 
 
 def _on_device(tensor, engine):
-    """A float32 of one element where the engine computes. The caller keeps it."""
+    """A float32 of one element on an engine's device, from another device or type. The caller keeps it."""
     if tensor.device == engine.device and tensor.dtype == torch.float32:
         return tensor
     return tensor.to(device=engine.device, dtype=torch.float32)
@@ -26,8 +32,38 @@ def _write_groups(engine, groups, keep):
             lr = _on_device(lr, engine)
             keep.append(lr)
             slot.lr, slot.lr_pointer = 0.0, lr.data_ptr()
-        slot.beta1, slot.beta2 = group["betas"]
+        slot.beta1, slot.beta2 = map(plain, group["betas"])
         slot.eps, slot.weight_decay = group["eps"], group["weight_decay"]
+
+
+def _on_host(value):
+    """A number that the host knows, or None."""
+    if isinstance(value, torch.Tensor):
+        return value.item() if value.device.type == "cpu" else None
+    return float(value)
+
+
+def _write_scaling(engine, optimizer, keep):
+    """What torch.amp.GradScaler leaves at the optimizer: see its step."""
+    struct = engine.args.struct
+    struct.loss_scale, struct.loss_scale_pointer, struct.found_inf = 1.0, None, None
+    scale, found = getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None)
+    if scale is not None:
+        number = _on_host(scale)
+        if number is None:
+            keep.append(_on_device(scale, engine))
+            struct.loss_scale_pointer = keep[-1].data_ptr()
+        elif not 0.0 < number < math.inf:
+            raise ValueError(f"grad_scale: {number} is no loss scale, expected above 0 and finite")
+        else:
+            struct.loss_scale = number
+    if found is not None:
+        number = _on_host(found)
+        if number is None:
+            keep.append(_on_device(found, engine))
+            struct.found_inf = keep[-1].data_ptr()
+        elif number != 0.0:
+            struct.found_inf = engine.one.data_ptr()
 
 
 def _write_numbers(engine, optimizer):
@@ -39,34 +75,42 @@ def _write_numbers(engine, optimizer):
     else:
         struct.flags = 0
     struct.max_grad_norm = float(optimizer.max_grad_norm or 0.0)
-    struct.max_decay = float(optimizer.max_decay or 0.0)
-    for member, name in (("loss_scale_pointer", "grad_scale"), ("found_inf", "found_inf")):
-        value = getattr(optimizer, name, None)
-        if isinstance(value, (int, float)):
-            value = torch.tensor(float(value))
-        if value is not None:
-            value = _on_device(value, engine)
-            keep.append(value)
-        setattr(struct, member, None if value is None else value.data_ptr())
+    struct.max_decay, struct.reference_step = float(optimizer.max_decay or 0.0), optimizer.reference_step
+    _write_scaling(engine, optimizer, keep)
     return keep
 
 
-def _together(engines, phases, device, hook):
+def _sum_records(engines, phase):
+    """Into the record of the first engine, in the order of the engines."""
+    first = engines[0]
+    for engine in engines:
+        with engine.current_device():
+            engine.plan.reduce(engine.buffers, engine.args, phase, stream=engine.stream())
+            engine.plan.fold(engine.buffers, engine.args, phase, engine.record, engine.stream())
+        if engine is not first:
+            record = engine.record.to(first.device)
+            with first.current_device():
+                first.plan.add_record(first.record, record, first.stream())
+    return first.record
+
+
+def _record_of_nothing(groups):
+    """What a process adds that holds no gradient: zeros, as many as the others have."""
+    plan = Plan([], decay=[group["decay"] for group in groups], amsgrad=groups[0]["amsgrad"])
+    return torch.zeros(plan.record_doubles, dtype=torch.float64, device=groups[0]["params"][0].device)
+
+
+def _together(engines, phases, groups, hook):
     """The same step in pieces. The records of all engines are summed, so that all decide alike; the hook may add those
     of other processes. If it raises, only workspaces were written, and the next step reduces everything again."""
     for phase in phases:
-        total = torch.zeros(8, dtype=torch.float64, device=device)
-        for engine in engines:
-            with engine.current_device():
-                engine.plan.reduce(engine.buffers, engine.args, phase, stream=engine.stream())
-                engine.plan.fold(engine.buffers, engine.args, phase, engine.record, engine.stream())
-            total += engine.record.to(device)
+        total = _sum_records(engines, phase) if engines else _record_of_nothing(groups)
         if hook is not None:
             hook(total)
         for engine in engines:
             with engine.current_device():
-                engine.record.copy_(total)
-                engine.plan.finalize(engine.buffers, engine.args, phase, engine.record, engine.stream())
+                record = total.to(engine.device)
+                engine.plan.decide(engine.buffers, engine.args, phase, record, engine.stream())
     for engine in engines:
         with engine.current_device():
             engine.plan.update(engine.buffers, engine.args, engine.stream())
@@ -88,8 +132,7 @@ def run(optimizer, engines, grads):
             with engine.current_device():
                 engine.plan.step(engine.buffers, engine.args, engine.stream())
     else:
-        two_rounds = groups[0]["amsgrad"] and any(group["decay"] == "scheduled" for group in groups)
-        device = engines[0].device if engines else groups[0]["params"][0].device
-        _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), device, hook)
+        two_rounds = groups[0]["amsgrad"] and any(group["decay"] in FOLLOWS_GRADIENTS for group in groups)
+        _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), groups, hook)
     for engine, some in zip(engines, grads):
         engine.finish(some)

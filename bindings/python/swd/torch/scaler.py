@@ -2,15 +2,15 @@
 """GradScaler that lets AdamS look for infinities itself: no pass over the gradients of its own."""
 import torch
 
-from .. import StepStatus
+from .. import Result
 from .adams import AdamS
 
 
 def _verdict(engine):
     """1.0 if the gradients made the latest step of this engine be skipped; a tensor on its device, nothing is read."""
     first = engine.plan.stats_address(engine.workspace) - engine.workspace.data_ptr()
-    status = engine.workspace[first:first + 4].view(torch.int32)
-    skipped = (status >= StepStatus.SKIPPED_NONFINITE) & (status <= StepStatus.SKIPPED_UNDERFLOW)
+    result = engine.workspace[first:first + 4].view(torch.int32)
+    skipped = (result >= Result.SKIPPED_NONFINITE) & (result <= Result.SKIPPED_UNDERFLOW)
     return skipped.to(torch.float32).reshape(())
 
 
@@ -19,8 +19,9 @@ class GradScaler(torch.amp.GradScaler):
 
     torch's own works with AdamS too, but reads and writes all gradients once more to look for infinities. Here the
     step's first pass does it: the scale goes into the step as a pointer, and the verdict comes out of the library's
-    status on the device. After unscale_, which makes that pass, the step obeys what it found. A step that the library skipped because gradients
-    were not finite, or because unscaled they would overflow or underflow, counts as one with infinities.
+    statistics on the device. After unscale_, which makes that pass, the step obeys what it found. A step that the
+    library skipped because gradients were not finite, or because unscaled they would overflow or underflow, counts as
+    one with infinities.
     """
 
     def _check_inf_per_device(self, optimizer):

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""StateImage: the state image of an engine in its device's memory, and its numbers as tensors that are views of it, so
+that ``state[p]["step"]`` is live and costs no copy. Made by Engine, read by checkpoint.
+
+The layout of an image is the library's own. Where a number lies is therefore found, not known: marks are written into
+an image with the library's own calls, and looked for.
+"""
+import struct
+from typing import NamedTuple
+
+import torch
+
+_STEP_MARK, _SUM_MARK = 2 ** 40, 2.0 ** 41  # what no other word of a fresh image holds
+
+
+class Counters(NamedTuple):
+    """What a state holds once."""
+    applied: int = 0
+    skipped: int = 0
+    reference: float = 0.0  # the vbar that relative decay refers to; 0: not set yet
+
+    def merged(self, other):
+        """Of two engines that step together, or of two saved groups: the later."""
+        return Counters(*map(max, zip(self, other)))
+
+
+class _Places(NamedTuple):
+    """Indices of 8-byte words: the header's, and of segment k those at first + k * stride."""
+    header: tuple
+    step: int
+    sum: int
+    stride: int
+
+
+def _bits(value):
+    return struct.unpack("<q", struct.pack("<d", value))[0]
+
+
+def _find(plan):
+    image = torch.zeros(plan.state_bytes // 8, dtype=torch.int64, device="cpu")
+    plan.set_header(image, steps_applied=_STEP_MARK - 1, steps_skipped=_STEP_MARK - 2, vbar_reference=_SUM_MARK - 1)
+    last = plan.segment_count - 1
+    marked = sorted({0, min(1, last), last}) if last >= 0 else []
+    for k in marked:
+        plan.set_state(image, k, _STEP_MARK + k, _SUM_MARK + k)
+    where = {word: i for i, word in enumerate(image.tolist()) if word}
+    try:
+        header = (where[_STEP_MARK - 1], where[_STEP_MARK - 2], where[_bits(_SUM_MARK - 1)])
+        steps = [where[_STEP_MARK + k] for k in marked]
+        sums = [where[_bits(_SUM_MARK + k)] for k in marked]
+    except KeyError:
+        raise RuntimeError("libswd's state image holds no int64 step and float64 sum: this package needs them") from None
+    stride = steps[1] - steps[0] if last > 0 else 1
+    if any(place != first[0] + k * stride for first in (steps, sums) for k, place in zip(marked, first)):
+        raise RuntimeError("libswd's state image has no fixed distance from segment to segment: this package needs one")
+    return _Places(header, steps[0] if marked else 0, sums[0] if marked else 0, stride)
+
+
+class StateImage:
+    """words: the image, int64, on `device`. steps (int64), sums (float64): one element a segment, views of it."""
+
+    def __init__(self, plan, device, counters, steps, sums):
+        self.places, count = _find(plan), plan.segment_count
+        image = torch.zeros(plan.state_bytes // 8, dtype=torch.int64, device="cpu")
+        plan.set_header(image, steps_applied=counters.applied, steps_skipped=counters.skipped,
+                        vbar_reference=counters.reference)
+        self._view(image, count)
+        self.steps.copy_(torch.tensor(steps, dtype=torch.int64, device="cpu"))
+        self.sums.copy_(torch.tensor(sums, dtype=torch.float64, device="cpu"))
+        self._view(image.to(device), count)
+
+    def _view(self, words, count):
+        at = self.places
+        self.words, self.doubles = words, words.view(torch.float64)
+        self.steps = words[at.step:at.step + count * at.stride:at.stride]
+        self.sums = self.doubles[at.sum:at.sum + count * at.stride:at.stride]
+
+    def set_reference(self, value):
+        """In stream order; a captured graph sees it at its next replay."""
+        self.doubles[self.places.header[2]].fill_(value)
+
+    def read(self):
+        """(Counters, steps, sums) as Python numbers: one copy from the device, which waits for it."""
+        applied, skipped, reference = self.places.header
+        words = self.words.cpu()
+        doubles, counts = words.view(torch.float64).tolist(), words.tolist()
+        of_segments = [(at, at + len(self.steps) * self.places.stride) for at in (self.places.step, self.places.sum)]
+        steps, sums = (numbers[first:end:self.places.stride]
+                       for numbers, (first, end) in zip((counts, doubles), of_segments))
+        return Counters(counts[applied], counts[skipped], doubles[reference]), steps, sums
