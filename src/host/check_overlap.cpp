@@ -79,11 +79,12 @@ struct Tensor {
 
 bool starts_before(const Tensor& a, const Tensor& b) { return a.begin < b.begin; }
 
-// The buffers that are set already, against those of this call, which are sorted and disjoint.
+// The buffers that are set already, against those of this call, which are sorted and disjoint. Not the gradients: those of
+// the latest step are often freed, and what is set now may lie where they lay.
 swd_status check_against_set(const Plan& plan, const Workspace& ws, const PointerRow& row, const Tensor* tensors,
                              const Tensor* end) {
   for (int b = 0; b < kBufferCount; ++b) {
-    uint64_t element = element_bytes(plan, b);
+    uint64_t element = b == SWD_BUFFER_GRAD ? 0 : element_bytes(plan, b);
     for (int64_t k = 0; element != 0 && k < plan.facts.segment_count; ++k) {
       bool replaced = b == row.buffer && k >= row.first && k < row.first + row.count;
       uintptr_t at = address(ws.pointers[b * plan.facts.segment_count + k]);
