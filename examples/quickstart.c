@@ -33,7 +33,7 @@ int main(void) {
   float param[2] = {0}, grad[2], exp_avg[2] = {0}, exp_avg_sq[2] = {0};
 
   swd_segment segment = {0, 2, 0, 0, 0}; /* one tensor of two elements */
-  swd_plan_args plan_args = SWD_PLAN_ARGS_INIT; /* one group, of scheduled decay */
+  swd_plan_args plan_args = SWD_PLAN_ARGS_INIT;
   plan_args.segments = &segment;
   plan_args.segment_count = 1;
   swd_plan* plan;

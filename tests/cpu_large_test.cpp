@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
+#include "support/device_buffer.h"
 #include "support/shortened.h"
 #include "swd/swd.h"
 
