@@ -6,8 +6,8 @@ namespace swd::test {
 namespace {
 
 TEST(CpuAdjacentBuffers, SideBySideIsNoOverlap) {
-  constexpr int64_t kBegin = 3, kCount = 13;  // all arrays reach from their base to the end of the last segment
-  constexpr uint64_t kArray = 4 * (kBegin + kCount);
+  constexpr int64_t kBegin = 3, kCount = 13;  // the segments lie side by side; what lies before them is nobody's
+  constexpr uint64_t kArray = 4 * kCount;
   swd_segment segment = {kBegin, kCount, 0, 0, 0};
   swd_decay decay = SWD_DECAY_DECOUPLED;
   swd_plan_args plan_args = SWD_PLAN_ARGS_INIT;
@@ -20,19 +20,19 @@ TEST(CpuAdjacentBuffers, SideBySideIsNoOverlap) {
   uint64_t state_bytes = 0, workspace_bytes = 0;
   ASSERT_EQ(swd_state_size(plan, &state_bytes), SWD_OK);
   ASSERT_EQ(swd_workspace_size(plan, &workspace_bytes), SWD_OK);
-  DeviceBuffer memory(SWD_BACKEND_CPU, 4 * kArray + state_bytes + workspace_bytes);
+  DeviceBuffer memory(SWD_BACKEND_CPU, 16 + 4 * kArray + state_bytes + workspace_bytes);
   memory.fill(0);
-  uint8_t* next = memory.data();
+  uint8_t* next = memory.data() + 16;
   auto take = [&next](uint64_t bytes) {
     uint8_t* taken = next;
     next += bytes;
     return taken;
   };
   swd_buffers b = SWD_BUFFERS_INIT;
-  b.param = take(kArray);
-  b.grad = take(kArray);
-  b.exp_avg = take(kArray);
-  b.exp_avg_sq = take(kArray);
+  b.param = take(kArray) - 4 * kBegin;
+  b.grad = take(kArray) - 4 * kBegin;
+  b.exp_avg = take(kArray) - 4 * kBegin;
+  b.exp_avg_sq = take(kArray) - 4 * kBegin;
   b.state = take(state_bytes);
   b.workspace = take(workspace_bytes);
   b.state_bytes = state_bytes;
@@ -43,7 +43,7 @@ TEST(CpuAdjacentBuffers, SideBySideIsNoOverlap) {
   args.groups = &group;
   args.group_count = 1;
   EXPECT_EQ(swd_step(plan, &b, &args, nullptr), SWD_OK) << swd_error_detail();
-  for (int closer : {4, static_cast<int>(4 * kCount)}) {  // also where only what lies behind the offset is shared
+  for (int closer : {4, static_cast<int>(4 * kCount)}) {
     swd_buffers overlapping = b;
     overlapping.grad = static_cast<const uint8_t*>(b.grad) - closer;
     EXPECT_EQ(swd_step(plan, &overlapping, &args, nullptr), SWD_ERR_OVERLAP) << closer;

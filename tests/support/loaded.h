@@ -77,7 +77,7 @@ class Training {
   const Library& library_;
   std::vector<float> p_, g_, m_, v_;
   std::vector<Block> workspace_;
-  Block state_[2] = {};
+  Block state_[6] = {};
   swd_plan* plan_ = nullptr;
   decltype(swd_step)* step_ = nullptr;
   bool good_ = false;
