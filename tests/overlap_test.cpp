@@ -106,6 +106,16 @@ TEST(Overlap, PointersOfOneCallAreChecked) {
   EXPECT_EQ(set(r, SWD_BUFFER_EXP_AVG, 0, {nullptr, nullptr, nullptr, nullptr}), SWD_OK);
 }
 
+// Gradients of a new step often lie where others lay: set one by one they meet stale pointers.
+TEST(Overlap, GradientsMayChangePlaces) {
+  Runner r(small(SWD_PLAN_LIST));
+  const void* first = r.at(SWD_BUFFER_GRAD, 0);
+  const void* third = r.at(SWD_BUFFER_GRAD, 2);
+  EXPECT_EQ(set(r, SWD_BUFFER_GRAD, 0, {third}), SWD_OK) << swd_error_detail();
+  EXPECT_EQ(set(r, SWD_BUFFER_GRAD, 2, {first}), SWD_OK) << swd_error_detail();
+  EXPECT_EQ(set(r, SWD_BUFFER_GRAD, 0, {first}), SWD_OK) << swd_error_detail();
+}
+
 // Another buffer of the same segment: refused by the CPU at once, by a CUDA step.
 TEST(Overlap, BuffersOfOneSegmentAreChecked) {
   // One element in common; on CUDA all but 33, so that the tensor ends where the buffer does, for prefetches are

@@ -284,8 +284,9 @@ SWD_API swd_status swd_workspace_image(const swd_plan* plan, void* image, uint64
  * pointers: host array of count pointers to where the backend computes; free to reuse on return, as they travel
  * as kernel arguments. A NULL gradient means "no gradient this step"; of an empty segment any pointer may be NULL;
  * all others must be set before the first step (CUDA: else the step is skipped as SKIPPED_INVALID). Tensors must not
- * share memory: this call checks those that it gets against each other, on the CPU also against all that are set; on
- * CUDA the step checks the buffers of one segment against each other. One launch per 480 pointers; capturable, and then
+ * share memory: this call checks those that it gets against each other, on the CPU also against those of other calls,
+ * gradients excepted, for these move (where others change places, set NULL first); on CUDA the step checks the buffers
+ * of one segment against each other. One launch per 480 pointers; capturable, and then
  * frozen into the graph. Errors: NULL, ENUM, SIZE, ALIGNMENT, OVERLAP, UNEXPECTED, WORKSPACE, MEMORY, CUDA. */
 SWD_API swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_buffer_kind buffer, int64_t first,
                                     int64_t count, const void* const* pointers, void* stream);

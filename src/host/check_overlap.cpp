@@ -79,8 +79,8 @@ struct Tensor {
 
 bool starts_before(const Tensor& a, const Tensor& b) { return a.begin < b.begin; }
 
-// The buffers that are set already, against those of this call, which are sorted and disjoint. Not the gradients: those of
-// the latest step are often freed, and what is set now may lie where they lay.
+// The buffers that are set already, against those of this call, which are sorted and disjoint. Not the gradients: those
+// of the latest step are often freed, and what is set now may lie where they lay.
 swd_status check_against_set(const Plan& plan, const Workspace& ws, const PointerRow& row, const Tensor* tensors,
                              const Tensor* end) {
   for (int b = 0; b < kBufferCount; ++b) {

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from swd.torch import AdamS, DecayWarning, GradScaler, flatten
+from swd.torch.fetch import Fetch
 
 pytestmark = pytest.mark.cuda
 
@@ -200,6 +201,17 @@ def test_a_log_that_does_not_wait():
     last = optimizer.log(wait=False)
     assert 0 < last["steps_applied"] <= 4 and optimizer.log()["steps_applied"] == 4
     assert all(log == {} or 0 < log["steps_applied"] <= k + 1 for k, log in enumerate(logs))
+
+
+def test_statistics_on_their_way_keep_their_memory():
+    params = make(torch.float32, "cuda")
+    optimizer = AdamS(params)
+    give_gradients(params, 0)
+    optimizer.step()
+    fetch = Fetch(optimizer._layout.engines[0])
+    event = fetch._event
+    del fetch
+    assert event.query()
 
 
 def test_a_look_at_the_decay_warns_when_it_has_arrived():

@@ -19,8 +19,14 @@ class Fetch:
         with engine.current_device():
             enqueue(engine.plan, engine.workspace, *self._structs(), engine.stream())
             if engine.on_cuda:
-                self._event = torch.cuda.Event()
-                self._event.record(torch.cuda.current_stream(engine.device))
+                event = torch.cuda.Event()
+                event.record(torch.cuda.current_stream(engine.device))
+                self._event = event
+
+    def __del__(self):
+        """PyTorch would give the pinned memory to somebody else while the copy is still on its way."""
+        if getattr(self, "_event", None) is not None and not self._event.query():
+            self._event.synchronize()
 
     def _structs(self):
         address = self._host.data_ptr()
