@@ -20,12 +20,12 @@ class PlanArgs(c.Structure):
                 ("param_dtype", c.c_int32), ("grad_dtype", c.c_int32), ("copy_dtype", c.c_int32),
                 ("segments", c.POINTER(Segment)),
                 ("segment_count", c.c_int64), ("decay_modes", c.POINTER(c.c_int32)), ("segment_stride", c.c_uint32),
-                ("group_count", c.c_uint32), ("threads", c.c_int32), ("reserved", c.c_uint32)]
+                ("group_count", c.c_uint32), ("threads", c.c_int32), ("reserved", c.c_uint32), ("model_key", c.c_uint64)]
 
 
 class Group(c.Structure):
     _fields_ = [("lr", c.c_double), ("beta1", c.c_double), ("beta2", c.c_double), ("eps", c.c_double),
-                ("weight_decay", c.c_double), ("lr_pointer", c.c_void_p)]
+                ("weight_decay", c.c_double), ("lr_pointer", c.c_void_p), ("lr_factor", c.c_double)]
 
 
 class Buffers(c.Structure):
@@ -39,7 +39,8 @@ class StepArgs(c.Structure):
     _fields_ = [("struct_size", c.c_uint32), ("flags", c.c_uint32), ("groups", c.POINTER(Group)),
                 ("groups_device", c.c_void_p), ("group_count", c.c_uint32), ("group_stride", c.c_uint32),
                 ("loss_scale", c.c_double), ("loss_scale_pointer", c.c_void_p), ("found_inf", c.c_void_p),
-                ("has_grad", c.c_void_p), ("max_grad_norm", c.c_double), ("max_decay", c.c_double)]
+                ("has_grad", c.c_void_p), ("max_grad_norm", c.c_double), ("max_decay", c.c_double),
+                ("reference_step", c.c_uint64)]
 
 
 class Library:

@@ -36,7 +36,7 @@ edit() {
   case "$1" in
     as_is) ;;
     no_overlap) change "$cuda/backend_cuda.cu" 'launch_update(plan, args, true, stream)' 'launch_update(plan, args, false, stream)' ;;
-    no_prefetch) change "$cuda/pass2_update.cu" '    prefetch<Grad, Copy, kAmsgrad, kNorms>(pass, items - 1 - warp);' '    (void)0;' ;;
+    no_prefetch) change "$cuda/pass2_update.cu" 'if (args.may_prefetch) prefetch' 'if (false) prefetch' ;;
     forward) change "$cuda/pass2_update.cu" 'items - 1 - warp' 'warp' ;;
     fence)
       if ! grep -q 'fence\.acq_rel\.gpu' "$cuda/pass2_update.cu"; then
