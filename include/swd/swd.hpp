@@ -9,10 +9,10 @@
  *     swd_buffers buffers = swd::buffers(state, workspace);  // then param, grad, exp_avg, exp_avg_sq
  *     swd::check(swd_step(plan, &buffers, &args, nullptr));
  *
- *   Errors     Constructors and swd::check throw swd::Error. Or make an empty owner and call create(), which returns
- * the status and on failure leaves the owner as it was. Compiled without exceptions, only create() is there. Owners
- * move and do not copy; one moved from is empty. One thread at a time changes an owner. Teardown   Wait for the stream
- * before: owners release at once. Plan and memory in any order.
+ * Errors: constructors and swd::check throw swd::Error. Or make an empty owner and call create(), which returns the
+ * status and on failure leaves the owner as it was. Compiled without exceptions, only create() is there. Owners move
+ * and do not copy; one moved from is empty. One thread at a time changes an owner. Teardown: wait for the stream
+ * before, as owners release at once; plan and memory in any order.
  */
 #ifndef SWD_SWD_HPP
 #define SWD_SWD_HPP
