@@ -152,6 +152,23 @@ TEST(Afresh, TheSecondRoundAloneArmsNothing) {
   EXPECT_EQ(r.bytes(), whole.bytes());
 }
 
+// A maximum that was summed over some of the step's segments, or none, would be another vbar.
+TEST(Afresh, TheSecondRoundNeedsTheSegmentsOfTheFirst) {
+  for (int64_t reduced : {0, 2}) {
+    Runner r(small(SWD_PLAN_AMSGRAD));
+    start(r);
+    fill(r, 1);
+    std::vector<float> before = params(r);
+    reduce(r, 0, 4);
+    decide(r);
+    if (reduced > 0) reduce(r, 0, reduced, SWD_PHASE_MAX);
+    decide(r, SWD_PHASE_MAX);
+    update(r);
+    EXPECT_EQ(r.stats().result, SWD_RESULT_SKIPPED_INVALID) << reduced;
+    EXPECT_EQ(params(r), before);
+  }
+}
+
 // Without a first pass, folding prepares the segments: of the new step.
 TEST(Afresh, WithoutAFirstPassToo) {
   RunSetup s = small();

@@ -32,7 +32,9 @@
  *   Failures      After SWD_ERR_CUDA the step did not happen. The codes that CUDA calls sticky (swd_error_cuda: an
  *                 illegal address, a failed launch, a lost device and their like) end the process's use of the
  *                 device; after any other, call again: a whole step just so, a step in pieces from its first
- *                 swd_reduce on, because the next swd_reduce after a failed piece starts afresh.
+ *                 swd_reduce on, because the next swd_reduce after a failed piece starts afresh. That next one must be
+ *                 a call on the same plan object and workspace: call swd_discard first where a graph is captured or
+ *                 replayed instead, where the plan was made anew, and after a failed swd_record_add.
  *   Threads       All calls are thread safe. A plan may be shared. One workspace, and one set of buffers, must
  *                 not be used by two calls at the same time (two streams count as the same time). All CPU plans
  *                 share one pool of threads, made at the first use. Workers leave SEGV, BUS, FPE, ILL, TRAP, ABRT
@@ -389,8 +391,9 @@ SWD_API swd_status swd_step(const swd_plan* plan, const swd_buffers* buffers, co
  *     [amsgrad with a scheduled or relative group: swd_reduce, swd_fold, swd_decide again, with SWD_PHASE_MAX]
  *     swd_update     applies and commits
  * Pass the same buffers and args to each. Before swd_update nothing but the workspace and the record is written;
- * lr and weight_decay are read by swd_decide, betas by swd_reduce and swd_decide, so they must not change
- * between these. CUDA: one launch a piece. */
+ * lr and weight_decay are used by swd_decide, betas by swd_reduce and swd_decide, so they must not change
+ * between these; all must be in range from the first piece on. CUDA: one launch a piece, and those that carry groups.
+ */
 
 /** Doubles in the norm record of this plan: what ranks must agree on between the passes, an array of sums. All-reduce
  * all of them. `record` arguments lie where the backend computes, hold at least so many doubles (`record_doubles`),
@@ -412,7 +415,7 @@ typedef struct swd_norm_record {
 
 /** Pass 1 over segments first_segment .. first_segment + segment_count - 1. Reducing a segment twice is harmless: the
  * last one counts. Segments that were not reduced have no gradient this step. SWD_PHASE_MAX reads exp_avg_sq and
- * max_exp_avg_sq too. */
+ * max_exp_avg_sq too, and needs the segments of the first round: a record that counts others is SKIPPED_INVALID. */
 SWD_API swd_status swd_reduce(const swd_plan* plan, const swd_buffers* buffers, const swd_step_args* args,
                               swd_phase phase, int64_t first_segment, int64_t segment_count, void* stream);
 

@@ -126,6 +126,10 @@ swd_status swd_plan_create(const swd_plan_args* args, swd_plan** plan) {
     auto built = std::make_unique<swd_plan>();
     build_plan(known, *built);
     status = check_indices(*built);
+    if (status == SWD_OK && built->workspace_bytes > PTRDIFF_MAX) {  // 32 bits only
+      status = set_error(SWD_ERR_SIZE, "args.segments need a workspace of %llu bytes, more than this machine can hold",
+                         static_cast<unsigned long long>(built->workspace_bytes));
+    }
     if (status == SWD_OK) *plan = built.release();
     return status;
   } catch (...) {  // only allocation fails in there

@@ -17,22 +17,23 @@ namespace {
 // base lies.
 uint64_t round_up(uint64_t bytes) { return (bytes + kLineGap + kLineBytes - 1) / kLineBytes * kLineBytes; }
 
-// Hands out the regions of a workspace one after the other. Integers, because the base may be NULL.
+// Hands out the regions of a workspace one after the other. Integers, because the base may be NULL, and 64 bits of
+// them, because on a 32-bit machine the tables of many small segments may need more than there is.
 class Regions {
  public:
-  explicit Regions(void* base) : base_(reinterpret_cast<uintptr_t>(base)), end_(base_) {}
+  explicit Regions(void* base) : base_(reinterpret_cast<uintptr_t>(base)) {}
 
   template <class T>
   void take(T*& region, int64_t count) {
-    region = reinterpret_cast<T*>(end_);
-    if (count > 0) end_ += round_up(static_cast<uint64_t>(count) * sizeof(T));
+    region = reinterpret_cast<T*>(static_cast<uintptr_t>(base_ + bytes_));
+    if (count > 0) bytes_ += round_up(static_cast<uint64_t>(count) * sizeof(T));
   }
 
-  uint64_t bytes() const { return end_ - base_; }
+  uint64_t bytes() const { return bytes_; }
 
  private:
-  uintptr_t base_;
-  uintptr_t end_;
+  uint64_t base_;
+  uint64_t bytes_ = 0;
 };
 
 // Nothing overflows here: all segments together have less than 2^61 elements (check_plan), so the whole workspace has

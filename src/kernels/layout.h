@@ -93,6 +93,7 @@ struct Decision {
   uint32_t reserved;
   double s_squared;  // of the fp32 value
   double grad_norm, clip_coef, vbar, inv_sqrt_vbar, bad;
+  double count;      // elements of vbar members, of the first round
   double reference;  // of relative decay, as the state will have it after the step; 0: none yet
 };
 

@@ -59,6 +59,7 @@ SWD_FN Decision decide_grad(const Pass& pass, const swd_norm_record& r, double i
   if (skip_norm) d.flags |= SWD_STATS_NO_NORM;
   d.reserved = 0;
   d.bad = r.bad;
+  d.count = r.count;
   d.grad_norm = root(r.sum_sq) / loss_scale;
   double ratio = pass.max_grad_norm / (d.grad_norm + 1e-6);
   d.clip_coef = pass.max_grad_norm > 0.0 && !(ratio >= 1.0) ? ratio : 1.0;
@@ -95,7 +96,8 @@ SWD_FN Decision decide_grad(const Pass& pass, const swd_norm_record& r, double i
 SWD_FN Decision decide_max(const Pass& pass, const swd_norm_record& r, double invalid) {
   Decision d = pass.ws.header->decision;
   set_vbar(d, r.vbar_base + d.s_squared * r.vbar_grad, r.count);
-  if (d.result == SWD_RESULT_APPLIED && (invalid > 0.0 || !(r.invalid == 0.0) || !is_sum(r.count)))
+  bool same = r.count == d.count;  // else the maximum was not summed over the segments of this step
+  if (d.result == SWD_RESULT_APPLIED && (invalid > 0.0 || !(r.invalid == 0.0) || !same))
     d.result = SWD_RESULT_SKIPPED_INVALID;
   settle(pass, d, true);
   return d;
