@@ -150,53 +150,6 @@ TEST(StateBlob, BlobsOfAnotherPlan) {
 }
 
 // What 0.1 wrote.
-TEST(StateBlob, Version1IsRead) {
-  StatePlan plan(kCuts, SWD_PLAN_LIST | SWD_PLAN_INDEXED, 7);
-  Blob old = blob_of(kRecords, {}, 1);
-  ASSERT_EQ(plan.import({old}), SWD_OK) << swd_error_detail();
-  EXPECT_EQ(plan.header().steps_applied, 9u);
-  EXPECT_EQ(plan.header().vbar_reference, 0.0);
-  EXPECT_EQ(plan.get(3).step, 4);
-  EXPECT_EQ(plan.get(0).exp_avg_sq_sum, 1.5);
-  BlobStart start;
-  start.key = 7;
-  EXPECT_TRUE(plan.export_blob() == blob_of(kRecords, start));
-  old.pop_back();
-  plan.expect_refused({old}, SWD_ERR_BLOB_SIZE, "shorter");
-}
-
-TEST(StateBlob, ModelKeysAndReferencesAgreeWhereTheyAreSet) {
-  auto with = [](uint64_t key, double reference, uint64_t seed, const std::vector<Record>& records) {
-    BlobStart start;
-    start.key = key;
-    start.reference = reference;
-    start.seed = seed;
-    return blob_of(records, start);
-  };
-  const std::vector<Record> first{kRecords[0]}, rest{kRecords[1], kRecords[2]};
-  StatePlan plan(kCuts, SWD_PLAN_LIST | SWD_PLAN_INDEXED, 7), keyless(kCuts);
-  plan.expect_refused({with(8, 0.0, 0, kRecords)}, SWD_ERR_BLOB_PLAN, "key", "model key 8");
-  plan.expect_refused({with(7, 0.0, 0, first), with(9, 0.0, 0, rest)}, SWD_ERR_BLOB_PLAN, "key", "blobs[1]");
-  keyless.expect_refused({with(7, 0.0, 0, first), with(9, 0.0, 0, rest)}, SWD_ERR_BLOB_PLAN, "key", "blobs[1]");
-  plan.expect_refused({with(7, 0.5, 0, first), with(7, 0.25, 0, rest)}, SWD_ERR_BLOB_PLAN, "reference", "reference");
-  plan.expect_refused({with(7, 0.5, 1, first), with(7, 0.5, 2, rest)}, SWD_ERR_BLOB_PLAN, "seed", "seed");
-  for (double bad : {-1.0, kInf, kNan}) {
-    plan.expect_refused({with(7, bad, 0, kRecords)}, SWD_ERR_BLOB_VALUE, "reference", "reference");
-  }
-  EXPECT_EQ(keyless.import({with(7, 0.0, 0, first), with(7, 0.0, 0, rest)}), SWD_OK);
-  ASSERT_EQ(plan.import({with(0, 0.0, 3, first), with(7, 0.25, 3, rest)}), SWD_OK) << swd_error_detail();
-  EXPECT_EQ(plan.header().vbar_reference, 0.25);
-  EXPECT_TRUE(plan.export_blob() == with(7, 0.25, 3, {kRecords[0], kRecords[1], kRecords[2], {107, 0, 0, 0.0}}));
-}
-
-TEST(StateBlob, UnitsOfASegmentAgree) {
-  StatePlan plan({{0, 100}});
-  plan.expect_refused({blob_of({{0, 50, 3, 1.0, 0.5}, {50, 50, 3, 1.0, 0.25}})}, SWD_ERR_BLOB_PLAN, "unit", "unit");
-  EXPECT_EQ(plan.import({blob_of({{0, 50, 3, 1.0, 1.0}, {50, 50, 3, 1.0, 0.0}})}), SWD_OK);
-  ASSERT_EQ(plan.import({blob_of({{0, 200, 3, 1.0, 0.25}})}), SWD_OK) << swd_error_detail();
-  EXPECT_TRUE(plan.export_blob() == blob_of({{0, 100, 3, 0.5, 0.25}}));
-}
-
 TEST(StateBlob, SumsThatAddUpToInfinityAreRefused) {
   StatePlan plan({{0, 100}});
   plan.expect_refused({blob_of({{0, 50, 3, 1.7e308}, {50, 50, 3, 1.7e308}})}, SWD_ERR_BLOB_VALUE, "sum", "sums");

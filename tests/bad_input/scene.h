@@ -139,6 +139,7 @@ void add_step_args_rows(Rows& rows);
 void add_piece_rows(Rows& rows);
 void add_workspace_rows(Rows& rows);
 void add_state_rows(Rows& rows);
+void add_state_header_rows(Rows& rows);
 
 // The five calls that take buffers and args, in good order. Rows about these hold for each.
 using StepCall = swd_status (*)(Scene&, const swd_buffers*, const swd_step_args*);

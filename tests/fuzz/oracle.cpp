@@ -2,38 +2,18 @@
 // The step of oracle.h.
 #include "oracle.h"
 
+#include "oracle_numbers.h"
 #include "oracle_sums.h"
 #include "support/numbers.h"
 
 namespace swd::fuzz {
 namespace {
 
-double power(double base, int64_t exponent) {
-  double result = 1.0;
-  for (; exponent > 0; exponent /= 2, base *= base) {
-    if (exponent % 2 == 1) result *= base;
-  }
-  return result;
-}
-
-// x goes toward y by 1 - beta; from the other end for beta < 0.5.
-float toward(float x, float y, double beta) {
-  if (beta < 0.5) return y + -static_cast<float>(beta) * (y - x);
-  return x + static_cast<float>(1.0 - beta) * (y - x);
-}
-
-struct Pass1 {
-  bool takes_part;
-  double q = 0.0, kept = 0.0, gained = 0.0, bias1 = 0.0, bias2 = 0.0;
-};
-
 struct Numbers {
   float s;
   double s_squared;
   Doubles decay_factor;  // of each group
 };
-
-double not_a_number() { return std::nan(""); }
 
 bool in_vbar(const Training& t, const Segment& segment) {
   return t.decay[segment.group] != SWD_DECAY_L2 && !(segment.flags & SWD_SEGMENT_NO_VBAR);
@@ -47,10 +27,6 @@ float gradient(const Training& t, int64_t i, float s, float l2) {
 float next_v(const Training& t, int64_t i, float g, double beta2) {
   return zero_if_denormal(toward(t.exp_avg_sq[static_cast<size_t>(i)], g * g, beta2));
 }
-
-float larger(float a, float b) { return std::isnan(a) ? a : std::isnan(b) ? b : b <= a ? a : b; }
-
-double mean(double sum, double count) { return count > 0.0 ? sum / count : 0.0; }
 
 // Pass 2 over one segment; what the parameters lost.
 void update(Training& t, size_t k, int64_t at, const Pass1& pass, const Numbers& numbers, std::vector<float>& lost) {

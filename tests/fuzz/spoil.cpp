@@ -207,13 +207,12 @@ void make_call(Input& in, World& world, uint32_t used, Call& call) {
   call.has_buffers = call.has_args = true;
   call.workspace = world.at(kWorkspace);
   call.workspace_bytes = world.pieces[kWorkspace].bytes;
-  call.first = 0;
-  call.count = world.args.segment_count;
+  call.first = 0, call.count = world.args.segment_count;
   call.stream = nullptr;
   call.phase = SWD_PHASE_GRAD;
   call.record = nullptr;
   call.record_doubles = 0;
-  uint32_t spoils = in.below(4);
+  const uint32_t spoils = in.below(4);
   call.spoiled = spoils != 0;
   for (uint32_t i = 0; i < spoils; ++i) spoil(in, used, call);
 }

@@ -2,8 +2,7 @@
 // Steps over more elements than 32 bits can count, against a small run: gradients and parameters repeat with a period,
 // so every element of the large run has to equal the one of the small run at its place in the period. Two segments, so
 // that the second one starts past 2^32. A program of its own, since it needs most of a large device's memory:
-// cuda_large [elements] [grad dtype: 1 fp32, 2 bf16] [corrupt]. Called by scripts/gpu.sh and, small, by ctest under the
-// simulator.
+// cuda_large [elements] [grad dtype: 1 fp32, 2 bf16] [corrupt]. Called by scripts/gpu.sh and, small, by ctest.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -208,7 +207,6 @@ void run(int64_t elements, swd_dtype dtype, bool corrupt) {
 
 }  // namespace
 }  // namespace swd::test
-
 int main(int argc, char** argv) {
   try {
     int64_t elements = argc > 1 ? std::stoll(argv[1]) : (int64_t{1} << 32) + (int64_t{1} << 23);

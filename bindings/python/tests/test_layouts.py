@@ -173,25 +173,6 @@ def test_update_norms_are_joined_over_plans():
     assert AdamS(mixed).stats()["update_norm"] is None
 
 
-def test_data_that_moves_is_followed(network):
-    """model.float() and friends give parameters new memory; a flat model that is moved falls back to the list."""
-    for flat in (False, True):
-        model, twin = network(), network()
-        if flat:
-            flatten(model.parameters())
-        one, two = AdamS(model.parameters()), AdamS(twin.parameters())
-        for step in range(4):
-            if step == 2:
-                for p in model.parameters():
-                    p.data = p.data.clone()
-            x = torch.randn(4, 7)
-            for m, o in ((model, one), (twin, two)):
-                o.zero_grad()
-                m(x).square().mean().backward()
-                o.step()
-        assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters()))
-
-
 def test_pending_negation_is_resolved():
     """Parts of conjugated numbers are stored with the other sign, and so may a gradient or a parameter be. (Both at once
     would hide it: a step is odd in the two.)"""
@@ -202,21 +183,3 @@ def test_pending_negation_is_resolved():
         AdamS([param], lr=0.1).step()
     assert params[0].is_neg() and params[1].grad.is_neg() and not torch.equal(params[2].detach(), start)
     assert torch.equal(params[0].resolve_neg(), params[2]) and torch.equal(params[1], params[2])
-
-
-def test_a_parameter_may_move_to_where_its_gradient_was():
-    """The library compares the pointers that it gets with those that it has: old ones must not be in the way."""
-    params = [torch.nn.Parameter(torch.randn(n)) for n in (100, 50)]
-    twins = [torch.nn.Parameter(p.detach().clone()) for p in params]
-    one, two = AdamS(params), AdamS(twins)
-    for step in range(4):
-        for p, q in zip(params, twins):
-            q.grad = torch.randn(q.shape)
-            if step % 2:
-                memory = p.grad
-                p.grad = None
-                p.data = memory.copy_(p.data)
-            p.grad = q.grad.clone()
-        one.step()
-        two.step()
-    assert all(torch.equal(p, q) for p, q in zip(params, twins))
