@@ -41,6 +41,12 @@ class Machine {
     must(swd_workspace_size(plan_, &bytes));
     workspace_.resize(bytes / 8);
     must(swd_workspace_init(plan_, workspace_.data(), bytes, nullptr));
+    image_.resize(8 + 4 * t.states.size());
+    bytes = 8 * image_.size();
+    must(swd_state_header_set(plan_, image_.data(), bytes, &t.counts, sizeof t.counts));
+    for (size_t k = 0; k < t.states.size(); ++k) {
+      must(swd_state_set(plan_, image_.data(), bytes, static_cast<int64_t>(k), &t.states[k], sizeof t.states[k]));
+    }
   }
   ~Machine() { swd_plan_destroy(plan_); }
   Machine(const Machine&) = delete;
@@ -48,12 +54,8 @@ class Machine {
 
   void step(const Case& c) {
     cpu::picked = loops_;
-    std::vector<uint64_t> image(8 + 4 * t.states.size());
+    std::vector<uint64_t>& image = image_;
     uint64_t bytes = 8 * image.size();
-    must(swd_state_header_set(plan_, image.data(), bytes, &t.counts, sizeof t.counts));
-    for (size_t k = 0; k < t.states.size(); ++k) {
-      must(swd_state_set(plan_, image.data(), bytes, static_cast<int64_t>(k), &t.states[k], sizeof t.states[k]));
-    }
     const void* grad =
         c.grad_dtype == SWD_DTYPE_F32 ? static_cast<const void*>(c.start.grad.data()) : c.grad_codes.data();
     swd_buffers b = {sizeof b,
@@ -84,7 +86,7 @@ class Machine {
 
   decltype(cpu::picked) loops_;
   swd_plan* plan_ = nullptr;
-  std::vector<uint64_t> workspace_;
+  std::vector<uint64_t> workspace_, image_;
 
  public:
   Training t;

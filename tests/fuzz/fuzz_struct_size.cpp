@@ -3,6 +3,9 @@
 // knows. The outcome must be the one that the rule gives, and no byte beyond the claimed size may be read or written.
 #include <sanitizer/asan_interface.h>
 
+#include <algorithm>
+#include <cstddef>
+
 #include "input.h"
 #include "world.h"
 
@@ -51,6 +54,16 @@ bool fill_tail(Input& in, uint8_t* from, uint32_t bytes) {
   return value != 0;
 }
 
+// The size that the struct's first version had.
+template <class T>
+constexpr uint32_t kFirst = sizeof(T);
+template <>
+constexpr uint32_t kFirst<swd_plan_args> = offsetof(swd_plan_args, model_key);
+template <>
+constexpr uint32_t kFirst<swd_step_args> = offsetof(swd_step_args, reference_step);
+template <>
+constexpr uint32_t kFirst<swd_group> = offsetof(swd_group, lr_factor);
+
 struct Rule {
   bool refused;
   bool readable;  // the claim is one that the library follows
@@ -60,12 +73,13 @@ struct Rule {
 template <class T>
 Rule claim(Input& in, Claimed& at, const T& right) {
   uint32_t size = claimed_size(in, sizeof(T));
-  bool readable = size >= sizeof(T) && size <= kMost;
+  bool readable = size >= kFirst<T> && size <= kMost;
   at.open();
   memset(at.data(), 0, kMost);
   memcpy(at.data(), &right, sizeof(T));
   memcpy(at.data(), &size, sizeof size);
-  bool tail = fill_tail(in, at.data() + sizeof(T), readable ? size - static_cast<uint32_t>(sizeof(T)) : 0);
+  bool longer = readable && size > sizeof(T);
+  bool tail = fill_tail(in, at.data() + sizeof(T), longer ? size - static_cast<uint32_t>(sizeof(T)) : 0);
   at.lock(readable ? size : static_cast<uint32_t>(sizeof size));
   return {!readable || tail, readable};
 }
@@ -74,21 +88,22 @@ Rule claim(Input& in, Claimed& at, const T& right) {
 template <class T>
 Rule claim_array(Input& in, Claimed& at, const T* right, uint32_t count, uint32_t& stride) {
   stride = in.below(8) == 1 ? 0 : claimed_size(in, sizeof(T));
-  bool readable = stride == 0 || (stride >= sizeof(T) && stride <= kMost);
+  bool readable = stride == 0 || (stride >= kFirst<T> && stride <= kMost);
   uint32_t step = stride != 0 && readable ? stride : static_cast<uint32_t>(sizeof(T));
   bool tail = false;
   at.open();
   for (uint32_t i = 0; i < count; ++i) {
     memset(at.data() + step * i, 0, step);
-    memcpy(at.data() + step * i, right + i, sizeof(T));
-    tail = fill_tail(in, at.data() + step * i + sizeof(T), step - static_cast<uint32_t>(sizeof(T))) || tail;
+    memcpy(at.data() + step * i, right + i, std::min<size_t>(step, sizeof(T)));
+    uint32_t more = step > sizeof(T) ? step - static_cast<uint32_t>(sizeof(T)) : 0;
+    tail = fill_tail(in, at.data() + step * i + sizeof(T), more) || tail;
   }
   at.lock(readable ? step * count : 0);
   return {!readable || tail, readable};
 }
 
-void expect(swd_status status, bool refused) {
-  SWD_FUZZ_EXPECT(status == (refused ? SWD_ERR_STRUCT_SIZE : SWD_OK));
+void expect(swd_status status, bool refused, bool misaligned = false) {
+  SWD_FUZZ_EXPECT(status == (refused ? SWD_ERR_STRUCT_SIZE : SWD_OK) || (misaligned && status == SWD_ERR_ALIGNMENT));
   SWD_FUZZ_EXPECT(!refused || swd_error_detail()[0] != '\0');
 }
 
@@ -112,8 +127,9 @@ void try_step(Input& in, World& w) {
   Rule whole = claim(in, room(0), args);
   swd_buffers buffers = w.buffers();
   swd_status status = swd_step(w.plan, &buffers, reinterpret_cast<const swd_step_args*>(room(0).data()), nullptr);
-  bool refused = whole.refused || groups.refused;
-  expect(status, refused);
+  bool misaligned = args.group_stride % alignof(swd_group) != 0, refused = whole.refused || groups.refused;
+  expect(status, refused, misaligned);
+  refused = refused || misaligned;
   if (refused) SWD_FUZZ_EXPECT(w.unchanged_but(0));
   if (!refused) w.touch(kAllPieces);
 }
@@ -134,7 +150,7 @@ template <class T>
 void try_init(Input& in, const T& right, swd_status (*init)(T*, uint64_t)) {
   Claimed& at = room(0);
   uint64_t size = in.below(8) == 1 ? in.bits(8) : claimed_size(in, sizeof(T));
-  bool readable = size >= sizeof(T) && size <= kMost;
+  bool readable = size >= kFirst<T> && size <= kMost;
   at.open();
   memset(at.data(), 0xEE, kMost);
   at.lock(readable ? static_cast<uint32_t>(size) : 0);
@@ -144,7 +160,7 @@ void try_init(Input& in, const T& right, swd_status (*init)(T*, uint64_t)) {
   T wanted = right;
   uint32_t size32 = static_cast<uint32_t>(size);
   memcpy(&wanted, &size32, sizeof size32);
-  SWD_FUZZ_EXPECT(memcmp(at.data(), &wanted, sizeof wanted) == 0);
+  SWD_FUZZ_EXPECT(memcmp(at.data(), &wanted, std::min<uint64_t>(size, sizeof wanted)) == 0);
   for (uint64_t i = sizeof(T); i < size; ++i) SWD_FUZZ_EXPECT(at.data()[i] == 0);
 }
 

@@ -91,7 +91,7 @@ void spoil_args(Input& in, const World& w, swd_step_args& a) {
       a.group_count = static_cast<uint32_t>(in.integer());
       break;
     case 5:
-      a.group_stride = static_cast<uint32_t>(in.integer()) % (sizeof(swd_group) + 1);
+      a.group_stride = static_cast<uint32_t>(in.integer()) % offsetof(swd_group, lr_factor);  // a lie none can check
       break;
     case 6:
       a.loss_scale = in.real();
