@@ -29,7 +29,7 @@ class Mutant:
     @property
     def kind(self):
         """The build it needs: cpu, wide or cuda."""
-        if self.file.startswith("src/kernels/cuda/"):
+        if self.file.startswith("src/kernels/cuda/") or any(t.startswith(("cuda_", "simulator_")) for t in self.kill):
             return "cuda"
         return "wide" if self.wide else "cpu"
 

@@ -56,7 +56,8 @@ class Scratch:
         folder = self.folder / kind
         if kind not in self.configured:
             self.quietly(["cmake", "-S", self.source, "-B", folder, "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_CXX_FLAGS={FLAGS[kind]}",
-                          f"-DCMAKE_C_FLAGS={FLAGS[kind]}", "-DSWD_BUILD_EXAMPLES=OFF", "-DSWD_BUILD_BENCH=OFF", *OPTIONS[kind]])
+                          f"-DCMAKE_C_FLAGS={FLAGS[kind]}", "-DSWD_BUILD_TESTS=ON", "-DSWD_BUILD_EXAMPLES=OFF", "-DSWD_BUILD_BENCH=OFF",
+                          *OPTIONS[kind]])
             self.configured.add(kind)
         self.quietly(["cmake", "--build", folder, "-j", str(self.jobs), "--target", *targets])
 
