@@ -53,5 +53,29 @@ TEST(CpuAdjacentBuffers, SideBySideIsNoOverlap) {
   swd_plan_destroy(plan);
 }
 
+// Where whole extents are compared: the blob right behind the image and right before it, and one byte into it.
+TEST(CpuAdjacentBuffers, BlobAndImage) {
+  swd_segment segment = {0, 7, 0, 0, 0};
+  swd_plan_args plan_args = SWD_PLAN_ARGS_INIT;
+  plan_args.segments = &segment;
+  plan_args.segment_count = 1;
+  swd_plan* plan = nullptr;
+  ASSERT_EQ(swd_plan_create(&plan_args, &plan), SWD_OK) << swd_error_detail();
+  uint64_t image_bytes = 0, blob_bytes = 0;
+  ASSERT_EQ(swd_state_size(plan, &image_bytes), SWD_OK);
+  ASSERT_EQ(swd_state_blob_size(plan, &blob_bytes), SWD_OK);
+  uint64_t before = (blob_bytes + 15) / 16 * 16;  // the image is aligned
+  DeviceBuffer memory(SWD_BACKEND_CPU, before + image_bytes + blob_bytes);
+  memory.fill(0);
+  uint8_t* image = memory.data() + before;
+  for (uint8_t* blob : {image + image_bytes, image - blob_bytes}) {
+    EXPECT_EQ(swd_state_export(plan, image, image_bytes, blob, blob_bytes), SWD_OK) << swd_error_detail();
+  }
+  for (uint8_t* blob : {image + image_bytes - 1, image - blob_bytes + 1}) {
+    EXPECT_EQ(swd_state_export(plan, image, image_bytes, blob, blob_bytes), SWD_ERR_OVERLAP);
+  }
+  swd_plan_destroy(plan);
+}
+
 }  // namespace
 }  // namespace swd::test
