@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SOURCES = ("pass1_reduce.cu", "pass2_update.cu", "tables.cu")
+SOURCES = ("pass1_reduce.cu", "pass2_update.cu", "tables.cu", "copy_params.cu")
 REGISTERS = 65536            # of a multiprocessor, handed out in units of 8 a thread
 WARPS = {75: 32, 80: 64, 86: 48, 87: 48, 89: 48, 90: 64, 100: 64, 103: 64, 110: 48, 120: 48, 121: 48}  # resident
 LEAST_IN_FLIGHT = 48 * 1024  # CUB's own figure for full bandwidth on sm_90
