@@ -9,7 +9,7 @@
 #include <memory>
 #include <thread>
 
-#include "cpu_model.h"
+#include "support/cpu_model.h"
 #include "cpu_threads/thread_starts.h"
 
 namespace swd::test {
