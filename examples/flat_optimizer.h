@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libswd as a trainer uses it: flat buffers, one segment per tensor, on either backend. The networks of the examples run
-// on the host, so with CUDA gradients and parameters are copied at every step. Used by charlm and images.
+// libswd as a trainer uses it: flat buffers, one segment per tensor, on either backend. The networks of the examples
+// run on the host, so with CUDA gradients and parameters are copied at every step. Used by charlm and images.
 #pragma once
 #include <chrono>
 #include <cstring>
@@ -49,13 +49,13 @@ inline bool pick_cuda(const std::string& backend) {
 
 class FlatOptimizer {
  public:
-  // param and grad outlive it; decays(tensor) says whether a tensor of the model decays. threads: of the CPU backend.
-  template <class Tensors, class Decays>
-  FlatOptimizer(const Tensors& tensors, Decays decays, std::vector<float>& param, std::vector<float>& grad,
-                swd_decay decay, bool cuda, int threads = 0)
-      : param_(param), grad_(grad), cuda_(cuda), bytes_(param.size() * sizeof(float)) {
+  // model: has `tensors`, and `param` and `grad` as vectors of floats; outlives this. decays(tensor) says whether a
+  // tensor of the model decays. threads: of the CPU backend.
+  template <class Model, class Decays>
+  FlatOptimizer(Model& model, Decays decays, swd_decay decay, bool cuda, int threads = 0)
+      : param_(model.param.data()), grad_(model.grad.data()), cuda_(cuda), bytes_(model.param.size() * sizeof(float)) {
     std::vector<swd_segment> segments;
-    for (const auto& t : tensors) {
+    for (const auto& t : model.tensors) {
       segments.push_back({t.offset, t.count(), 0, 0, decays(t) ? 0u : static_cast<uint32_t>(SWD_SEGMENT_NO_DECAY)});
     }
     swd_plan_args args = SWD_PLAN_ARGS_INIT;
@@ -74,12 +74,12 @@ class FlatOptimizer {
     buffers_.grad = memory_[1].data();
     buffers_.exp_avg = memory_[2].data();
     buffers_.exp_avg_sq = memory_[3].data();
-    copy(cuda, buffers_.param, param.data(), bytes_);
+    copy(cuda, buffers_.param, param_, bytes_);
   }
 
   // Takes grad, leaves the new parameters in param.
   swd_stats step(double lr, double weight_decay, double max_grad_norm, double* lambda_eff) {
-    copy(cuda_, memory_[1].data(), grad_.data(), bytes_);
+    copy(cuda_, memory_[1].data(), grad_, bytes_);
     swd_group group = SWD_GROUP_INIT;
     group.lr = lr;
     group.weight_decay = weight_decay;
@@ -95,13 +95,14 @@ class FlatOptimizer {
     if (cuda_ && cudaStreamSynchronize(nullptr) != cudaSuccess) throw std::runtime_error("the device failed");
 #endif
     seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    copy(cuda_, param_.data(), buffers_.param, bytes_);
+    copy(cuda_, param_, buffers_.param, bytes_);
     return stats;
   }
   double seconds = 0.0;  // spent in libswd
 
  private:
-  std::vector<float>&param_, &grad_;
+  float* param_;
+  const float* grad_;
   bool cuda_;
   size_t bytes_;
   swd::Plan plan_;

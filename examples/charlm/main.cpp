@@ -39,7 +39,7 @@ class Trainer {
   Run train(const char* name, swd_decay decay, double strength, int steps) {
     Model model(text_.alphabet, o_.hidden, o_.seed);
     example::FlatOptimizer optimizer(
-        model.tensors, [](const Tensor& t) { return t.decays; }, model.param, model.grad, decay, cuda_);
+        model, [](const Tensor& t) { return t.decays; }, decay, cuda_);
     std::mt19937_64 random(o_.seed + 1);
     Run run;
     run.name = name;

@@ -47,7 +47,8 @@ int main() {
   for (int width : {14, 1}) {
     for (bool has_norm : {true, false}) {
       double found = error(width == 1 ? 40 : 14, width, has_norm);
-      std::printf("%s, %s: %.1e\n", width == 1 ? "curves" : "images", has_norm ? "normalised" : "not normalised", found);
+      std::printf("%s, %s: %.1e\n", width == 1 ? "curves" : "images", has_norm ? "normalised" : "not normalised",
+                  found);
       worst = std::max(worst, found);
     }
   }

@@ -25,10 +25,13 @@ Bytes read(const std::string& folder, const std::string& name, size_t dimensions
   if (!std::filesystem::exists(path)) path += ".gz";
   std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);  // reads both kinds
   if (!file) throw std::runtime_error("cannot read " + folder + "/" + name + " or " + name + ".gz");
+  auto fill = [&](void* to, size_t count) {
+    if (gzread(file.get(), to, static_cast<unsigned>(count)) == static_cast<int>(count)) return;
+    throw std::runtime_error(path + ": damaged, or not as long as its header says");
+  };
   std::array<uint8_t, 16> header{};
-  unsigned header_bytes = static_cast<unsigned>(4 + 4 * dimensions);
-  int got = gzread(file.get(), header.data(), header_bytes);
-  if (got != static_cast<int>(header_bytes) || header[0] || header[1] || header[2] != 8 || header[3] != dimensions) {
+  fill(header.data(), 4 + 4 * dimensions);
+  if (header[0] || header[1] || header[2] != 8 || header[3] != dimensions) {
     throw std::runtime_error(path + ": not an idx file of bytes in " + std::to_string(dimensions) + " dimensions");
   }
   Bytes bytes;
@@ -42,11 +45,9 @@ Bytes read(const std::string& folder, const std::string& name, size_t dimensions
     bytes.sides[d] = static_cast<int>(side);
   }
   bytes.data.resize(total);
+  fill(bytes.data.data(), total);
   uint8_t beyond;  // none is there, and with the end the checksum is looked at
-  if (gzread(file.get(), bytes.data.data(), static_cast<unsigned>(total)) != static_cast<int>(total) ||
-      gzread(file.get(), &beyond, 1) != 0) {
-    throw std::runtime_error(path + ": damaged, or not as long as its header says");
-  }
+  if (gzread(file.get(), &beyond, 1) != 0) throw std::runtime_error(path + ": damaged, or longer than its header says");
   return bytes;
 }
 

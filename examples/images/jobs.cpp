@@ -25,7 +25,8 @@ struct Job {
 
 class Workers {
  public:
-  Workers(const Data& data, const Setting& setting, std::vector<Job> jobs) : data_(data), setting_(setting), jobs_(std::move(jobs)) {
+  Workers(const Data& data, const Setting& setting, std::vector<Job> jobs)
+      : data_(data), setting_(setting), jobs_(std::move(jobs)) {
     for (const Job& job : jobs_) total_ += setting.steps * (job.has_match || job.method.kind == "replay" ? 2 : 1);
   }
 
@@ -97,9 +98,9 @@ class Workers {
 
 }  // namespace
 
-const std::vector<std::string> kDefaultRuns{"adamw:0",      "adamw:0.3",    "adamw:1",      "swd:0.01",
-                                            "swd:0.03",     "swd:0.06",     "matched:0.01", "matched:0.03",
-                                            "matched:0.06", "relative:1",   "l2:0.01"};
+const std::vector<std::string> kDefaultRuns{"adamw:0",      "adamw:0.3",  "adamw:1",      "swd:0.01",
+                                            "swd:0.03",     "swd:0.06",   "matched:0.01", "matched:0.03",
+                                            "matched:0.06", "relative:1", "l2:0.01"};
 const std::vector<std::string> kQuickRuns{"adamw:0", "adamw:1", "swd:0.03", "matched:0.03", "l2:0.01"};
 
 std::vector<Method> parse_runs(const std::vector<std::string>& names) {
@@ -114,7 +115,8 @@ std::vector<Method> parse_runs(const std::vector<std::string>& names) {
     }
     if (kKinds.count(method.kind) == 0 || used == 0 || colon + 1 + used != name.size() || !(method.strength >= 0) ||
         method.strength > 1e6) {
-      throw std::runtime_error("--runs: " + name + " is not KIND:STRENGTH with one of the kinds adamw, swd, relative, l2, "
+      throw std::runtime_error("--runs: " + name +
+                               " is not KIND:STRENGTH with one of the kinds adamw, swd, relative, l2, "
                                "adamc, matched, replay and a strength of 0 to 1e6");
     }
     methods.push_back(method);
@@ -125,7 +127,8 @@ std::vector<Method> parse_runs(const std::vector<std::string>& names) {
         return other.kind == kind && other.strength == method.strength;
       });
     };
-    if (same(method.kind.c_str()) > 1) throw std::runtime_error("--runs: " + method.kind + " is there twice at one strength");
+    if (same(method.kind.c_str()) > 1)
+      throw std::runtime_error("--runs: " + method.kind + " is there twice at one strength");
     if (method.kind == "matched" && same("swd") == 0) {
       throw std::runtime_error("--runs: a matched run without its swd run, at one strength");
     }

@@ -13,8 +13,9 @@ namespace images {
 extern const std::vector<std::string> kDefaultRuns, kQuickRuns;
 
 // "swd:0.03" and so on. matched:W is AdamW at the constant that gives the total decay of swd:W of the same seed, which
-// has to be in the list; replay:W is AdamW given, step by step, the lambda_eff of a run of swd:W of another seed; adamc:W
-// is AdamW with a decay that follows the learning rate. Throws std::runtime_error that names what it cannot read.
+// has to be in the list; replay:W is AdamW given, step by step, the lambda_eff of a run of swd:W of another seed;
+// adamc:W is AdamW with a decay that follows the learning rate. Throws std::runtime_error that names what it cannot
+// read.
 std::vector<Method> parse_runs(const std::vector<std::string>& names);
 
 // Prints "progress DONE TOTAL" lines, in steps.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trains a small image network with AdamW, SWD and L2 at several strengths and seeds, AdamW also at the same total decay
-// as each SWD, and writes the results as JSON. Run by scripts/demo.sh through run.py, and by experiments/.
+// Trains a small image network with AdamW, SWD and L2 at several strengths and seeds, AdamW also at the same total
+// decay as each SWD, and writes the results as JSON. Run by scripts/demo.sh through run.py, and by experiments/.
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <map>
@@ -28,7 +28,8 @@ void add_options(CLI::App& app, Options& o) {
       {"steps", images::Schedule::kSteps}, {"cosine", images::Schedule::kCosine}, {"wsd", images::Schedule::kWsd}};
   app.add_option("--data", o.data, "folder with the four idx files of MNIST or its kin; without: generated glyphs");
   app.add_option("--output", o.output, "JSON file for the results");
-  app.add_option("--backend", o.backend, "auto, cpu or cuda, of libswd's part")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  app.add_option("--backend", o.backend, "auto, cpu or cuda, of libswd's part")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   app.add_option("--runs", o.runs, "KIND:STRENGTH ...; see jobs.h");
   app.add_option("--seeds", o.seeds, "how many seeds")->check(CLI::Range(1, 1000));
   app.add_option("--first-seed", o.first_seed, "the first of them")->check(CLI::Range(0, 1000000));
@@ -40,7 +41,8 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--train", o.sizes.train, "training images")->check(CLI::Range(100, 1000000));
   app.add_option("--validation", o.sizes.validation, "validation images")->check(CLI::Range(1, 1000000));
   app.add_option("--test", o.sizes.test, "test images")->check(CLI::Range(1, 1000000));
-  app.add_option("--label-noise", o.label_noise, "share of training labels drawn at random")->check(CLI::Range(0.0, 1.0));
+  app.add_option("--label-noise", o.label_noise, "share of training labels drawn at random")
+      ->check(CLI::Range(0.0, 1.0));
   app.add_option("--threads", o.threads, "runs at a time; 0: one per core")->check(CLI::Range(0, 1024));
   app.add_flag("--weights-only", o.setting.weights_only, "no decay of gains, shifts and biases");
   app.add_flag("--no-norm", o.no_norm, "a network without normalisation");

@@ -37,7 +37,7 @@ size_t Network::add(int64_t rows, int64_t columns, bool is_weight) {
   return tensors.size() - 1;
 }
 
-Network::View Network::view(std::vector<Scalar>& flat, size_t tensor) {
+Network::View Network::view(Flat& flat, size_t tensor) {
   const Tensor& t = tensors[tensor];
   return View(flat.data() + t.offset, t.rows, t.columns);
 }

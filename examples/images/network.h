@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Three convolutions of 16, 32 and 32 channels, each with batch normalisation and ReLU, then a linear layer: 15,418
-// parameters for ten classes of 14 x 14 pixels. All parameters lie in one flat buffer, as libswd likes them. Used by train.cpp.
+// parameters for ten classes of 14 x 14 pixels. All parameters lie in one flat buffer, as libswd likes them. Used by
+// train.cpp.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -30,7 +31,7 @@ class Network {
   double loss(const Scalar* pixels, const int* labels, int batch, Mode mode, int* mistakes = nullptr);
 
   std::vector<Tensor> tensors;
-  std::vector<Scalar> param, grad;
+  Flat param, grad;
 
  private:
   using View = Eigen::Map<Matrix>;
@@ -42,7 +43,7 @@ class Network {
   };
 
   size_t add(int64_t rows, int64_t columns, bool is_weight);
-  View view(std::vector<Scalar>& flat, size_t tensor);
+  View view(Flat& flat, size_t tensor);
   void forward(Layer& layer, const Scalar* in, int batch, Mode mode);
   void backward(Layer& layer, Matrix& d, int batch, bool is_first);
 

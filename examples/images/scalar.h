@@ -3,6 +3,7 @@
 // where float would leave only three digits. Used by every file beside it.
 #pragma once
 #include <Eigen/Dense>
+#include <vector>
 
 namespace images {
 
@@ -12,6 +13,8 @@ using Scalar = double;
 using Scalar = float;
 #endif
 using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+// Aligned as Eigen aligns its own: the order in which it adds depends on that, and with it the bits.
+using Flat = std::vector<Scalar, Eigen::aligned_allocator<Scalar>>;
 using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
 
 }  // namespace images

@@ -76,7 +76,8 @@ double full_norm(Network& network, const Set& set, int batch) {
 double weight_norm(Network& network) {
   double squares = 0.0;
   for (const Tensor& t : network.tensors) {
-    if (t.is_weight) squares += Eigen::Map<Vector>(&network.param[static_cast<size_t>(t.offset)], t.count()).squaredNorm();
+    if (t.is_weight)
+      squares += Eigen::Map<Vector>(&network.param[static_cast<size_t>(t.offset)], t.count()).squaredNorm();
   }
   return std::sqrt(squares);
 }
@@ -86,9 +87,12 @@ double weight_norm(Network& network) {
 double lr_factor(Schedule schedule, int step, int steps) {
   double at = static_cast<double>(step) / steps;
   switch (schedule) {
-    case Schedule::kSteps: return at < 0.4 ? 1.0 : at < 0.8 ? 0.1 : 0.01;
-    case Schedule::kCosine: return 0.5 * (1.0 + std::cos(3.14159265358979 * at));
-    case Schedule::kWsd: return at < 0.05 ? (step + 1) / (0.05 * steps) : at < 0.8 ? 1.0 : (1.0 - at) / 0.2;
+    case Schedule::kSteps:
+      return at < 0.4 ? 1.0 : at < 0.8 ? 0.1 : 0.01;
+    case Schedule::kCosine:
+      return 0.5 * (1.0 + std::cos(3.14159265358979 * at));
+    case Schedule::kWsd:
+      return at < 0.05 ? (step + 1) / (0.05 * steps) : at < 0.8 ? 1.0 : (1.0 - at) / 0.2;
   }
   return 1.0;
 }
@@ -98,8 +102,8 @@ Run train(const Data& data, const Setting& setting, const Method& method, int se
   uint64_t number = static_cast<uint64_t>(seed);
   Network network(data.height, data.width, data.classes, setting.has_norm, 1000 * number + 7);
   example::FlatOptimizer optimizer(
-      network.tensors, [&](const Tensor& t) { return t.is_weight || !setting.weights_only; }, network.param,
-      network.grad, decay_mode(method.kind), setting.cuda, 1);
+      network, [&](const Tensor& t) { return t.is_weight || !setting.weights_only; }, decay_mode(method.kind),
+      setting.cuda, 1);
   Batches batches(data.train, setting.batch, number + 1);
   Run run;
   run.method = method, run.seed = seed;
@@ -111,8 +115,8 @@ Run train(const Data& data, const Setting& setting, const Method& method, int se
     double factor = lr_factor(setting.schedule, step, setting.steps), lr = setting.lr * factor, lambda = 0.0;
     swd_stats stats = optimizer.step(lr, decay(step, factor), 0.0, &lambda);
     if (stats.result != SWD_RESULT_APPLIED) {
-      throw std::runtime_error(method.kind + ": step " + std::to_string(step) + " was not applied: " +
-                               swd_result_name(stats.result));
+      throw std::runtime_error(method.kind + ": step " + std::to_string(step) +
+                               " was not applied: " + swd_result_name(stats.result));
     }
     run.norms.push_back(stats.grad_norm);
     run.lambda.push_back(lambda);
