@@ -14,11 +14,15 @@ NUMBER = FuncFormatter(lambda value, _: f"{value:g}")
 SHADES = {"matched": plt.cm.Oranges, "swd": plt.cm.Blues}
 
 
+NAMES = {"fashion-mnist": "Fashion-MNIST", "mnist": "MNIST"}
+
+
 def subject(result):
     """What the network learns from."""
+    name = NAMES.get(result["data"].lower(), result["data"])
     kind = f"images at {result['width']} x {result['height']}" if result["width"] > 1 else f"curves of {result['height']} points"
     net = "BatchNorm" if result["norm"] else "no normalisation"
-    return f"{result['data']}, {result['train']:,} training {kind}, a ConvNet with {net}"
+    return f"{name}, {result['train']:,} training {kind}, a ConvNet with {net}"
 
 
 def ticks(axis, low, high):
@@ -60,7 +64,7 @@ def draw_curves(axes, result, found, key, title):
     if highest <= 0:
         return
     axes.set_yscale("log")
-    axes.set_ylim(lowest / 1.35, highest * 1.15)
+    axes.set_ylim(lowest / 1.5, highest * 1.15)  # the marks of lr stand below the curves
     ticks(axes.yaxis, *axes.get_ylim())
     if result["schedule"] == "steps":
         for at, text in ((0.4, "lr / 10"), (0.8, "lr / 100")):
@@ -128,8 +132,8 @@ def draw(result, path):
         draw_ends(panels[3], found, "test_loss", "test loss")
         legend(top, panels[0], 8)
         legend(bottom, panels[2], 5)
-        figure.suptitle(f"{subject(result)},\nmean of {seeds} seeds (bars: standard error); a dashed AdamW has the total decay "
-                        "of the SWD in the same shade", fontsize=14)
+        of = f"means of {seeds} seeds (bars: standard error)" if seeds > 1 else "one seed"
+        figure.suptitle(f"{subject(result)},\n{of}; a dashed AdamW has the total decay of the SWD in the same shade", fontsize=14)
         figure.savefig(path, dpi=100)
         plt.close(figure)
     return path

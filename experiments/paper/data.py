@@ -121,4 +121,4 @@ def augment(images, generator):
     line = torch.arange(size, device=images.device)
     rows, columns = moves[0] + line, moves[1] + torch.where(flips, line.flip(0), line)
     which = torch.arange(count, device=images.device)
-    return padded.permute(0, 2, 3, 1)[which[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return padded.permute(0, 2, 3, 1)[which[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()

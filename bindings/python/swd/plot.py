@@ -54,8 +54,15 @@ def draw(records: Union[Records, Mapping[str, Records]], path: "Union[str, os.Pa
     if not series:
         raise ValueError("records: no run to draw")
     figure = Figure(figsize=(11, 7), layout="constrained")
-    for axes, (key, heading) in zip(figure.subplots(2, 2).ravel(), _PANELS):
+    panels = figure.subplots(2, 2).ravel()
+    for axes, (key, heading) in zip(panels, _PANELS):
         _panel(axes, key, heading, series)
+    named: "dict[str, Any]" = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            named.setdefault(label, handle)
+    if named:  # once, where there is room: skipped steps are few
+        panels[3].legend(named.values(), named.keys(), fontsize=9, loc="upper left")
     if title:
         figure.suptitle(title)
     if path is not None:
@@ -104,6 +111,8 @@ def _lambdas(row: "Mapping[str, Any]") -> "dict[str, Any]":
 
 
 def _panel(axes: Any, key: str, heading: str, series: "Mapping[str, Mapping[str, tuple[list[float], list[float]]]]") -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
     axes.set_title(heading)
     axes.set_xlabel("step")
     axes.grid(alpha=0.3)
@@ -121,11 +130,15 @@ def _panel(axes: Any, key: str, heading: str, series: "Mapping[str, Mapping[str,
     if not drawn:
         axes.text(0.5, 0.5, "not in the records", ha="center", va="center", transform=axes.transAxes, color="grey")
         return
-    if key != "skipped" and largest > 0:
-        axes.set_yscale("log")  # zeros are left out
     if key == "skipped":
-        axes.set_ylim(-0.05 * max(largest, 1), 1.1 * max(largest, 1))
+        axes.set_ylim(-0.05 * max(largest, 1), 2.1 * max(largest, 1))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    elif largest > 0:
+        axes.set_yscale("log")  # zeros are left out
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     if key == "largest_decay" and largest > _LARGE_DECAY / 10:
-        axes.axhline(_LARGE_DECAY, color="grey", linestyle=":", linewidth=1, label="large: see docs/weight_decay.md")
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=9)
+        axes.axhline(_LARGE_DECAY, color="grey", linestyle=":", linewidth=1)
+        axes.text(0.01, _LARGE_DECAY, "large: see docs/weight_decay.md", transform=axes.get_yaxis_transform(), va="bottom",
+                  fontsize=8, color="grey")
