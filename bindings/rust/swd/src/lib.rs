@@ -48,20 +48,28 @@ pub use swd_sys::swd_state_header as StateHeader;
 mod args;
 mod bind;
 mod buffers;
+mod convert;
 mod error;
+mod formats;
+mod fp32;
 mod library;
 mod memory;
+mod parts;
 mod plan;
 mod raw;
+mod raw_convert;
 mod record;
 mod segment;
+mod sizes;
 mod state;
 mod stats;
 mod workspace;
 
 pub use args::{Group, Phase, StepArgs};
-pub use buffers::{Buffers, Flat, Grad, ParamCopy, Tensor};
+pub use buffers::{Block8, Buffers, Flat, Grad, Moments, Param, ParamCopy, Tensor};
 pub use error::{Error, Result, Status};
+pub use formats::{MomentDtype, ParamDtype};
+pub use fp32::{Fp32, Fp32Mut};
 pub use library::{
     backend_available, numerics_version, version, version_string, weight_decay_from_adamw, weight_decay_to_adamw,
     Backend, Decay, Dtype,
