@@ -26,13 +26,39 @@ inline void prefetch_block(const GradSquares<T>& source, int64_t i) {
   prefetch(source.grad + i, kSumAhead);
 }
 
+template <class T>  // float or Bf16
 struct Moments {
-  const float* v;
+  const T* v;
 };
-inline float value(const Moments& source, int64_t i) { return source.v[i]; }
-inline float run_term(const Moments&, float v) { return v; }
-inline double exact_term(const Moments&, float v) { return static_cast<double>(v); }
-inline void prefetch_block(const Moments& source, int64_t i) { prefetch(source.v + i, kSumAhead); }
+template <class T>
+inline float value(const Moments<T>& source, int64_t i) {
+  return to_float(source.v[i]);
+}
+template <class T>
+inline float run_term(const Moments<T>&, float v) {
+  return v;
+}
+template <class T>
+inline double exact_term(const Moments<T>&, float v) {
+  return static_cast<double>(v);
+}
+template <class T>
+inline void prefetch_block(const Moments<T>& source, int64_t i) {
+  prefetch(source.v + i, kSumAhead);
+}
+
+template <>
+struct Moments<Block8> {
+  const uint8_t* code;
+  const uint8_t* scale;
+};
+inline BlockScale scale_at(const Moments<Block8>& source, int64_t i) {
+  return block_scale<kSecondBits>(source.scale[i / kScaleBlock]);
+}
+inline float value(const Moments<Block8>& source, int64_t i) {
+  return decode_second(source.code[i], scale_at(source, i));
+}
+inline void prefetch_block(const Moments<Block8>& source, int64_t i) { prefetch(source.code + i, kSumAhead); }
 
 // What max_exp_avg_sq will be after this step. Members of vbar have no L2 decay, so the parameter is not needed.
 template <class T>
