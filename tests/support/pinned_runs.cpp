@@ -155,7 +155,9 @@ uint64_t hash_of(const PinnedRun& run, int32_t threads) {
     fnv.add(r.get(SWD_BUFFER_EXP_AVG_SQ, k));
     if (setup.flags & SWD_PLAN_AMSGRAD) fnv.add(r.get(SWD_BUFFER_MAX_EXP_AVG_SQ, k));
     if (setup.copy != SWD_DTYPE_NONE) fnv.add(r.get_codes(SWD_BUFFER_PARAM_COPY, k));
-    fnv.add(r.segment_state(k));
+    swd_segment_state state = r.segment_state(k);
+    fnv.add(state.step);  // as 0.1 had it
+    fnv.add(state.exp_avg_sq_sum);
   }
   return fnv.hash();
 }
