@@ -41,7 +41,7 @@ TEST_P(NarrowLaws, PiecesAreTheWholeStep) {
     auto reduce = [&](int64_t first, int64_t count) {
       r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, first, count, r.stream()));
     };
-    reduce(3, 2), reduce(0, 3), reduce(1, 3);
+    reduce(3, 4), reduce(0, 3), reduce(1, 3);
     r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
     r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
     r.ok(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()));
