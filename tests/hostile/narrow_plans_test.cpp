@@ -3,7 +3,8 @@
 // plans with others refuse.
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <cmath>
+#include <memory>
 
 #include "support/blob.h"
 #include "support/narrow.h"
@@ -80,6 +81,34 @@ TEST(NarrowPlans, ScalesLieAtChunks) {
   Runner none(wide);
   none.ok(swd_scale_size(none.plan(), &bytes));
   EXPECT_EQ(bytes, 0u);
+}
+
+// Plans that differ in how one array is stored do not share workspaces.
+TEST(NarrowPlans, WorkspacesOfOtherFormatsAreForeign) {
+  std::vector<std::unique_ptr<Runner>> runners;
+  for (const NarrowFormat& format : narrow_formats()) {
+    RunSetup s = format.in({});
+    s.backend = backend_under_test();
+    s.counts = {300, 5};
+    runners.push_back(std::make_unique<Runner>(s));
+    for (size_t k = 0; k < 2; ++k) runners.back()->set(SWD_BUFFER_GRAD, k, uniform(1, k, s.counts[k]));
+  }
+  for (auto& mine : runners) {
+    for (auto& other : runners) {
+      if (mine == other) continue;
+      swd_buffers buffers = mine->buffers;
+      buffers.workspace = other->buffers.workspace;
+      buffers.workspace_bytes = other->buffers.workspace_bytes;
+      swd_status status = swd_step(mine->plan(), &buffers, &mine->args(), mine->stream());
+      const swd_status foreign = mine->setup().backend == SWD_BACKEND_CPU ? SWD_ERR_WORKSPACE : SWD_OK;
+      EXPECT_TRUE(status == foreign || status == SWD_ERR_SIZE) << status;  // the other may be too small
+    }
+  }
+  for (auto& runner : runners) {
+    EXPECT_EQ(runner->segment_state(0).step, 0);
+    runner->step();
+    EXPECT_EQ(runner->stats().result, SWD_RESULT_APPLIED);
+  }
 }
 
 // A unit belongs to what the buffer holds, so it cannot be dropped.

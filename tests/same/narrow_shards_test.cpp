@@ -149,5 +149,37 @@ TEST_P(NarrowShards, CutAtChunksAreTheWholeToTheBit) {
   }
 }
 
+// An element's bits are those of its index: also where its lower half overflows within a block. bf16 moments, so that
+// no block ties elements together, and no decay, so that no sum does.
+TEST(NarrowShards, AnIndexMayCrossTwoToTheThirtyTwo) {
+  RunSetup one = narrow_presets()[1].in({});
+  one.backend = backend_under_test();
+  one.flags = SWD_PLAN_INDEXED;
+  one.decay = {SWD_DECAY_NONE};
+  one.seed = 3;
+  RunSetup two = one;
+  one.counts = {300};
+  one.index_of = {(INT64_C(1) << 32) - 50};
+  two.counts = {50, 250};
+  two.index_of = {one.index_of[0], INT64_C(1) << 32};
+  Runner whole(one), parts(two);
+  std::vector<float> p = uniform(1, 1, 300);
+  for (int t = 0; t <= 3; ++t) {
+    std::vector<float> g = t == 0 ? p : uniform(static_cast<uint64_t>(t), 2, 300);
+    const int buffer = t == 0 ? SWD_BUFFER_PARAM : SWD_BUFFER_GRAD;
+    whole.set(buffer, 0, g);
+    parts.set(buffer, 0, {g.begin(), g.begin() + 50});
+    parts.set(buffer, 1, {g.begin() + 50, g.end()});
+    if (t == 0) continue;
+    whole.step();
+    parts.step();
+  }
+  for (int buffer : {SWD_BUFFER_PARAM, SWD_BUFFER_REMAINDER, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ}) {
+    std::vector<uint8_t> joined = parts.stored(buffer, 0), rest = parts.stored(buffer, 1);
+    joined.insert(joined.end(), rest.begin(), rest.end());
+    EXPECT_EQ(joined, whole.stored(buffer, 0)) << buffer;
+  }
+}
+
 }  // namespace
 }  // namespace swd::test
