@@ -49,15 +49,18 @@ TEST_P(NarrowConvert, LoadedValuesAreNearAndStay) {
       }
       error.check(false);
     }
-    Stored once = stored(r);
-    for (int buffer : kValues) {
-      for (size_t k = 0; k < r.setup().counts.size(); ++k) r.set(buffer, k, r.get(buffer, k));
-    }
-    for (int b = 0; b < kBuffers; ++b) {
-      for (size_t k = 0; k < r.setup().counts.size(); ++k) {
-        EXPECT_EQ(stored(r).of(b, k), once.of(b, k)) << "what was loaded once is loaded as it is: buffer " << b;
+    // What was loaded once is loaded as it is, but for 8-bit blocks whose largest element has the largest code: their
+    // byte rises, and what loses a bit is rounded again, once.
+    std::vector<Stored> seen{stored(r)};
+    for (int round = 0; round < 2; ++round) {
+      for (int buffer : kValues) {
+        for (size_t k = 0; k < r.setup().counts.size(); ++k) r.set(buffer, k, r.get(buffer, k));
       }
+      seen.push_back(stored(r));
     }
+    EXPECT_TRUE(seen[2] == seen[1]);
+    if (GetParam().moment != SWD_DTYPE_BLOCK8) EXPECT_TRUE(seen[1] == seen[0]);
+    EXPECT_TRUE(seen[1].of(SWD_BUFFER_PARAM, 2) == seen[0].of(SWD_BUFFER_PARAM, 2));
   }
 }
 
