@@ -24,14 +24,36 @@ struct GradSquares {
   __device__ static double term(float g) { return static_cast<double>(g) * static_cast<double>(g); }
 };
 
+template <class T>  // float or Bf16
 struct Moments {
   static constexpr bool kArray = true;
-  const float* x;
+  const T* x;
   __device__ Moments from(int64_t i) const { return {x + i}; }
   __device__ float value(int i) const { return load_element<Hint::kKeep>(x + i); }
   __device__ static float run_term(float v) { return v; }
   __device__ static double term(float v) { return static_cast<double>(v); }
 };
+
+// Element by element: a rebuild is rare.
+template <>
+struct Moments<Block8> {
+  static constexpr bool kArray = false;
+  const uint8_t* code;
+  const uint8_t* scale;
+  __device__ Moments from(int64_t i) const { return {code + i, scale + i / kScaleBlock}; }  // i: of a chunk
+  __device__ float value(int i) const { return decode_second(code[i], block_scale<kSecondBits>(scale[i / kScaleBlock])); }
+  __device__ static float run_term(float w) { return w; }
+  __device__ static double term(float w) { return static_cast<double>(w); }
+};
+
+template <class T>
+__device__ __forceinline__ Moments<T> moments_of(const Pass& pass, int64_t segment, T) {
+  return {array_of<const T>(pass, SWD_BUFFER_EXP_AVG_SQ, segment)};
+}
+__device__ __forceinline__ Moments<Block8> moments_of(const Pass& pass, int64_t segment, Block8) {
+  return {array_of<const uint8_t>(pass, SWD_BUFFER_EXP_AVG_SQ, segment),
+          scales_of(pass, SWD_BUFFER_EXP_AVG_SQ_SCALE, segment)};
+}
 
 // What max_exp_avg_sq will be after this step. Three arrays, element by element: a rare mode, bound by memory anyway.
 template <class T>
