@@ -12,6 +12,7 @@
 
 #include "../formats.h"
 #include "../scalars.h"
+#include "../sum_sources.h"
 #include "loops.h"
 
 #ifdef __FAST_MATH__

@@ -32,7 +32,7 @@ inline void add_terms(const Source& source, int64_t begin, float* run) {
 template <size_t kCount, class T>
 inline void add_terms(const GradSquares<T>& source, int64_t begin, float* run) {
   alignas(kCacheLine) float room[kCount];
-  auto* grad = in_bulk(source.grad + begin, kCount, room);
+  auto* grad = in_bulk(source.x + begin, kCount, room);
   for (int64_t i = 0; i < static_cast<int64_t>(kCount); ++i) run[i] += run_term(source, to_float(grad[i]));
 }
 
@@ -103,11 +103,11 @@ inline void add_strips(const Source& source, const T* array, int64_t following, 
 
 template <class T>
 inline void add_chunk(const GradSquares<T>& source, int64_t following, float* lanes) {
-  add_strips(source, source.grad, following, lanes);
+  add_strips(source, source.x, following, lanes);
 }
 template <class T>
 inline void add_chunk(const Moments<T>& source, int64_t following, float* lanes) {
-  add_strips(source, source.v, following, lanes);
+  add_strips(source, source.x, following, lanes);
 }
 inline void add_chunk(const Moments<Block8>& source, int64_t, float* lanes) { add_rows(source, kChunk, lanes); }
 template <class T>  // three arrays: row by row
