@@ -66,7 +66,13 @@ struct SumMoments {
     return array_of<const T>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment) == nullptr;  // of a list
   }
   __device__ static Source source(const Launch& args, int64_t segment) {
-    return moments_of(args.pass, segment, T{});
+    const Pass& pass = args.pass;
+    const T* codes = array_of<const T>(pass, SWD_BUFFER_EXP_AVG_SQ, segment);
+    if constexpr (sizeof(T) > 1) {
+      return {codes};
+    } else {
+      return {reinterpret_cast<const uint8_t*>(codes), scales_of(pass, SWD_BUFFER_EXP_AVG_SQ_SCALE, segment)};
+    }
   }
   // The lowest segment wins, as the largest distance from the end: 0 is none.
   __device__ static void drop(const Launch& args, int64_t segment) {
@@ -137,7 +143,7 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
       continue;
     }
     int64_t left = count - local * kChunk;
-    Partial total = sum_chunk(source.from(local * kChunk), left < kChunk ? static_cast<int>(left) : kChunk);
+    Partial total = sum_chunk(from(source, local * kChunk), left < kChunk ? static_cast<int>(left) : kChunk);
     const SegmentInfo& info = pass.ws.segments[segment];  // not kept: registers are for loads in flight
     bool complete = fold_tree(pass.ws.values + info.first_value, pass.ws.tickets + info.first_ticket, local,
                               divide_up(count, kChunk), total);
