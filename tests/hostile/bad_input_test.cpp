@@ -62,12 +62,13 @@ Rows all_rows() {
   add_piece_rows(rows);
   add_workspace_rows(rows);
   add_state_rows(rows);
+  add_narrow_rows(rows);
   return rows;
 }
 
 TEST(BadInput, EveryRowHasItsStatusNamesItsFieldAndChangesNothing) {
   Rows rows = all_rows();
-  for (Kind kind : {Kind::kPlain, Kind::kFull, Kind::kList}) {
+  for (Kind kind : {Kind::kPlain, Kind::kFull, Kind::kList, Kind::kNarrow, Kind::kNarrowList}) {
     Scene scene(kind);
     std::vector<uint8_t> before = scene.snapshot();
     for (size_t i = 0; i < rows.size(); ++i) {
