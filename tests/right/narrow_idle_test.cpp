@@ -31,9 +31,11 @@ void idle(const NarrowFormat& f, double beta2) {
   s.seed = 5;
   s.groups[0] = {1e-3, 0.9, beta2, 1e-8, 0.0, nullptr, 0.0};
   Runner r(s);
-  for (int t = 1; t <= 20; ++t) {  // of scales that span the octaves in which codes are unbiased
+  // Scales that span the octaves in which codes are unbiased. Below them, from 25 on, the three lowest codes do not
+  // survive that the unit doubles and the block's byte falls: some 8 in 8,192 elements with 11 scales in place of 9.
+  for (int t = 1; t <= 20; ++t) {
     std::vector<float> g = uniform(static_cast<uint64_t>(t), 0, count);
-    for (size_t i = 0; i < g.size(); ++i) g[i] = std::ldexp(g[i] == 0.0f ? 1.0f : g[i], -static_cast<int>(i * 7 % 11));
+    for (size_t i = 0; i < g.size(); ++i) g[i] = std::ldexp(g[i] == 0.0f ? 1.0f : g[i], -static_cast<int>(i * 7 % 9));
     r.set(SWD_BUFFER_GRAD, 0, g);
     r.step();
   }
@@ -44,8 +46,7 @@ void idle(const NarrowFormat& f, double beta2) {
   const std::vector<float> after = r.get(SWD_BUFFER_EXP_AVG_SQ, 0);
   const double decay = std::pow(beta2, steps), unit_after = unit_of(r.segment_state(0));
   std::string at = std::string(f.name) + ", beta2 " + std::to_string(beta2).substr(0, 6) + ": ";
-  Figure off(at + "codes that moved", f.moment == SWD_DTYPE_BF16 ? 0.01 : 0.001),
-      rms(at + "rms error of v", scaled(1, 0) ? 1e-3 : 1e-2);  // one of 2,048 that moves is 3e-3
+  Figure off(at + "codes that moved", f.moment == SWD_DTYPE_BF16 ? 0.01 : 0.001), rms(at + "rms error of v", 1e-3);
   off.add(share_off(before, unit_before, after, unit_after, decay));
   double squares = 0.0;
   for (size_t i = 0; i < after.size(); ++i) {
