@@ -18,10 +18,12 @@ struct Block8 {};  // says how a moment is stored
 constexpr int kScaleBlock = 128;           // elements of a block, from the segment's start; the last may be short
 constexpr uint32_t kNotFiniteBlock = 255;  // its byte where an element is not finite: all of it reads as NaN
 
-// The byte of a block, from the largest bit pattern of a magnitude in it.
+// The byte of a block, from the largest bit pattern of a magnitude in it: rounded up where random bits could take that
+// past the largest code. The 7 patterns above what that code stands for are read as it, whatever the bits. So a block
+// whose largest element has it stays as it is in steps without gradient, which err by a few units in the last place.
 template <int kBits>
 SWD_FN uint32_t block_byte(uint32_t largest) {
-  uint32_t exponent = (largest + (1u << (26 - kBits))) >> 23;
+  uint32_t exponent = (largest + (1u << (26 - kBits)) - 8u) >> 23;
   uint32_t least = 4 * kBits;  // so that the smallest code is a normal number
   return exponent > 254u ? kNotFiniteBlock : exponent < least ? least : exponent;
 }
