@@ -79,7 +79,7 @@ Block block_of(int k, const float* x, int64_t count) {
     largest = std::max(largest, std::fabs(x[i]));
   }
   if (largest == 0.0f) return {k, 4 * k};
-  const int byte = static_cast<int>(std::floor(stretched(largest) + 127 + std::ldexp(1.0, 3 - k)));
+  const int byte = static_cast<int>(std::floor(stretched(largest) + 127 + std::ldexp(1.0, 3 - k) - 0x1p-20));
   return {k, byte > 254 ? 255 : std::max(byte, 4 * k)};
 }
 
