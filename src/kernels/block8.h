@@ -18,9 +18,9 @@ struct Block8 {};  // says how a moment is stored
 constexpr int kScaleBlock = 128;           // elements of a block, from the segment's start; the last may be short
 constexpr uint32_t kNotFiniteBlock = 255;  // its byte where an element is not finite: all of it reads as NaN
 
-// The byte of a block, from the largest bit pattern of a magnitude in it: rounded up where random bits could take that
-// past the largest code. The 7 patterns above what that code stands for are read as it, whatever the bits. So a block
-// whose largest element has it stays as it is in steps without gradient, which err by a few units in the last place.
+// The byte of a block, from the largest bit pattern of a magnitude in it. That pattern may pass the largest code by 7:
+// it is rounded away with the root, and a maximum that lies on that code and moves by what fp32 rounds, step after step
+// without a gradient, does not change the byte, which would round the whole block again.
 template <int kBits>
 SWD_FN uint32_t block_byte(uint32_t largest) {
   uint32_t exponent = (largest + (1u << (26 - kBits)) - 8u) >> 23;
