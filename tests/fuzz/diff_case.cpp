@@ -64,11 +64,12 @@ std::vector<uint8_t> any_scales(uint64_t seed, uint64_t count, uint32_t bits) {
 
 // Makes the training one of narrow states.
 void draw_narrow(Input& in, Case& c) {
-  static constexpr swd_dtype kFormats[][3] = {  // param, remainder, moments
-      {SWD_DTYPE_BF16, SWD_DTYPE_I8, SWD_DTYPE_BLOCK8},   {SWD_DTYPE_BF16, SWD_DTYPE_I16, SWD_DTYPE_BF16},
-      {SWD_DTYPE_BF16, SWD_DTYPE_I16, SWD_DTYPE_F32},     {SWD_DTYPE_BF16, SWD_DTYPE_NONE, SWD_DTYPE_BLOCK8},
-      {SWD_DTYPE_BF16, SWD_DTYPE_NONE, SWD_DTYPE_BF16},   {SWD_DTYPE_BF16, SWD_DTYPE_I16, SWD_DTYPE_BLOCK8},
-      {SWD_DTYPE_F32, SWD_DTYPE_NONE, SWD_DTYPE_BLOCK8},  {SWD_DTYPE_F32, SWD_DTYPE_NONE, SWD_DTYPE_BF16}};
+  static constexpr swd_dtype kFormats[][3] = {
+      // param, remainder, moments
+      {SWD_DTYPE_BF16, SWD_DTYPE_I8, SWD_DTYPE_BLOCK8},  {SWD_DTYPE_BF16, SWD_DTYPE_I16, SWD_DTYPE_BF16},
+      {SWD_DTYPE_BF16, SWD_DTYPE_I16, SWD_DTYPE_F32},    {SWD_DTYPE_BF16, SWD_DTYPE_NONE, SWD_DTYPE_BLOCK8},
+      {SWD_DTYPE_BF16, SWD_DTYPE_NONE, SWD_DTYPE_BF16},  {SWD_DTYPE_BF16, SWD_DTYPE_I16, SWD_DTYPE_BLOCK8},
+      {SWD_DTYPE_F32, SWD_DTYPE_NONE, SWD_DTYPE_BLOCK8}, {SWD_DTYPE_F32, SWD_DTYPE_NONE, SWD_DTYPE_BF16}};
   uint32_t number = in.below(17);  // 0: wide
   if (number == 0) return;
   Training& t = c.start;
@@ -119,8 +120,8 @@ Case draw_case(Input& in) {
     int64_t count = kCounts[in.below(16) != 1 ? in.below(8) : 8 + in.below(6)];
     t.segments.push_back({count, in.below(2), in.below(4) == 1 ? in.below(8) : 0});
     t.has_grad.push_back(in.below(8) != 1);
-    t.states.push_back(
-        {in.below(4) == 1 ? static_cast<int64_t>(in.bits(5)) : 0, in.below(4) == 1 ? std::fabs(in.real()) : 0.0, 0.0, 0});
+    t.states.push_back({in.below(4) == 1 ? static_cast<int64_t>(in.bits(5)) : 0,
+                        in.below(4) == 1 ? std::fabs(in.real()) : 0.0, 0.0, 0});
     if (!std::isfinite(t.states.back().exp_avg_sq_sum)) t.states.back().exp_avg_sq_sum = 1e300;
     if (in.below(16) == 1) t.states.back().exp_avg_sq_sum = -1.0;
     c.elements += count;

@@ -105,7 +105,7 @@ Outcome call_state(Input& in, uint32_t which, Call& c) {
   int64_t whole = static_cast<int64_t>(w.pieces[kBlob].bytes);
   int64_t blob_bytes = maybe_spoiled_number(in, whole, c);
   int64_t segment = maybe_spoiled_number(in, 0, c);
-  swd_segment_state state{1, 0.5};
+  swd_segment_state state{1, 0.5, 0.0, 0};
   if (in.below(4) == 1) {
     c.spoiled = true;
     state = {in.integer(), in.real(), in.real(), in.bits(1)};

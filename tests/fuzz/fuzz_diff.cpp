@@ -91,8 +91,9 @@ class Machine {
  private:
   void* at(int buffer) {
     std::vector<uint8_t>& codes = t.codes[buffer];
-    bool wanted = buffer == SWD_BUFFER_REMAINDER ? t.remainder_dtype != SWD_DTYPE_NONE
-                  : buffer >= SWD_BUFFER_EXP_AVG_SCALE ? t.moment_dtype == SWD_DTYPE_BLOCK8 : true;
+    bool wanted = buffer == SWD_BUFFER_REMAINDER       ? t.remainder_dtype != SWD_DTYPE_NONE
+                  : buffer >= SWD_BUFFER_EXP_AVG_SCALE ? t.moment_dtype == SWD_DTYPE_BLOCK8
+                                                       : true;
     if (codes.empty() && wanted) codes.reserve(16);  // no elements: an address all the same
     return wanted ? codes.data() : nullptr;
   }

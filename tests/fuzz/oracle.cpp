@@ -189,8 +189,8 @@ void oracle_step(Training& t) {
     t.stats.result = SWD_RESULT_SKIPPED_VBAR;
   }
   double reference = t.counts.vbar_reference;
-  if (std::count(t.decay.begin(), t.decay.end(), SWD_DECAY_RELATIVE) > 0 && reference == 0.0 && t.counts.steps_applied + 1 >= t.reference_step && finite &&
-      t.stats.result == SWD_RESULT_APPLIED) {
+  if (std::count(t.decay.begin(), t.decay.end(), SWD_DECAY_RELATIVE) > 0 && reference == 0.0 &&
+      t.counts.steps_applied + 1 >= t.reference_step && finite && t.stats.result == SWD_RESULT_APPLIED) {
     reference = t.stats.vbar;
   }
   decay_factors(t, numbers, reference);

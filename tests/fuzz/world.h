@@ -40,7 +40,9 @@ enum PieceName {  // the first six are numbered as SWD_BUFFER_*
   kPieceCount
 };
 constexpr int kBuffers = 9;
-constexpr PieceName piece_of(int buffer) { return static_cast<PieceName>(buffer < 6 ? buffer : kRemainder + buffer - 6); }
+constexpr PieceName piece_of(int buffer) {
+  return static_cast<PieceName>(buffer < 6 ? buffer : kRemainder + buffer - 6);
+}
 constexpr uint32_t kAllPieces = (1u << kPieceCount) - 1u;
 
 class World {

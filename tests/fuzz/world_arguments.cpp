@@ -33,15 +33,9 @@ uint64_t World::elements() const {
 uint64_t World::bytes_of(int buffer, int64_t count) const {
   const uint64_t n = static_cast<uint64_t>(count), scale = args.moment_dtype == SWD_DTYPE_BLOCK8 ? (n + 127) / 128 : 0;
   const uint64_t moment = n * width(args.moment_dtype), maximum = args.flags & SWD_PLAN_AMSGRAD ? 4 * n : 0;
-  const uint64_t bytes[kBuffers] = {n * width(args.param_dtype),
-                                    n * width(args.grad_dtype),
-                                    moment,
-                                    moment,
-                                    maximum,
-                                    n * width(args.copy_dtype),
-                                    n * width(args.remainder_dtype),
-                                    scale,
-                                    scale};
+  const uint64_t bytes[kBuffers] = {
+      n * width(args.param_dtype), n * width(args.grad_dtype),      moment, moment, maximum,
+      n * width(args.copy_dtype),  n * width(args.remainder_dtype), scale,  scale};
   return bytes[buffer];
 }
 

@@ -120,8 +120,8 @@ TEST(HostFaults, TheAllocationOfManyPointersFails) {
   EXPECT_EQ(set(65), SWD_OK) << swd_error_detail();
 }
 
-// The pointers of both ways from and to fp32 lie in the caller's memory; whether their tensors are apart is looked at in
-// memory of the call's own. Of a flat plan there is nothing to allocate.
+// The pointers of both ways from and to fp32 lie in the caller's memory; whether their tensors are apart is looked at
+// in memory of the call's own. Of a flat plan there is nothing to allocate.
 TEST(HostFaults, TheAllocationsOfConversionsFail) {
   for (size_t segments : {size_t{3}, size_t{65}}) {
     RunSetup s;

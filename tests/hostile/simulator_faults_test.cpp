@@ -46,7 +46,8 @@ swd_status set_all(Runner& r, int buffer) {
   return swd_set_pointers(r.plan(), r.buffers.workspace, buffer, 0, 500, pointers.data(), r.stream());
 }
 
-// The ways from and to fp32, through memory of their own, 2^15 elements an array: zeros, until something is stored there.
+// The ways from and to fp32, through memory of their own, 2^15 elements an array: zeros, until something is stored
+// there.
 void add_conversions(std::vector<Operation>& out, bool list) {
   auto values = std::make_shared<DeviceBuffer>(SWD_BACKEND_CUDA, 3 * 4 << 15);
   values->fill(0);
@@ -172,8 +173,8 @@ TEST_P(SimulatorFaults, EveryRuntimeCallFailsOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Plans, SimulatorFaults,
-                         ::testing::Values(0u, uint32_t{SWD_PLAN_LIST} | SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS, kNarrow,
-                                           kNarrow | uint32_t{SWD_PLAN_LIST}));
+                         ::testing::Values(0u, uint32_t{SWD_PLAN_LIST} | SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS,
+                                           kNarrow, kNarrow | uint32_t{SWD_PLAN_LIST}));
 
 TEST(SimulatorFaultsOfTheDevice, ADeviceThatIsGoneHasItsOwnStatus) {
   const std::pair<cudaError_t, swd_status> rows[] = {{cudaErrorNoDevice, SWD_ERR_NO_DEVICE},

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The 8-bit codes of moments: every code and block byte, and magnitudes through all octaves. In the long tier
 // (scripts/accuracy.sh) every magnitude of an octave, otherwise one in 1,009.
-#include "kernels/block8.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 
+#include "kernels/block8.h"
 #include "support/figure.h"
 #include "support/long_tier.h"
 #include "support/numbers.h"

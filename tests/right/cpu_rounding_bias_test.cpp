@@ -29,8 +29,8 @@ void check_bias(const char* name, int octaves, const Round& round) {
     const uint64_t index = dice.bits() >> 2;
     double sum = 0.0, squares = 0.0;
     for (int64_t t = 1; t <= steps; ++t) {
-      RoundingBits random = rounding_bits(rounding_key(7, t), static_cast<uint32_t>(index),
-                                          static_cast<uint32_t>(index >> 32));
+      RoundingBits random =
+          rounding_bits(rounding_key(7, t), static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32));
       double error = (static_cast<double>(round(x, byte, random)) - static_cast<double>(x)) / static_cast<double>(x);
       sum += error;
       squares += error * error;

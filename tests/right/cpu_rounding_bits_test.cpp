@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bits that codes are rounded by: known answers, and a battery of statistics over indices, steps, seeds and input
 // bits, which a weak generator fails by far. 2^18 samples each, or 2^22 in the long tier (scripts/accuracy.sh).
-#include "kernels/rounding.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "kernels/block8.h"
+#include "kernels/rounding.h"
 #include "kernels/split.h"
 #include "support/figure.h"
 #include "support/long_tier.h"
@@ -72,7 +71,8 @@ void chi_squares(Figure& f) {
   auto bytes = [](uint64_t x, uint64_t y) { return static_cast<size_t>((x & 0xFFu) << 8 | (y & 0xFFu)); };
   for (int64_t i = 0; i < n; ++i) {
     uint64_t index = static_cast<uint64_t>(i), word = Bits::word(1, 1000, index);
-    uint64_t next = Bits::word(1, 1000, index + 1), later = Bits::word(1, 1001, index), other = Bits::word(2, 1000, index);
+    uint64_t next = Bits::word(1, 1000, index + 1), later = Bits::word(1, 1001, index),
+             other = Bits::word(2, 1000, index);
     ++cells[0][word >> 48];
     ++cells[1][word >> 16 & 0xFFFFu];
     ++cells[2][bytes(word >> 32, word)];  // a parameter in bf16
@@ -136,8 +136,8 @@ void avalanche(Figure& f) {
       uint64_t index = static_cast<uint64_t>(i) * 7919, seed = 1, flip = uint64_t{1} << (input % 64);
       int64_t step = 1000 + i;
       uint64_t before = Bits::word(seed, step, index);
-      uint64_t change = before ^ (input < 64 ? Bits::word(seed, step, index ^ flip)
-                                             : Bits::word(seed ^ flip, step, index));
+      uint64_t change =
+          before ^ (input < 64 ? Bits::word(seed, step, index ^ flip) : Bits::word(seed ^ flip, step, index));
       for (size_t bit = 0; bit < 64; ++bit) flips[bit] += static_cast<int64_t>(change >> bit & 1u);
     }
     for (int64_t count : flips) f.add(std::fabs(fair(static_cast<double>(count), static_cast<double>(n))));

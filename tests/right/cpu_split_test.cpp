@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parameters split into a bf16 number and 16, 8 or 0 bits more, and moments in bf16: every pattern of fp32 in the long
 // tier, 2.9 million of them otherwise, the edges among them. What is counted is the same in both.
-#include "kernels/split.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <thread>
 #include <vector>
 
+#include "kernels/split.h"
 #include "support/long_tier.h"
 #include "support/numbers.h"
 
@@ -32,11 +31,11 @@ uint32_t joined(SplitWords words) {
 
 struct Counts {
   uint64_t broken16 = 0, broken8 = 0, broken0 = 0;  // promises that do not hold
-  uint64_t not_apex = 0;         // numbers whose halves are not those of Apex and Transformer Engine
-  uint64_t apex_hides_nan = 0;   // theirs, not ours
-  uint64_t not_even = 0;         // visible halves that are not those of ties to even
-  uint64_t shown_infinite = 0;   // finite numbers whose visible half is infinite
-  uint64_t became_infinite8 = 0; // finite numbers that 24 bits round to infinity
+  uint64_t not_apex = 0;                            // numbers whose halves are not those of Apex and Transformer Engine
+  uint64_t apex_hides_nan = 0;                      // theirs, not ours
+  uint64_t not_even = 0;                            // visible halves that are not those of ties to even
+  uint64_t shown_infinite = 0;                      // finite numbers whose visible half is infinite
+  uint64_t became_infinite8 = 0;                    // finite numbers that 24 bits round to infinity
   uint64_t patterns = 0;
 
   void add(const Counts& other) {
@@ -50,7 +49,8 @@ struct Counts {
 void look16(uint32_t u, Counts& c) {
   SplitWords words = split(Split<16>{}, bits_float(u), 0);
   uint32_t visible = widened(words.high), again = joined<16>(words);
-  uint16_t apex = static_cast<uint16_t>((u >> 16) + (u >> 15 & 1u));  // the upper half, one more if the lower is negative
+  uint16_t apex =
+      static_cast<uint16_t>((u >> 16) + (u >> 15 & 1u));  // the upper half, one more if the lower is negative
   if (is_nan(u)) {
     c.broken16 += !is_nan(visible) || !is_nan(again);
     c.apex_hides_nan += !is_nan(widened(apex));
@@ -161,7 +161,8 @@ TEST(Split, RoundingIsUnbiased) {
     uint32_t u = static_cast<uint32_t>(dice.bits() >> 33) % 0x7F000000u;
     u |= dice.chance(0.5) ? 0x80000000u : 0u;
     double x = static_cast<double>(bits_float(u)), half = 0.0, eight = 0.0;
-    for (uint32_t r = 0; r < 0x10000u; ++r) half += static_cast<double>(bits_float(widened(upper_half(bits_float(u), r)))) / 65536;
+    for (uint32_t r = 0; r < 0x10000u; ++r)
+      half += static_cast<double>(bits_float(widened(upper_half(bits_float(u), r)))) / 65536;
     for (uint32_t r = 0; r < 0x100u; ++r) {
       eight += static_cast<double>(bits_float(joined<8>(split(Split<8>{}, bits_float(u), r)))) / 256;
     }

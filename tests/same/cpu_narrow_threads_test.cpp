@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Narrow states on any number of threads: every stored byte is that of one. Large enough for several ranges of the pool.
+// Narrow states on any number of threads: every stored byte is that of one. Large enough for several ranges of the
+// pool.
 #include "support/narrow_model.h"
 
 namespace swd::test {

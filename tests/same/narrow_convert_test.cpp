@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// swd_state_load and swd_state_store: to nearest and back, the second moment itself whatever the unit, what is NULL left
-// alone; and swd_state_rebuild, which sums what they would show.
+// swd_state_load and swd_state_store: to nearest and back, the second moment itself whatever the unit, what is NULL
+// left alone; and swd_state_rebuild, which sums what they would show.
 #include <cmath>
 
 #include "support/figure.h"
@@ -18,7 +18,9 @@ INSTANTIATE_TEST_SUITE_P(Formats, NarrowConvert, ::testing::ValuesIn(narrow_form
 // Largest error of a value within a factor of 8 of its block's largest.
 double error_bound(const NarrowFormat& f, int buffer) {
   if (buffer == SWD_BUFFER_PARAM) {
-    return f.param == SWD_DTYPE_F32 || f.remainder == SWD_DTYPE_I16 ? 0.0 : f.remainder == SWD_DTYPE_I8 ? 0x1p-16 : 0x1p-8;
+    return f.param == SWD_DTYPE_F32 || f.remainder == SWD_DTYPE_I16 ? 0.0
+           : f.remainder == SWD_DTYPE_I8                            ? 0x1p-16
+                                                                    : 0x1p-8;
   }
   if (f.moment == SWD_DTYPE_F32) return 0.0;
   if (f.moment == SWD_DTYPE_BF16) return 0x1p-8;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bf16 parameter with 16 bits of remainder is the fp32 parameter, to the bit: the golden trajectories, and random runs
-// with every decay, amsgrad, update norms, clipping and missing gradients. What is visible is the nearest bf16 number.
+// A bf16 parameter with 16 bits of remainder is the fp32 parameter, to the bit: the golden trajectories, and random
+// runs with every decay, amsgrad, update norms, clipping and missing gradients. What is visible is the nearest bf16
+// number.
 #include <cmath>
 
 #include "support/golden_run.h"

@@ -67,11 +67,13 @@ void step(std::vector<Shard>& shards, std::vector<std::unique_ptr<DeviceRecord>>
   }
   Runner& first = *shards[0].runner;
   for (size_t i = 1; i < shards.size(); ++i) {
-    first.ok(swd_record_add(first.plan(), records[0]->pointer(), records[i]->pointer(), kRecordDoubles, first.stream()));
+    first.ok(
+        swd_record_add(first.plan(), records[0]->pointer(), records[i]->pointer(), kRecordDoubles, first.stream()));
   }
   for (Shard& shard : shards) {
     Runner& r = *shard.runner;
-    r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, records[0]->pointer(), kRecordDoubles, r.stream()));
+    r.ok(
+        swd_decide(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, records[0]->pointer(), kRecordDoubles, r.stream()));
     r.ok(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()));
   }
 }

@@ -60,8 +60,7 @@ void Runner::make_plan() {
     offsets_.push_back(extent_);
     uint32_t group = s_.group_of.empty() ? 0 : s_.group_of[k];
     int64_t index = s_.flags & SWD_PLAN_INDEXED ? s_.index_of[k] : 0;
-    segments.push_back(
-        {is_list() ? 0 : extent_, s_.counts[k], index, group, s_.flags_of.empty() ? 0 : s_.flags_of[k]});
+    segments.push_back({is_list() ? 0 : extent_, s_.counts[k], index, group, s_.flags_of.empty() ? 0 : s_.flags_of[k]});
     extent_ += s_.counts[k] + s_.gap;
   }
   swd_plan_args args = SWD_PLAN_ARGS_INIT;
@@ -144,7 +143,9 @@ void Runner::convert(int buffer, size_t k, const F& f) {
   tensors[k] = fp32_->data() + 4 * offsets_[k];
   const void* base = is_list() ? static_cast<const void*>(tensors.data()) : fp32_->data();
   swd_fp32_arrays arrays = SWD_FP32_ARRAYS_INIT;
-  (buffer == SWD_BUFFER_PARAM ? arrays.param : buffer == SWD_BUFFER_EXP_AVG ? arrays.exp_avg : arrays.exp_avg_sq) = base;
+  (buffer == SWD_BUFFER_PARAM     ? arrays.param
+   : buffer == SWD_BUFFER_EXP_AVG ? arrays.exp_avg
+                                  : arrays.exp_avg_sq) = base;
   f(arrays);
 }
 

@@ -42,8 +42,8 @@ const Field kFields[] = {
 };
 // Of compact8.
 const Field kNarrowFields[] = {
-    FIELD(param, 2, false),        FIELD(grad, 4, false),         FIELD(exp_avg, 1, false),
-    FIELD(exp_avg_sq, 1, true),    FIELD(remainder, 1, false),    FIELD(exp_avg_scale, 1, false),
+    FIELD(param, 2, false),           FIELD(grad, 4, false),      FIELD(exp_avg, 1, false),
+    FIELD(exp_avg_sq, 1, true),       FIELD(remainder, 1, false), FIELD(exp_avg_scale, 1, false),
     FIELD(exp_avg_sq_scale, 1, true), FIELD(state, 16, true),     FIELD(workspace, 16, true),
 };
 #undef FIELD
@@ -134,8 +134,8 @@ void add_buffer_rows(Rows& rows) {
     const Field& field = kNarrowFields[i];
     for (Kind kind : {Kind::kPlain, Kind::kNarrowList}) {
       spoil(
-          rows, kind, SWD_ERR_UNEXPECTED, field.name,
-          [&field, set_any](Scene& s) { field.set(s.buffers, set_any(s)); }, field.in_rebuild);
+          rows, kind, SWD_ERR_UNEXPECTED, field.name, [&field, set_any](Scene& s) { field.set(s.buffers, set_any(s)); },
+          field.in_rebuild);
     }
   }
   // A workspace of another plan: the host can look into it on the CPU; on the device the kernels do, and do nothing.

@@ -74,7 +74,8 @@ void add_unit_rows(Rows& rows) {
     return swd_state_set(s.runner.plan(), s.image, s.image_bytes, 0, &s.segment_state, sizeof(swd_segment_state));
   };
   for (Kind kind : {Kind::kPlain, Kind::kNarrow}) {
-    for (double unit : {-0.5, 5e-324, 0.25, std::nextafter(0.5, 0.0), std::nextafter(1.0, 2.0), 2.0, kInf, -kInf, kNan}) {
+    for (double unit :
+         {-0.5, 5e-324, 0.25, std::nextafter(0.5, 0.0), std::nextafter(1.0, 2.0), 2.0, kInf, -kInf, kNan}) {
       add(rows, kind, SWD_ERR_VALUE, "exp_avg_sq_unit", [=](Scene& s) {
         s.segment_state.exp_avg_sq_unit = unit;
         return set(s);

@@ -101,9 +101,9 @@ class Scene {
   std::vector<const void*> pointers;
   swd_segment_state segment_state;
   swd_state_header state_header;
-  swd_fp32_arrays arrays;                     // where the backend computes
+  swd_fp32_arrays arrays;                           // where the backend computes
   std::array<std::vector<const void*>, 3> tensors;  // lists
-  struct alignas(16) Wide {  // room for a longer version of any struct
+  struct alignas(16) Wide {                         // room for a longer version of any struct
     uint8_t bytes[4200];
   } wide;
 
