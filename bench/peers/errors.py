@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a run on narrow states ends from one in fp64 on the same noise: two small problems that codes of few bits find
-hard. Used by run.py; by itself it prints the presets of libswd.
+"""How far a run on narrow states ends from one in fp64 on the same noise: two small problems that codes of few bits
+find hard. Used by run.py; by itself it prints the presets of libswd.
 
 A noisy quadratic: the gradient of p[i] is curvature[i] * p[i] plus noise of size[i], new in each step.
     heavy tails   curvature and size are log-normal within each block, sigma 2.5
@@ -99,7 +99,8 @@ def main():
     for states in libswd.STATES:
         found = errors(every, lambda t, h: libswd.Step(swd, t, h, "decoupled", False, states),
                        options.device, param_dtype(states))
-        print(f"{states:<12} {state_bytes(states):6.2f}" + "".join(f" {found[name]:12.1e}" for name in every), flush=True)
+        print(f"{states:<12} {state_bytes(states):6.2f}" + "".join(f" {error:12.1e}" for error in found.values()),
+              flush=True)
         if not all(map(math.isfinite, found.values())):
             raise SystemExit(f"errors.py: {states} is not finite")
 

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import pathlib
+import re
 import statistics
 import sys
 import time
@@ -98,6 +99,11 @@ def usable_contenders(swd, options):
     for contender in CONTENDERS:
         if options.backend not in contender.devices or (options.quick and not contender.quick):
             continue
+        if options.only and not re.search(options.only, contender.name):
+            continue
+        if contender.states != "fp32" and options.tensors > 1:
+            missing[contender.name] = "on one tensor only: of several it would leave some in fp32"
+            continue
         try:
             if contender.states != "fp32":
                 usable.append((contender, {"errors": narrow_errors(swd, contender, all_problems, options.backend)}))
@@ -152,6 +158,7 @@ def main():
     parser.add_argument("--tensors", type=int, default=1, help="cut the elements into so many tensors")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", help="a regular expression: peers whose names it finds")
     parser.add_argument("--json")
     options = parser.parse_args()
     options.rounds = options.rounds or (50 if options.backend == "cuda" else 7 if options.quick else 25)
@@ -165,8 +172,8 @@ def main():
     for contender, check in usable:
         times = measure(swd, contender, options)
         ratio = times["peer"]["median_s"] / times["libswd"]["median_s"]
-        rows.append({"name": contender.name, "decay": contender.decay, "clip": contender.clip, "states": contender.states, **times,
-                     "ratio": ratio, **check})
+        rows.append({"name": contender.name, "decay": contender.decay, "clip": contender.clip,
+                     "states": contender.states, **times, "ratio": ratio, **check})
         print(f"{contender.name:<46} {times['peer']['median_s'] * 1e3:9.3f} {times['libswd']['median_s'] * 1e3:10.3f} "
               f"{ratio:7.2f}  {said(contender, check)}", flush=True)
     for row in rows:
