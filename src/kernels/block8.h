@@ -18,10 +18,12 @@ struct Block8 {};  // says how a moment is stored
 constexpr int kScaleBlock = 128;           // elements of a block, from the segment's start; the last may be short
 constexpr uint32_t kNotFiniteBlock = 255;  // its byte where an element is not finite: all of it reads as NaN
 
-// The byte of a block, from the largest bit pattern of a magnitude in it.
+// The byte of a block, from the largest bit pattern of a magnitude in it. That pattern may pass the largest code by 7:
+// it is rounded away with the root, and a maximum that lies on that code and moves by what fp32 rounds, step after step
+// without a gradient, does not change the byte, which would round the whole block again.
 template <int kBits>
 SWD_FN uint32_t block_byte(uint32_t largest) {
-  uint32_t exponent = (largest + (1u << (26 - kBits))) >> 23;
+  uint32_t exponent = (largest + (1u << (26 - kBits)) - 8u) >> 23;
   uint32_t least = 4 * kBits;  // so that the smallest code is a normal number
   return exponent > 254u ? kNotFiniteBlock : exponent < least ? least : exponent;
 }

@@ -94,6 +94,12 @@ class Runner {
   // The bytes of one segment in one of the arrays, as they are stored.
   std::vector<uint8_t> stored(int buffer, size_t k);
   void set_stored(int buffer, size_t k, const std::vector<uint8_t>& bytes);
+  uint64_t array_bytes(int buffer) const { return arrays_[buffer] ? arrays_[buffer]->bytes() : 0; }
+  uint8_t array_byte(int buffer, uint64_t at) const {
+    uint8_t byte;
+    arrays_[buffer]->read(at, &byte, 1);
+    return byte;
+  }
 
   // Where element 0 of a segment lies; NULL: the plan has no such buffer.
   void* at(int buffer, size_t k) const {
