@@ -9,6 +9,7 @@ The error is the rms of the difference of the parameters over that of the parame
 
     errors.py --library build/bench/libswd.so"""
 import argparse
+import functools
 import math
 
 import torch
@@ -67,7 +68,8 @@ class Problem:
         return (difference.square().mean() / self.exact.square().mean()).sqrt().item()
 
 
-def problems(steps):
+@functools.lru_cache
+def problems(steps=1000):
     return {name: Problem(steps=steps, **numbers) for name, numbers in PROBLEMS.items()}
 
 

@@ -83,9 +83,9 @@ def seconds(step, device, queueing):
     return begin.elapsed_time(end) * 1e-3, queued
 
 
-def narrow_errors(swd, contender, all_problems, device):
+def narrow_errors(swd, contender, device):
     """Of a peer on narrow states, and of libswd's beside it: both against the same fp64 runs."""
-    dtype = errors.param_dtype(contender.states)
+    dtype, all_problems = errors.param_dtype(contender.states), errors.problems()
     ours = lambda t, h: libswd.Step(swd, t, h, contender.decay, contender.clip, contender.states)  # noqa: E731
     return {"peer": errors.errors(all_problems, contender.make, device, dtype),
             "libswd": errors.errors(all_problems, ours, device, dtype)}
@@ -95,7 +95,6 @@ def usable_contenders(swd, options):
     """Those that are here, with their deviation or errors; and why the others are not. fp32 states have to agree,
     narrow ones are shown as they are."""
     usable, missing = [], {}
-    all_problems = errors.problems(300 if options.quick else 1000)
     for contender in CONTENDERS:
         if options.backend not in contender.devices or (options.quick and not contender.quick):
             continue
@@ -106,7 +105,7 @@ def usable_contenders(swd, options):
             continue
         try:
             if contender.states != "fp32":
-                usable.append((contender, {"errors": narrow_errors(swd, contender, all_problems, options.backend)}))
+                usable.append((contender, {"errors": narrow_errors(swd, contender, options.backend)}))
                 continue
             error = deviation(swd, contender.make, contender.decay, contender.clip, options.backend)
         except Exception as problem:  # a peer that does not import, build or run here
