@@ -86,7 +86,7 @@ build() {
 
 measure() {
   local name=$1 folder=$programs/variants/$1 json loaded status=0
-  local filter=${SWD_VARIANT_FILTER:-'^(norm|update|step)/cuda/(4194304|67108864|1073741824)/grad:f32/copy:none.*eager.*warm'}
+  local filter=${SWD_VARIANT_FILTER:-'^(norm|update|step)/cuda/(4194304|67108864|1073741824)/grad:f32/copy:none/states:fp32/.*eager.*warm'}
   # Without this a program that finds another library would time that.
   export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   loaded=$(ldd "$programs/cuda_conversion_test") || true

@@ -18,6 +18,7 @@ namespace {
 const swd_plan_args kPlanArgs = SWD_PLAN_ARGS_INIT;
 const swd_buffers kBuffers = SWD_BUFFERS_INIT;
 const swd_step_args kStepArgs = SWD_STEP_ARGS_INIT;
+const swd_fp32_arrays kFp32ArraysInit = SWD_FP32_ARRAYS_INIT;
 
 template <class T>
 swd_status init(T* user, const char* name, uint64_t struct_size, const T& initial) {
@@ -75,6 +76,7 @@ uint64_t swd_sizeof(const char* struct_name) {
       {"swd_stats", sizeof(swd_stats)},
       {"swd_state_header", sizeof(swd_state_header)},
       {"swd_segment_state", sizeof(swd_segment_state)},
+      {"swd_fp32_arrays", sizeof(swd_fp32_arrays)},
   };
   for (const auto& known : kStructs) {
     if (struct_name && strcmp(struct_name, known.name) == 0) return known.bytes;
@@ -108,6 +110,10 @@ swd_status swd_buffers_init(swd_buffers* buffers, uint64_t struct_size) {
 
 swd_status swd_step_args_init(swd_step_args* args, uint64_t struct_size) {
   return init(args, "args", struct_size, kStepArgs);
+}
+
+swd_status swd_fp32_arrays_init(swd_fp32_arrays* arrays, uint64_t struct_size) {
+  return init(arrays, "arrays", struct_size, kFp32ArraysInit);
 }
 
 swd_status swd_backend_available(swd_backend backend) {
@@ -171,10 +177,11 @@ swd_status swd_workspace_image(const swd_plan* plan, void* image, uint64_t bytes
 
 swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_buffer_kind buffer, int64_t first, int64_t count,
                             const void* const* pointers, void* stream) {
-  swd_status status = check_pointers(plan, workspace, PointerRow{buffer, first, count, pointers}, stream);
+  swd_status status = check_pointers(plan, workspace, PointerRow{buffer, first, count, pointers, nullptr}, stream);
   if (status != SWD_OK || count == 0) return status;
-  int64_t at = buffer * plan->facts.segment_count + first;
-  return backend_of(*plan).set_pointers(*plan, workspace_at(*plan, workspace), at, pointers, count, stream);
+  Workspace ws = workspace_at(*plan, workspace);
+  void** to = ws.pointers + buffer * plan->facts.segment_count + first;
+  return backend_of(*plan).set_pointers(*plan, ws, to, pointers, count, stream);
 }
 
 swd_status swd_discard(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream) {

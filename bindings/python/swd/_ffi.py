@@ -4,8 +4,8 @@ import ctypes
 import os
 from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 
-from ._structs import (STRUCTS, BuffersStruct, PlanArgsStruct, SegmentState, StateHeader, StatsStruct,
-                       StepArgsStruct)
+from ._structs import (STRUCTS, BuffersStruct, Fp32ArraysStruct, PlanArgsStruct, SegmentState, StateHeader,
+                       StatsStruct, StepArgsStruct)
 
 # The version whose structs _structs.py declares. While 0.x a minor release may change them.
 DECLARED_VERSION = (0, 2)
@@ -47,6 +47,8 @@ _SIGNATURES = {
     "swd_backend_available": [c_int32],
     "swd_workspace_size": [_plan, POINTER(c_uint64)],
     "swd_state_size": [_plan, POINTER(c_uint64)],
+    "swd_scale_size": [_plan, POINTER(c_uint64)],
+    "swd_scale_offset": [_plan, c_int64, POINTER(c_uint64)],
     "swd_workspace_init": [_plan, c_void_p, c_uint64, _stream],
     "swd_workspace_image": [_plan, c_void_p, c_uint64],
     "swd_set_pointers": [_plan, c_void_p, c_int32, c_int64, c_int64, c_void_p, _stream],
@@ -71,6 +73,9 @@ _SIGNATURES = {
     "swd_state_export": [_plan, c_void_p, c_uint64, c_void_p, c_uint64],
     "swd_state_import": [_plan, POINTER(c_void_p), POINTER(c_uint64), c_int64, c_void_p, c_uint64],
     "swd_state_rebuild": [_plan, POINTER(BuffersStruct), _stream],
+    "swd_fp32_arrays_init": [POINTER(Fp32ArraysStruct), c_uint64],
+    "swd_state_load": [_plan, POINTER(BuffersStruct), POINTER(Fp32ArraysStruct), _stream],
+    "swd_state_store": [_plan, POINTER(BuffersStruct), POINTER(Fp32ArraysStruct), _stream],
 }
 for _name, _arguments in _SIGNATURES.items():
     getattr(lib, _name).argtypes = _arguments

@@ -3,8 +3,11 @@
 from ._structs import Backend, Decay, Dtype
 
 _DTYPES = {"none": Dtype.NONE, "float32": Dtype.F32, "f32": Dtype.F32, "bfloat16": Dtype.BF16, "bf16": Dtype.BF16,
-           "float16": Dtype.F16, "f16": Dtype.F16, "half": Dtype.F16}
-DTYPE_NAMES = {Dtype.F32: "float32", Dtype.BF16: "bfloat16", Dtype.F16: "float16"}
+           "float16": Dtype.F16, "f16": Dtype.F16, "half": Dtype.F16, "int16": Dtype.I16, "int8": Dtype.I8,
+           "block8": Dtype.BLOCK8}
+DTYPE_NAMES = {Dtype.F32: "float32", Dtype.BF16: "bfloat16", Dtype.F16: "float16", Dtype.I16: "int16",
+               Dtype.I8: "int8", Dtype.BLOCK8: "uint8"}  # of arrays
+ELEMENT_BYTES = {Dtype.F32: 4, Dtype.BF16: 2, Dtype.F16: 2, Dtype.I16: 2, Dtype.I8: 1, Dtype.BLOCK8: 1}
 
 
 def backend(value):

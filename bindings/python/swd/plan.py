@@ -8,6 +8,7 @@ from ._arrays import host_bytes, locate
 from ._ffi import check, lib
 from ._structs import Backend, Buffer, Dtype, Phase, PlanArgsStruct, PlanFlag, SegmentStruct
 from .buffers import Buffers, StepArgs
+from .convert import convert
 from .stats import fetch, where
 
 
@@ -41,19 +42,25 @@ class Plan:
 
     segments: Segment objects, or plain counts of elements (then packed one after the other). decay: one word per
     group, "scheduled", "relative", "decoupled", "l2" or "none". backend: "cpu" or "cuda". grad_dtype, copy_dtype:
-    "float32", "bfloat16", "float16"; copy_dtype None: no 16-bit copy of the parameters. as_list: one pointer a segment
-    (set_pointers) instead of flat buffers. threads: CPU backend, 0 for one per core. model_key: a number that tells
-    models apart; blobs of another key are refused (0: none). Host only: a CUDA plan can be made without a device.
+    "float32", "bfloat16", "float16"; copy_dtype None: no 16-bit copy of the parameters. param_dtype: "float32", or
+    "bfloat16", whose remainder_dtype is "int16" (together exactly float32), "int8" or None. moment_dtype: "float32",
+    "bfloat16" or "block8". as_list: one pointer a segment (set_pointers) instead of flat buffers. threads:
+    CPU backend, 0 for one per core. model_key: a number that tells models apart; blobs of another key are refused (0:
+    none). Host only: a CUDA plan can be made without a device.
 
-    workspace_bytes, state_bytes: what each needs. record_doubles: the length of its norm record.
+    workspace_bytes, state_bytes: what each needs. scale_bytes: what exp_avg_scale and exp_avg_sq_scale need each (flat
+    plans with block8). record_doubles: the length of its norm record.
     """
 
     def __init__(self, segments, *, decay=("scheduled",), backend="cpu", grad_dtype="float32", copy_dtype=None,
                  as_list=False, amsgrad=False, maximize=False, update_norms=False, indexed=False, threads=0,
-                 model_key=0):
+                 model_key=0, param_dtype="float32", remainder_dtype=None, moment_dtype="float32"):
         self._handle = None
         self.backend = names.backend(backend)
         self.grad_dtype, self.copy_dtype = names.dtype(grad_dtype, "grad_dtype"), names.dtype(copy_dtype, "copy_dtype")
+        self.param_dtype = names.dtype(param_dtype, "param_dtype")
+        self.remainder_dtype = names.dtype(remainder_dtype, "remainder_dtype")
+        self.moment_dtype = names.dtype(moment_dtype, "moment_dtype")
         self.decay = tuple(names.decay(mode) for mode in ((decay,) if isinstance(decay, str) else decay))
         flags = PlanFlag(0)
         for wanted, flag in ((as_list, PlanFlag.LIST), (amsgrad, PlanFlag.AMSGRAD), (maximize, PlanFlag.MAXIMIZE),
@@ -66,7 +73,8 @@ class Plan:
         args = PlanArgsStruct()
         check(lib.swd_plan_args_init(byref(args), ctypes.sizeof(args)))
         args.flags, args.backend, args.threads, args.model_key = flags, self.backend, threads, model_key
-        args.grad_dtype, args.copy_dtype = self.grad_dtype, self.copy_dtype
+        args.param_dtype, args.grad_dtype, args.copy_dtype = self.param_dtype, self.grad_dtype, self.copy_dtype
+        args.moment_dtype, args.remainder_dtype = self.moment_dtype, self.remainder_dtype
         args.segments, args.segment_count, args.segment_stride = array, len(array), ctypes.sizeof(SegmentStruct)
         args.decay_modes, args.group_count = modes, self.group_count
         handle = c_void_p()
@@ -74,6 +82,7 @@ class Plan:
         self._handle = handle
         self.workspace_bytes = self._size(lib.swd_workspace_size)
         self.state_bytes = self._size(lib.swd_state_size)
+        self.scale_bytes = 0 if as_list else self._size(lib.swd_scale_size)
         self.record_doubles = self._size(lib.swd_record_size)
 
     def __del__(self):
@@ -109,11 +118,24 @@ class Plan:
         check(lib.swd_workspace_image(self._handle, ctypes.addressof(image), self.workspace_bytes))
         return image
 
+    def buffer_dtype(self, buffer):
+        """The Dtype of a Buffer's elements; scales are BLOCK8, bytes."""
+        return {Buffer.PARAM: self.param_dtype, Buffer.GRAD: self.grad_dtype, Buffer.EXP_AVG: self.moment_dtype,
+                Buffer.EXP_AVG_SQ: self.moment_dtype, Buffer.PARAM_COPY: self.copy_dtype,
+                Buffer.REMAINDER: self.remainder_dtype, Buffer.EXP_AVG_SCALE: Dtype.BLOCK8,
+                Buffer.EXP_AVG_SQ_SCALE: Dtype.BLOCK8}.get(buffer, Dtype.F32)
+
+    def scale_offset(self, segment):
+        """Where a segment's bytes begin in exp_avg_scale and exp_avg_sq_scale; one byte for 128 elements."""
+        out = c_uint64()
+        check(lib.swd_scale_offset(self._handle, segment, byref(out)))
+        return out.value
+
     def set_pointers(self, workspace, buffer, arrays, first=0, stream=0):
         """With as_list: says where the arrays of segments first, first + 1, ... lie. buffer: a Buffer. An array, an
         address, or None (a gradient: none this step). The arrays are not kept alive."""
         buffer = Buffer(buffer)
-        dtype = {Buffer.GRAD: self.grad_dtype, Buffer.PARAM_COPY: self.copy_dtype}.get(buffer, Dtype.F32)
+        dtype = self.buffer_dtype(buffer)
         pointers = (c_void_p * len(arrays))()
         for i, array in enumerate(arrays):
             pointers[i] = array if array is None or type(array) is int else locate(
@@ -201,9 +223,10 @@ class Plan:
         """The SegmentState of one segment in a state image in host memory."""
         return state.get(self, image, segment)
 
-    def set_state(self, image, segment, step, exp_avg_sq_sum):
-        """Writes one segment's entry; exp_avg_sq_sum -1: unknown."""
-        state.set_(self, image, segment, step, exp_avg_sq_sum)
+    def set_state(self, image, segment, step, exp_avg_sq_sum, exp_avg_sq_unit=0.0):
+        """Writes one segment's entry; exp_avg_sq_sum -1: unknown. exp_avg_sq_unit belongs to what a narrow exp_avg_sq
+        holds; 0 is 1."""
+        state.set_(self, image, segment, step, exp_avg_sq_sum, exp_avg_sq_unit)
 
     def export_state(self, image):
         """A state image in host memory as a versioned, checksummed blob (bytes)."""
@@ -217,3 +240,13 @@ class Plan:
         """Sets the running sum of every segment to the sum of its exp_avg_sq. Sums of l2 groups become unknown.
         ``Stats.damaged_segment`` names the first segment whose sum is not finite."""
         check(lib.swd_state_rebuild(self._handle, buffers.ref, stream))
+
+    def load(self, buffers, *, param=None, exp_avg=None, exp_avg_sq=None, stream=0):
+        """float32 arrays to the plan's dtypes, rounded to nearest; None leaves that buffer alone. With as_list: a list
+        with an array, an address or None per segment. Where exp_avg_sq is loaded units become 1; running sums stay as they
+        are: rebuild_state."""
+        convert(self, lib.swd_state_load, buffers, (param, exp_avg, exp_avg_sq), False, stream)
+
+    def store(self, buffers, *, param=None, exp_avg=None, exp_avg_sq=None, stream=0):
+        """And back, exactly: fills float32 arrays with what a step would compute with."""
+        convert(self, lib.swd_state_store, buffers, (param, exp_avg, exp_avg_sq), True, stream)

@@ -7,7 +7,7 @@
 namespace swd::cpu {
 namespace {
 
-using LoopsFunction = const Loops* (*)(swd_dtype, swd_dtype);
+using LoopsFunction = const Loops* (*)(const Dtypes&);
 
 bool cpu_has_v3() {
 #if defined(__x86_64__)
@@ -31,7 +31,7 @@ bool cpu_has_v4() {
 #endif
 }
 
-bool built(LoopsFunction loops) { return loops(SWD_DTYPE_F32, SWD_DTYPE_NONE) != nullptr; }
+bool built(LoopsFunction loops) { return loops(kDtypeRows[0]) != nullptr; }
 
 LoopsFunction pick() {
 #if defined(__x86_64__)
@@ -46,9 +46,9 @@ LoopsFunction pick() {
 
 }  // namespace
 
-const Loops& loops_for(swd_dtype grad, swd_dtype copy) {
+const Loops& loops_for(const Dtypes& dtypes) {
   static const LoopsFunction picked = pick();
-  return *picked(grad, copy);
+  return *picked(dtypes);
 }
 
 }  // namespace swd::cpu

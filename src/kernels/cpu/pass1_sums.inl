@@ -32,8 +32,17 @@ inline void add_terms(const Source& source, int64_t begin, float* run) {
 template <size_t kCount, class T>
 inline void add_terms(const GradSquares<T>& source, int64_t begin, float* run) {
   alignas(kCacheLine) float room[kCount];
-  auto* grad = in_bulk(source.grad + begin, kCount, room);
+  auto* grad = in_bulk(source.x + begin, kCount, room);
   for (int64_t i = 0; i < static_cast<int64_t>(kCount); ++i) run[i] += run_term(source, to_float(grad[i]));
+}
+
+template <size_t kCount>  // a block, or a part of one, at a time: its scale is a constant then
+inline void add_terms(const Moments<Block8>& source, int64_t begin, float* run) {
+  constexpr int64_t kPart = kCount < kScaleBlock ? kCount : kScaleBlock;
+  for (int64_t at = 0; at < static_cast<int64_t>(kCount); at += kPart) {
+    BlockScale scale = scale_at(source, begin + at);
+    for (int64_t i = at; i < at + kPart; ++i) run[i] += decode_second(source.code[begin + i], scale);
+  }
 }
 
 // Adds the terms of `count` elements row by row.
@@ -94,11 +103,13 @@ inline void add_strips(const Source& source, const T* array, int64_t following, 
 
 template <class T>
 inline void add_chunk(const GradSquares<T>& source, int64_t following, float* lanes) {
-  add_strips(source, source.grad, following, lanes);
+  add_strips(source, source.x, following, lanes);
 }
-inline void add_chunk(const Moments& source, int64_t following, float* lanes) {
-  add_strips(source, source.v, following, lanes);
+template <class T>
+inline void add_chunk(const Moments<T>& source, int64_t following, float* lanes) {
+  add_strips(source, source.x, following, lanes);
 }
+inline void add_chunk(const Moments<Block8>& source, int64_t, float* lanes) { add_rows(source, kChunk, lanes); }
 template <class T>  // three arrays: row by row
 inline void add_chunk(const MaxedMoments<T>& source, int64_t, float* lanes) {
   add_rows(source, kChunk, lanes);
@@ -162,6 +173,16 @@ void sum_maxed(const void* context, int64_t first, int64_t end) {
   }
 }
 
+template <class T>
+inline Moments<T> moments_of(const Pass& pass, int64_t segment, int64_t local, const T*) {
+  return {array_of<const T>(pass, SWD_BUFFER_EXP_AVG_SQ, segment, local)};
+}
+inline Moments<Block8> moments_of(const Pass& pass, int64_t segment, int64_t local, const Block8*) {
+  const uint8_t* scales = scales_of(pass, SWD_BUFFER_EXP_AVG_SQ_SCALE, segment) + local * kScalesPerChunk;
+  return {array_of<const uint8_t>(pass, SWD_BUFFER_EXP_AVG_SQ, segment, local), scales};
+}
+
+template <class T>
 void sum_moments(const void* context, int64_t first, int64_t end) {
   const Pass& pass = *static_cast<const Pass*>(context);
   for (int64_t chunk = first; chunk < end; ++chunk) {
@@ -170,7 +191,7 @@ void sum_moments(const void* context, int64_t first, int64_t end) {
     if (info.decay == SWD_DECAY_L2) continue;
     int64_t local = chunk - info.first_chunk;
     Partial alone{0.0, 0.0};
-    sum_into(pass, info, local, Moments{array_of<const float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment, local)}, &alone);
+    sum_into(pass, info, local, moments_of(pass, segment, local, static_cast<const T*>(nullptr)), &alone);
     if (info.chunks == 1) pass.segment_states[segment].exp_avg_sq_sum = alone.sum;
   }
 }

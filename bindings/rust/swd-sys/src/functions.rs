@@ -12,6 +12,8 @@ extern "C" {
 
     pub fn swd_workspace_size(plan: *const swd_plan, bytes: *mut u64) -> swd_status;
     pub fn swd_state_size(plan: *const swd_plan, bytes: *mut u64) -> swd_status;
+    pub fn swd_scale_size(plan: *const swd_plan, bytes: *mut u64) -> swd_status;
+    pub fn swd_scale_offset(plan: *const swd_plan, segment: i64, offset: *mut u64) -> swd_status;
     pub fn swd_workspace_init(
         plan: *const swd_plan,
         workspace: *mut c_void,
@@ -150,6 +152,19 @@ extern "C" {
         image_bytes: u64,
     ) -> swd_status;
     pub fn swd_state_rebuild(plan: *const swd_plan, buffers: *const swd_buffers, stream: *mut c_void) -> swd_status;
+    pub fn swd_fp32_arrays_init(arrays: *mut swd_fp32_arrays, struct_size: u64) -> swd_status;
+    pub fn swd_state_load(
+        plan: *const swd_plan,
+        buffers: *const swd_buffers,
+        from: *const swd_fp32_arrays,
+        stream: *mut c_void,
+    ) -> swd_status;
+    pub fn swd_state_store(
+        plan: *const swd_plan,
+        buffers: *const swd_buffers,
+        to: *const swd_fp32_arrays,
+        stream: *mut c_void,
+    ) -> swd_status;
 
     pub fn swd_version() -> u32;
     pub fn swd_version_string() -> *const c_char;

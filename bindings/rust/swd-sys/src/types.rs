@@ -43,6 +43,8 @@ pub struct swd_plan_args {
     pub threads: i32,
     pub reserved: u32,
     pub model_key: u64,
+    pub moment_dtype: swd_dtype,
+    pub remainder_dtype: swd_dtype,
 }
 
 pub const SWD_PLAN_ARGS_INIT: swd_plan_args = swd_plan_args {
@@ -60,6 +62,8 @@ pub const SWD_PLAN_ARGS_INIT: swd_plan_args = swd_plan_args {
     threads: 0,
     reserved: 0,
     model_key: 0,
+    moment_dtype: SWD_DTYPE_NONE,
+    remainder_dtype: SWD_DTYPE_NONE,
 };
 
 /// Opaque; made by `swd_plan_create`. Shareable between threads.
@@ -77,6 +81,7 @@ pub struct swd_buffers {
     pub param: *mut c_void,
     pub grad: *const c_void,
     pub exp_avg: *mut c_void,
+    /// The second moment in F32. In BF16 and BLOCK8 that over the segment's `exp_avg_sq_unit`: `swd_state_store` reads it.
     pub exp_avg_sq: *mut c_void,
     pub max_exp_avg_sq: *mut c_void,
     pub param_copy: *mut c_void,
@@ -84,6 +89,9 @@ pub struct swd_buffers {
     pub state_bytes: u64,
     pub workspace: *mut c_void,
     pub workspace_bytes: u64,
+    pub remainder: *mut c_void,
+    pub exp_avg_scale: *mut c_void,
+    pub exp_avg_sq_scale: *mut c_void,
 }
 
 pub const SWD_BUFFERS_INIT: swd_buffers = swd_buffers {
@@ -99,6 +107,9 @@ pub const SWD_BUFFERS_INIT: swd_buffers = swd_buffers {
     state_bytes: 0,
     workspace: null_mut(),
     workspace_bytes: 0,
+    remainder: null_mut(),
+    exp_avg_scale: null_mut(),
+    exp_avg_sq_scale: null_mut(),
 };
 
 #[repr(C)]
@@ -199,6 +210,9 @@ pub struct swd_state_header {
     pub steps_skipped: u64,
     /// Relative decay: the vbar that `weight_decay` refers to; 0: not set yet.
     pub vbar_reference: f64,
+    /// Of narrow states: what codes are rounded by, with a segment's step and the element's index in the model. Any
+    /// number; set it before the first step.
+    pub rounding_seed: u64,
 }
 
 /// What a state holds of one segment.
@@ -209,4 +223,28 @@ pub struct swd_segment_state {
     pub step: i64,
     /// Running sum of `exp_avg_sq` over the segment, at least 0; -1: unknown.
     pub exp_avg_sq_sum: f64,
+    /// Of narrow moments: their buffer holds the second moment over this, 0.5 to 1; 0: 1. It belongs to what the buffer
+    /// holds. Else 0 or 1.
+    pub exp_avg_sq_unit: f64,
+    /// 0
+    pub reserved: u64,
 }
+
+/// Parameters and moments in fp32, element for element as the plan's.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct swd_fp32_arrays {
+    pub struct_size: u32,
+    pub flags: u32,
+    pub param: *const c_void,
+    pub exp_avg: *const c_void,
+    pub exp_avg_sq: *const c_void,
+}
+
+pub const SWD_FP32_ARRAYS_INIT: swd_fp32_arrays = swd_fp32_arrays {
+    struct_size: size_of::<swd_fp32_arrays>() as u32,
+    flags: 0,
+    param: null(),
+    exp_avg: null(),
+    exp_avg_sq: null(),
+};
