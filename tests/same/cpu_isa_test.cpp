@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "cpu_model.h"
+#include "support/cpu_model.h"
 
 namespace swd::test {
 namespace {
