@@ -58,7 +58,6 @@ bindings/python/README
 :hidden:
 :caption: Project
 docs/testing
-docs/platforms
 tools/cudasim/README
 bench/README
 CONTRIBUTING
@@ -68,9 +67,12 @@ CHANGELOG
 """
 
 
-def add_contents(app, docname, source):
+def edit_source(app, docname, source):
     if docname == root_doc:
         source[0] += CONTENTS
+    if docname == "docs/reference_c":  # the header's first comment, with its lines
+        comment = (ROOT / "include/swd/swd.h").read_text(encoding="ascii").split("@file\n")[1].split("*/")[0]
+        source[0] = source[0].replace("THE MANUAL", re.sub(r"^ \* ?", "", comment, flags=re.M))
 
 
 def read_docstring(app, what, name, obj, options, lines):
@@ -92,5 +94,5 @@ def read_docstring(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    app.connect("source-read", add_contents)
+    app.connect("source-read", edit_source)
     app.connect("autodoc-process-docstring", read_docstring)

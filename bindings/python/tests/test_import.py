@@ -92,7 +92,7 @@ def test_a_library_that_is_missing_or_newer_stops_the_import(copy_of_package):
 
 def test_versions_and_backends():
     assert swd.__version__.count(".") == 2 and os.path.exists(swd.library_path)
-    assert swd.backend_available("cpu")
+    assert swd.backend_available("cpu") and swd.cpu_isa() in ("base", "v3", "v4") and swd.cpu_threads() >= 1
     swd.check_backend("cpu")
     if not swd.backend_available("cuda"):
         with pytest.raises(swd.Error, match="SWD_ERR_NO"):
