@@ -6,6 +6,8 @@
 #include "check.h"
 #include "check_step.h"
 #include "kernels/cpu/float_environment.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/team.h"
 #include "kernels/scalars.h"
 
 #define SWD_TEXT_OF(x) #x
@@ -97,6 +99,10 @@ double swd_weight_decay_to_adamw(double weight_decay, double vbar) {
 // 2: against 0.1, max_decay is 0.1 where it is not given, a learning rate of 0 decays nothing even where lambda_eff
 // overflows, and a step without a finite vbar is skipped. Steps that need none of these have the bits of 0.1.
 uint32_t swd_numerics_version(void) { return 2; }
+
+const char* swd_cpu_isa(void) { return cpu::isa_name(); }
+
+int32_t swd_cpu_threads(void) { return cpu::most_threads(); }
 
 // ---- Plan ----
 

@@ -100,6 +100,7 @@ class Plan:
 
     @property
     def on_cuda(self):
+        """Whether the plan's memory is a CUDA device's."""
         return self.backend == Backend.CUDA
 
     # ---- Memory ----

@@ -67,6 +67,7 @@ class AdamS(Optimizer):
         checks.whole(self)
 
     def add_param_group(self, param_group):
+        """Adds a group, as torch.optim.Optimizer does; a parameter that is given twice is refused."""
         if isinstance(param_group, dict) and not isinstance(param_group.get("params"), (torch.Tensor, set, type(None))):
             param_group["params"] = list(param_group["params"])
             checks.distinct(param_group["params"])
