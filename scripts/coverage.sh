@@ -4,7 +4,7 @@
 # fails below 95 % of lines or 90 % of branches. Report per file: build/coverage/report.txt.
 #
 # Not counted: branches that exist only because something might throw, which gcc adds to every call (the one catch of
-# the library is tested, tests/host_faults_test.cpp). The loops are built once per instruction set from one text; a
+# the library is tested, tests/hostile/host_faults_test.cpp). The loops are built once per instruction set from one text; a
 # line of it counts as executed if any of the builds ran it, and all of them run here.
 set -euo pipefail
 cd "$(dirname "$0")/.."

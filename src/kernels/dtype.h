@@ -8,7 +8,7 @@
 namespace swd {
 
 // 16-bit floats as stored. Conversions are exact or round to nearest even, with one NaN: integer code here, and on the
-// device the instruction that is defined to give the same (tests/cuda_conversion_test.cpp).
+// device the instruction that is defined to give the same (tests/same/cuda_conversion_test.cpp).
 struct Bf16 {
   uint16_t bits;
 };

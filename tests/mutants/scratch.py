@@ -70,7 +70,7 @@ class Scratch:
     def tests(self, mutant):
         """All test programs of the mutant's backend, its own first."""
         other = ("cpu_",) if mutant.backend == "cuda" else ("cuda_", "simulator_")
-        names = {path.stem for path in pathlib.Path(ROOT, "tests").glob("*_test.cpp")}
+        names = {path.stem for path in pathlib.Path(ROOT, "tests").glob("*/*_test.cpp")}
         rest = sorted(name for name in names - set(mutant.kill) if not name.startswith(other))
         return [*mutant.kill, *rest]
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Loading libswd must leave the program's floating-point state alone: denormals are neither flushed nor read as zero.
- * Exit code 0 if so. Run by tests/fast_math_parent.sh. */
+ * Exit code 0 if so. Run by tests/same/fast_math_parent.sh. */
 #include <float.h>
 #include <stdio.h>
 

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-# Runs the examples of docs/integration.md, and compares the document with them. Included by CMakeLists.txt.
+# Runs the examples of docs/integration.md, and compares the document with them. Included by tests/CMakeLists.txt.
 set(swd_examples ${PROJECT_SOURCE_DIR}/examples)
 
 if(TARGET swd_sharded)
-  add_test(NAME example.sharded COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/example_sharded.sh $<TARGET_FILE:swd_sharded>)
+  add_test(NAME example.sharded COMMAND ${CMAKE_CURRENT_LIST_DIR}/example_sharded.sh $<TARGET_FILE:swd_sharded>)
   set_tests_properties(example.sharded PROPERTIES LABELS cpu TIMEOUT 300)
 endif()
 if(TARGET swd_sharded_mpi)
-  add_test(NAME example.sharded_mpi COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/example_sharded.sh
+  add_test(NAME example.sharded_mpi COMMAND ${CMAKE_CURRENT_LIST_DIR}/example_sharded.sh
                                             $<TARGET_FILE:swd_sharded_mpi> ${MPIEXEC_EXECUTABLE})
   set_tests_properties(example.sharded_mpi PROPERTIES LABELS cpu TIMEOUT 300)
 endif()
 if(TARGET swd_cuda_trainer)
-  add_test(NAME example.cuda_trainer COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/example_graph.sh
+  add_test(NAME example.cuda_trainer COMMAND ${CMAKE_CURRENT_LIST_DIR}/example_graph.sh
                                              $<TARGET_FILE:swd_cuda_trainer>)
   set_tests_properties(example.cuda_trainer PROPERTIES LABELS cuda TIMEOUT 900)
 endif()

@@ -16,7 +16,7 @@ run() {  # name, command...
 }
 
 use_prefix() {  # name, prefix: by find_package, then by pkg-config
-  run "$1.configure" cmake -S "$source_dir/tests/consumer" -B "$work/$1" -DCMAKE_PREFIX_PATH="$2" -DQUICKSTART="$quickstart"
+  run "$1.configure" cmake -S "$source_dir/tests/interface/consumer" -B "$work/$1" -DCMAKE_PREFIX_PATH="$2" -DQUICKSTART="$quickstart"
   run "$1.build" cmake --build "$work/$1"
   run "$1.run" "$work/$1/consumer"
   local lib flags
@@ -38,7 +38,7 @@ use_prefix moved "$work/moved"
 
 # One build, since it is a build of the library: a subdirectory, static, and exported by its parent. Without optimisation,
 # because what is tested is how the files fit together.
-run parent.configure cmake -S "$source_dir/tests/consumer/parent" -B "$work/parent" -DSWD_SOURCE="$source_dir" \
+run parent.configure cmake -S "$source_dir/tests/interface/consumer/parent" -B "$work/parent" -DSWD_SOURCE="$source_dir" \
   -DQUICKSTART="$quickstart" -DSWD_CUDA=OFF -DCMAKE_BUILD_TYPE=Debug -DCMAKE_INSTALL_LIBDIR=lib
 run parent.build cmake --build "$work/parent"
 run parent.run "$work/parent/consumer"
@@ -46,13 +46,13 @@ echo "subdirectory: built and run"
 run parent.install cmake --install "$work/parent" --prefix "$work/static"
 [ -e "$work/static/lib/libswd.a" ] || { echo "the parent's libswd is not static" >&2; exit 1; }
 use_prefix static "$work/static"
-run user.configure cmake -S "$source_dir/tests/consumer/user" -B "$work/user" -DCMAKE_PREFIX_PATH="$work/static"
+run user.configure cmake -S "$source_dir/tests/interface/consumer/user" -B "$work/user" -DCMAKE_PREFIX_PATH="$work/static"
 run user.build cmake --build "$work/user"
 run user.run "$work/user/user"
 echo "a static library in the parent's export set: found, linked and run"
 
 # A version that is not there must not be found.
-sed 's/find_package(swd 0.2/find_package(swd 9.9/' "$source_dir/tests/consumer/CMakeLists.txt" > "$work/CMakeLists.txt"
+sed 's/find_package(swd 0.2/find_package(swd 9.9/' "$source_dir/tests/interface/consumer/CMakeLists.txt" > "$work/CMakeLists.txt"
 if cmake -S "$work" -B "$work/wrong" -DCMAKE_PREFIX_PATH="$work/moved" -DQUICKSTART="$quickstart" > "$work/wrong.log" 2>&1; then
   echo "find_package(swd 9.9) succeeded" >&2
   exit 1

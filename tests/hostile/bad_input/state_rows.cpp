@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bad inputs of the calls on a state image and its blobs. What is wrong inside a blob: tests/state_blob_test.cpp.
+// Bad inputs of the calls on a state image and its blobs. What is wrong inside a blob:
+// tests/hostile/state_blob_test.cpp.
 #include "scene.h"
 
 namespace swd::test {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The functions of the CUDA runtime that the library calls are exactly those that the tests make fail or watch
-# (tests/simulator_faults_test.cpp, tests/simulator_counts_test.cpp). usage: runtime_calls.sh LIBRARY
+# (tests/hostile/simulator_faults_test.cpp, tests/counted/simulator_counts_test.cpp). usage: runtime_calls.sh LIBRARY
 set -euo pipefail
 known="cudaDeviceGetAttribute cudaFuncGetAttributes cudaGetDevice cudaGetDeviceCount cudaGetErrorName cudaGetErrorString cudaGetLastError
 cudaLaunchKernelExC cudaMemcpyAsync cudaMemsetAsync cudaPointerGetAttributes cudaStreamGetDevice cudaStreamSynchronize"

@@ -4,7 +4,7 @@
 
 #include <cfenv>
 
-#include "cpu_model.h"
+#include "support/cpu_model.h"
 
 #if defined(__SSE2__)
 #include "support/control_register.h"

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Parses the preprocessed swd.h with pycparser, as bindings do, and compares constants and prototypes with the stored
-tests/abi/names.txt: values of enumerators and signatures are part of the ABI. Usage: parse_header.py SOURCE_DIR
+tests/interface/abi/names.txt: values of enumerators and signatures are part of the ABI. Usage: parse_header.py SOURCE_DIR
 [--write]. Run by the tests; ends by showing that a header with a trick in it would not pass."""
 import pathlib
 import subprocess
@@ -65,7 +65,7 @@ def main():
     source = pathlib.Path(sys.argv[1])
     text = preprocess(source / "include/swd/swd.h")
     lines = names_of(text)
-    table = source / "tests/abi/names.txt"
+    table = source / "tests/interface/abi/names.txt"
     if "--write" in sys.argv:
         table.write_text("\n".join(lines) + "\n", encoding="ascii")
     stored = table.read_text(encoding="ascii").splitlines()
@@ -76,7 +76,7 @@ def main():
     if set(names_of(text.replace("SWD_ERR_NULL = 1", "SWD_ERR_NULL = 2"))) == set(lines):
         sys.exit("a changed enumerator was not seen")
     if stored != lines:
-        sys.exit("the names of swd.h are not those of tests/abi/names.txt")
+        sys.exit("the names of swd.h are not those of tests/interface/abi/names.txt")
     print(f"{len(lines)} names as stored")
 
 

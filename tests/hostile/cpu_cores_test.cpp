@@ -15,7 +15,7 @@
 #include <map>
 #include <string>
 
-#include "cpu_model.h"
+#include "support/cpu_model.h"
 
 namespace {
 std::atomic<int> starts{0};

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The tools and programs of a device for tests/gpu_rehearsal.sh, which sources it: small ones in $work/bin and $work/gpu
+# The tools and programs of a device for tests/hostile/gpu_rehearsal.sh, which sources it: small ones in $work/bin and $work/gpu
 # around what is quick under a simulated runtime in $build.
 # shellcheck disable=SC2154  # work and build are the rehearsal's
 

@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "cpu_model.h"
+#include "support/cpu_model.h"
 
 namespace swd::test {
 namespace {

@@ -9,8 +9,8 @@
 #include <memory>
 #include <thread>
 
-#include "cpu_model.h"
 #include "cpu_threads/thread_starts.h"
+#include "support/cpu_model.h"
 
 namespace swd::test {
 namespace {

@@ -21,8 +21,8 @@ die() {
   exit 1
 }
 
-# shellcheck source=tests/gpu_stand_ins.sh
-. "$source/tests/gpu_stand_ins.sh"
+# shellcheck source=tests/hostile/gpu_stand_ins.sh
+. "$source/tests/hostile/gpu_stand_ins.sh"
 
 # ---- Scenes ----
 gpu() { "$source/scripts/gpu.sh" "$@" > "$work/said" 2>&1; }

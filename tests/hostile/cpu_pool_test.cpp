@@ -11,7 +11,7 @@
 #include <set>
 #include <thread>
 
-#include "cpu_model.h"
+#include "support/cpu_model.h"
 #include "support/flat_plan.h"
 #include "support/pager.h"
 

@@ -8,7 +8,7 @@ shift 2
 rm -rf "$work"
 # -O2, because -O3 takes twice as long to compile and has nothing to add: contraction and fast-math are at work from there on.
 mkdir -p "$work"
-cmake -S "$source_dir/tests/consumer" -B "$work/build" -DSWD_SOURCE="$source_dir" -DQUICKSTART="$source_dir/tests/consumer/float_state.c" \
+cmake -S "$source_dir/tests/interface/consumer" -B "$work/build" -DSWD_SOURCE="$source_dir" -DQUICKSTART="$source_dir/tests/interface/consumer/float_state.c" \
   -DSWD_CUDA=OFF -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-Ofast -ffast-math -march=native -O2" -DBUILD_SHARED_LIBS=ON > "$work/log" 2>&1
 cmake --build "$work/build" >> "$work/log" 2>&1 || { tail -n 20 "$work/log"; exit 1; }
 "$work/build/consumer"

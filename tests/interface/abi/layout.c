@@ -2,7 +2,7 @@
  * Prints size and offset of every field of every public struct and, given a stored table, compares: layouts are part of
  * the ABI. Also: no holes, no padding at the end, and the library counts the same sizes as this compiler. The table is
  * of 64-bit machines; where pointers have 4 bytes, it must hold but for those and what moves up behind them.
- * Usage: abi_layout [TABLE]. Run by the tests with tests/abi/layout.txt. */
+ * Usage: abi_layout [TABLE]. Run by the tests with tests/interface/abi/layout.txt. */
 #include <stdio.h>
 #include <string.h>
 

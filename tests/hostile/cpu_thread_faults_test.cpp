@@ -12,7 +12,7 @@
 #include <filesystem>
 #include <thread>
 
-#include "cpu_model.h"
+#include "support/cpu_model.h"
 
 namespace {
 std::atomic<int> starts{0};         // calls of pthread_create so far
