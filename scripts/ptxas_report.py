@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles the CUDA kernels to machine code for several architectures and reports registers, stack, spills, resident
 warps and bytes of loads in flight on a multiprocessor. Fails on any stack or spill, and where a kernel of a step has
-fewer than 48 KiB in flight on sm_90 (narrow moments: 24). Takes the compiler's options from a configured build, where results are kept
+fewer than 48 KiB in flight on sm_90 (narrow rows: 18). Takes the compiler's options from a configured build, where results are kept
 until a source changes. An architecture takes half a minute of one core: ctest calls it for sm_90 alone, for which the kernels are
 tuned; without --arch it does all that the tables show. --markdown prints the table of docs/performance_cuda.md."""
 import argparse
@@ -21,9 +21,9 @@ SOURCES = ("pass1_reduce.cu", "pass2_update.cu", "pass2_narrow.cu", "tables.cu",
 REGISTERS = 65536            # of a multiprocessor, handed out in units of 8 a thread
 WARPS = {75: 32, 80: 64, 86: 48, 87: 48, 89: 48, 90: 64, 100: 64, 103: 64, 110: 48, 120: 48, 121: 48}  # resident
 LEAST_IN_FLIGHT = 48 * 1024  # CUB's own figure for full bandwidth on sm_90
-# Of narrow moments: a row of theirs is some 700 instructions of a warp, so a few warps that compute cover the latency of
-# those that load, whatever is in flight.
-LEAST_NARROW = 24 * 1024
+# Of rows that are decoded and encoded: one is some 700 instructions of a warp, so a few warps that compute cover the
+# latency of those that load. Their arrays are shorter, too.
+LEAST_NARROW = 18 * 1024
 BYTES = {"float": 4, "Bf16": 2, "F16": 2, "Block8": 1, "Split<16>": 4, "Split<8>": 3, "Split<0>": 2}
 KERNEL = re.compile(r"Compiling entry function '(\S+)' for 'sm_(\d+)'.*?"
                     r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
@@ -75,7 +75,7 @@ def ptxas(build, source, arch):
 def constants():
     text = (ROOT / "src/kernels/cuda/tuning.h").read_text(encoding="utf-8")
     found = {name: int(value) for name, value in re.findall(r"constexpr int (\w+) = (\d+);", text)}
-    blocks = re.search(r"return amsgrad && norms \? (\d) : amsgrad \|\| norms \? (\d) : (\d);", text)
+    blocks = re.search(r"= amsgrad && norms \? (\d) : amsgrad \|\| norms \? (\d) : (\d);", text)
     found["update_blocks"] = [int(value) for value in blocks.groups()]
     return found
 
@@ -83,13 +83,13 @@ def constants():
 def shape(name, tuning):
     """(threads of a block, blocks that the launcher puts on a multiprocessor, bytes a thread loads before it uses any,
     bytes that have to be in flight); None for kernels that are not part of a step's bandwidth."""
-    update = re.match(r"update_kernel<\w+, Types<(\w+), \w+, ([\w<>]+), (\w+) ?>, (\w+), (\w+)>", name)
+    update = re.match(r"update_kernel<(\w+), Types<(\w+), \w+, ([\w<>]+), (\w+) ?>, (\w+), (\w+)>", name)
     if update:
-        grad, param, moment = update[1], update[2], update[3]
-        amsgrad, norms = update[4] == "true", update[5] == "true"
+        plain, grad, param, moment = update[1] == "WideItem", update[2], update[3], update[4]
+        amsgrad, norms = update[5] == "true", update[6] == "true"
         row = 8 * (BYTES[param] + 2 * BYTES[moment] + BYTES[grad] + (4 if amsgrad else 0))  # load_row
-        least = LEAST_IN_FLIGHT if moment == "float" else LEAST_NARROW
-        return tuning["kUpdateThreads"], tuning["update_blocks"][2 - amsgrad - norms], row, least
+        blocks = tuning["update_blocks"][2 - amsgrad - norms] - (0 if plain or amsgrad else 1)
+        return tuning["kUpdateThreads"], blocks, row, LEAST_IN_FLIGHT if plain else LEAST_NARROW
     maxed = re.match(r"reduce_kernel<SumMaxed<(\w+) ?>", name)
     if maxed:
         return tuning["kThreads"], tuning["kReduceBlocksPerSm"], 8 * (8 + BYTES[maxed[1]]), LEAST_IN_FLIGHT

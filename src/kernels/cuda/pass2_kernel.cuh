@@ -74,7 +74,7 @@ __device__ __forceinline__ void prefetch(const Walk<Item>& walk, const Place& pl
 // A warp takes item after item, the last ones first: what pass 1 read last is still in L2. What it needs of a segment
 // it keeps until another one comes: three dependent loads and 300 instructions of fp64, a tenth of an item's work.
 template <template <class, bool, bool> class ItemOf, class Types, bool kAmsgrad, bool kNorms>
-__global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad, kNorms))
+__global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(Types::kPlain, kAmsgrad, kNorms))
     update_kernel(const __grid_constant__ Launch args) {
   using Item = ItemOf<Types, kAmsgrad, kNorms>;
   const Pass& pass = args.pass;

@@ -18,7 +18,7 @@ Chosen choose(const Plan& plan) {
   Chosen out{};
   visit_dtypes(plan.dtypes, [&](auto types) {
     using Types = decltype(types);
-    out.blocks_per_sm = update_blocks_per_sm(amsgrad, norms);
+    out.blocks_per_sm = update_blocks_per_sm(Types::kPlain, amsgrad, norms);
     if constexpr (Types::kPlain) {
       out.kernel =
           amsgrad
