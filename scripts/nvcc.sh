@@ -1,17 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by scripts that build with CUDA: leaves nvcc on PATH, and CUDACXX and CUDAToolkit_ROOT set, or says why not and
-# returns 1. It is the machine's own; where there is none, or one older than 13 and no device that might need it, the one
-# that NVIDIA publishes on PyPI, installed into build/nvcc-RELEASE (some 300 MB, once; x86-64 only).
-#
+# Sourced by scripts that build with CUDA: leaves an nvcc on PATH that CMake finds, or says why not and returns 1. It is the
+# machine's own; where there is none, or one older than 13 and no device that might need it, the one that NVIDIA publishes
+# on PyPI, installed into build/nvcc-RELEASE (some 300 MB, once; x86-64 only).
 # SWD_NVCC=13.0 or 13.5 takes that release from PyPI even where the machine has its own. 13.0 is the default because every
 # driver for CUDA 13 takes its PTX; older ones refuse that of 13.5.
-swd_nvcc_release() { "$1" --version 2> /dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p'; }
-
 swd_own_nvcc() {
-  local found
+  local found release
   found=$(command -v "${CUDACXX:-nvcc}" || command -v /usr/local/cuda/bin/nvcc) || return 1
-  [ "$(swd_nvcc_release "$found")" -ge 13 ] || [ -e /dev/nvidiactl ] || return 1
+  release=$("$found" --version 2> /dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
+  [ "${release:-0}" -ge 13 ] || [ -e /dev/nvidiactl ] || return 1
   found=$(readlink -f "$found")
   [ "$found" = "$(readlink -f "$(command -v nvcc)")" ] || PATH=$(dirname "$found"):$PATH
 }

