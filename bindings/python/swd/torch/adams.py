@@ -43,9 +43,15 @@ class AdamS(Optimizer):
     fused, foreach, differentiable=False: taken from torch's optimizers and without a meaning here, so that changing the
     name of the class is enough.
 
-    record_hook (attribute): a function that gets the norm record, some float64 on the device, between the passes, and
-    sums all of it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``: for sharded parameters. All
-    processes need the same amsgrad and the same decay of each group, as these decide how often it is called.
+    shards: DTensors (FSDP2, HSDP, tensor parallel) need nothing. Where plain tensors are parts of a model
+    (ZeroRedundancyOptimizer, FullyShardedDataParallel, own shards, pipeline stages): the process group or device mesh of
+    all processes that hold parts, each element counted once. False: each process has a model of its own.
+
+    record_hook: the general form: a function that gets the norm record, some float64 on the device, between the passes,
+    and sums all of it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``.
+
+    Sharded, every process must call step and vbar() alike; all need the same amsgrad, update_norms and decay of each
+    group, which decide how often is summed. What is reported is the whole model's, on each of them.
 
     The step works on raw gradients and never writes them. It is one unit: a skipped step changes no parameter, moment
     or counter, to the bit. Results are the same bits on CPU and CUDA, for any number of threads, and after a resume.
@@ -54,10 +60,11 @@ class AdamS(Optimizer):
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-4, *, decay="scheduled",
                  amsgrad=False, maximize=False, max_grad_norm=None, capturable=False, max_decay=None, nonfinite="skip",
-                 update_norms=False, measure_norm=True, reference_step=100, fused=None,
+                 update_norms=False, measure_norm=True, reference_step=100, shards=None, record_hook=None, fused=None,
                  foreach=None, differentiable=False):
         self.max_grad_norm, self.max_decay, self.nonfinite = max_grad_norm, max_decay, nonfinite
-        self.update_norms, self.measure_norm, self.record_hook = update_norms, measure_norm, None
+        self.update_norms, self.measure_norm = update_norms, measure_norm
+        self.shards, self.record_hook = shards, record_hook
         self.reference_step, self.counters, self._layout, self._watch = reference_step, Counters(), None, Watch()
         self._log = report.Log()
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=decay, amsgrad=amsgrad,
@@ -93,7 +100,7 @@ class AdamS(Optimizer):
                 loss = closure()
         with torch.no_grad():
             engines, grads = arrange(self)
-            run.run(self, engines, grads)
+            run.run(self, engines, grads, self._layout.joint.hook)
             if not capturing:
                 self._watch.look(self, engines)
         return loss
@@ -187,7 +194,7 @@ class AdamS(Optimizer):
 
     def __getstate__(self):
         state, counters = checkpoint.detached_state(self)
-        options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "record_hook",
+        options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "shards", "record_hook",
                    "reference_step", "_watch")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in options}, "state": state,
                 "counters": counters, "_layout": None, "_log": report.Log()}

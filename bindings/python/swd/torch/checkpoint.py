@@ -8,12 +8,16 @@ it belongs to: another optimizer carries both along and counts on, and then the 
 16-bit parameters also have master_param. Moments and master are float32. "swd" in each group holds the counters and the
 reference of relative decay, as of the moment when the state_dict was made: in the groups they also survive tools that
 know state and groups only (torch.distributed.checkpoint). Version 0.1 had them beside the groups.
+
+Of DTensors and FSDP1's parameters no sum is kept: that of a shard says nothing about another. It is taken from the
+moments when they are loaded; and when they are saved, in the run that goes on, so that both go on alike.
 """
 import math
 import warnings
 
 import torch
 
+from . import audit, shards
 from .image import Counters
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
 
@@ -47,6 +51,8 @@ def live_numbers(optimizer):
         found, steps, sums = engine.image.read()
         counters = counters.merged(found)
         for member, step, total in zip(engine.members, steps, sums):
+            if not member.keeps_moments(member.state):
+                total = -1.0  # somebody put other moments there
             numbers[id(member.step)], numbers[id(member.sum)] = step, total
     return numbers, counters
 
@@ -58,6 +64,10 @@ def _with_numbers(state, numbers):
             value = numbers.get(id(out[key]), out[key])
             out[key] = value.item() if isinstance(value, torch.Tensor) else value
     return out
+
+
+def _is_part(param):
+    return shards.is_sharded(param) or shards.is_fsdp1(param)
 
 
 def settle(optimizer):
@@ -77,7 +87,7 @@ def detached_state(optimizer):
     for param, state in optimizer.state.items():
         state = _with_numbers(state, numbers)
         for key in MOMENTS + (MASTER,):
-            if key in state and state[key].untyped_storage().nbytes() > 4 * state[key].numel():
+            if key in state and not shards.is_sharded(state[key]) and state[key].untyped_storage().nbytes() > 4 * state[key].numel():
                 state[key] = state[key].clone()  # a view of a flat buffer would bring the whole buffer along
         out[param] = state
     return out, counters
@@ -85,6 +95,11 @@ def detached_state(optimizer):
 
 def pack(optimizer, state_dict):
     """Completes what torch.optim.Optimizer.state_dict made."""
+    params = [param for group in optimizer.param_groups for param in group["params"]]
+    parts = {i for i, param in enumerate(params) if _is_part(param)}
+    for engine in optimizer._layout.engines if optimizer._layout and parts else ():
+        with torch.no_grad(), engine.current_device():
+            audit.retake(engine, optimizer.param_groups, [not _is_part(member.owner) for member in engine.members])
     numbers, counters = live_numbers(optimizer)
     group_of = {index: group for group in state_dict["param_groups"] for index in group["params"]}
     out = {}
@@ -94,12 +109,12 @@ def pack(optimizer, state_dict):
             step = state[STEP] = _step_number(state[STEP])
             if SUM in state:
                 state[SUM_STEP] = state.pop(SUM_STEP, step)
-                if state[SUM] < 0:
+                if state[SUM] < 0 or index in parts:
                     del state[SUM], state[SUM_STEP]
             # float32 counts to 2^24, as in torch's own optimizers; float64 goes on.
             dtype = torch.float32 if step <= 2 ** 24 else torch.float64
             capturable = group_of.get(index, {}).get("capturable") and MOMENTS[0] in state
-            device = state[MOMENTS[0]].device if capturable else "cpu"
+            device = shards.local(state[MOMENTS[0]]).device if capturable else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
         out[index] = state
     groups = [{**group, "swd": saved_counters(counters)} for group in state_dict["param_groups"]]
@@ -137,7 +152,9 @@ def unpack(optimizer, saved, own_groups):
         for key in MOMENTS + (MASTER,):
             if isinstance(state.get(key), torch.Tensor):
                 target[key] = state[key].detach().to(device=param.device, dtype=torch.float32, copy=True)
-        for key in (STEP, SUM):
+        if _is_part(param):
+            target.pop(SUM, None)
+        for key in (STEP,) if _is_part(param) else (STEP, SUM):
             if key in state:
                 target[key] = state[key].item() if isinstance(state[key], torch.Tensor) else state[key]
     for group, theirs, own in zip(optimizer.param_groups, saved["param_groups"], own_groups):

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import torch
 
+from . import shards
+
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 MASTER, STEP, SUM = "master_param", "step", "exp_avg_sq_sum"
 SUM_STEP = "exp_avg_sq_sum_step"  # the step a stored sum belongs to; another optimizer carries both, and counts on
@@ -34,24 +36,33 @@ def dense_strides(tensor):
 
 
 def refresh_master(master, param):
-    """Takes over what somebody else wrote into a 16-bit parameter, and keeps the low bits of the rest."""
-    master.copy_(torch.where(master.to(param.dtype) == param, master, param.float()))
+    """Takes over what somebody else wrote into a 16-bit parameter, and keeps the low bits of the rest. On the CPU one
+    look shows that nothing was written; on CUDA a look would have to be waited for."""
+    rounded = master.to(param.dtype)
+    if param.device.type != "cpu":
+        torch.where(rounded == param, master, param, out=master)
+    elif not torch.equal(rounded, param):
+        master.copy_(torch.where(rounded == param, master, param))
 
 
 class Member:
     """One parameter.
 
+    owner    the parameter as the user has it; param: its local part, if it is a DTensor
+    shown    the state tensors by name as the user has them: DTensors around those that the step uses
+    count    elements that a step updates
     work     float32, gapless: the parameter itself, its master, or a copy of a parameter with gaps
     copy     16-bit, gapless: the parameter itself, or a copy of one with gaps; None for float32
     """
-    __slots__ = ("param", "group", "state", "strides", "shape", "offset", "gapless", "work", "copy", "grad_dtype",
-                 "version", "moments", "step", "sum", "address")
+    __slots__ = ("owner", "param", "group", "state", "shown", "strides", "shape", "count", "offset", "gapless", "work",
+                 "copy", "grad_dtype", "moments", "places", "versions", "step", "sum", "address")
 
     def __init__(self, entry, grad_dtype, amsgrad, memory, offset):
-        param, state = entry.param, entry.state
-        self.param, self.group, self.state = param, entry.group, state
+        param, state = shards.local(entry.param), entry.state
+        self.owner, self.param, self.group, self.state, self.shown = entry.param, param, entry.group, state, {}
         self.grad_dtype, self.offset = grad_dtype, offset
         self.shape, self.strides = param.shape, dense_strides(param)
+        self.count = param.numel() - shards.padding(param)
         self.gapless = as_stored(param, self.strides)
         if param.dtype == torch.float32:
             self.copy = None
@@ -63,7 +74,8 @@ class Member:
         if amsgrad and MOMENTS[2] not in state and MOMENTS[1] in state:
             state[MOMENTS[2]] = state[MOMENTS[1]].clone()
         self.moments = [self._adopt(name, memory, None) for name in MOMENTS[:3 if amsgrad else 2]]
-        self.version = param._version
+        self.places = [moment.data_ptr() for moment in self.moments]
+        self.versions = None
         self.address = param.data_ptr() if memory.is_flat else None  # a flat parameter must stay where it is
 
     def _take(self, memory, kind, dtype):
@@ -71,33 +83,51 @@ class Member:
 
     def _adopt(self, name, memory, initial):
         """The state tensor of that name, in float32 and in the order of work; keeps what was there."""
-        old = self.state.get(name)
+        shown = self.state.get(name)
+        if shown is not None and (getattr(shown, "placements", None), getattr(shown, "device_mesh", None)) != (
+                getattr(self.owner, "placements", None), getattr(self.owner, "device_mesh", None)):
+            raise ValueError(f"{name}: the state has placements {getattr(shown, 'placements', None)}, its parameter "
+                             f"{getattr(self.owner, 'placements', None)}; load it with torch.distributed.checkpoint's "
+                             "set_optimizer_state_dict")
+        old = None if shown is None else shards.local(shown)
         if old is not None and old.shape != self.shape:
             raise ValueError(f"{name}: the state has shape {tuple(old.shape)}, its parameter {tuple(self.shape)}")
         if (old is not None and not memory.is_flat and old.dtype == torch.float32 and old.device == memory.device
                 and same_layout(old.stride(), self.strides, self.shape)):
+            self.shown[name] = shown
             return old
         new = self._take(memory, name, torch.float32)
         if old is not None or initial is not None:
             new.copy_(initial if old is None else old)
-        self.state[name] = new
+        self.state[name] = self.shown[name] = shards.like(self.owner, new)
         return new
+
+    def keeps_moments(self, state):
+        """Whether the state still has the tensors that the step uses, where they were. In a DTensor they are inside."""
+        return all(state.get(name) is shown for name, shown in self.shown.items()) and all(
+            moment.data_ptr() == place and moment.shape == self.shape
+            for moment, place in zip(self.moments, self.places))
+
+    def version(self):
+        """Counts what others did in place to exp_avg_sq, as far as torch sees it."""
+        shown, inner = self.shown[MOMENTS[1]], self.moments[1]
+        return inner._version if shown is inner else inner._version + shown._version
 
     def fits(self, param, group, state, grad):
         """Whether the member still describes its parameter; the address of the parameter may have changed."""
-        moments = self.moments
         return (self.group == group and self.state is state and state.get(STEP) is self.step
-                and state.get(SUM) is self.sum and state.get("exp_avg") is moments[0]
-                and state.get("exp_avg_sq") is moments[1] and (grad is None or grad.dtype == self.grad_dtype)
-                and param.device == moments[0].device and param.shape == self.shape
+                and state.get(SUM) is self.sum and self.keeps_moments(state)
+                and (grad is None or grad.dtype == self.grad_dtype)
+                and param.device == self.moments[0].device and param.shape == self.shape
                 and param.dtype == (torch.float32 if self.copy is None else self.copy.dtype)
                 and as_stored(param, self.strides) == self.gapless
                 and (self.address is None or self.address == param.data_ptr()))
 
     def before_step(self):
-        """Brings master and copies up to date with what others wrote. Price of a parameter with gaps: two copies."""
+        """Brings master and copies up to date with what others wrote, in whatever way: no version counter sees .data.
+        Price of a parameter with gaps: two copies; of a master: reading it and its parameter."""
         param = self.param
-        if self.copy is not None and param._version != self.version:
+        if self.copy is not None:
             refresh_master(self.work, param)
         if not self.gapless:
             (self.work if self.copy is None else self.copy).copy_(param)
@@ -112,4 +142,5 @@ class Member:
         if not self.gapless:
             self.param.copy_(self.work if self.copy is None else self.copy)
         torch.autograd.graph.increment_version(self.param)
-        self.version = self.param._version
+        if self.owner is not self.param:
+            torch.autograd.graph.increment_version(self.owner)
