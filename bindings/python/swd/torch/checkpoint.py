@@ -17,12 +17,14 @@ import warnings
 
 import torch
 
-from . import audit, shards
+from . import audit, shards, states
 from .image import Counters
+from .states import UNIT
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
 
+_TENSORS = MOMENTS + (MASTER,) + states.NATIVE
 _TORCH_KEYS = ("foreach", "fused", "differentiable")  # in every group of torch's Adam and AdamW, in nobody else's
-_COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference")
+_COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference", "rounding_seed")
 _ADAMW_KEYS = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "capturable", "params", "param_names",
                "initial_lr")
 
@@ -48,18 +50,20 @@ def live_numbers(optimizer):
     engines = optimizer._layout.engines if optimizer._layout else ()
     numbers, counters = {}, Counters() if engines else optimizer.counters
     for engine in engines:
-        found, steps, sums = engine.image.read()
+        found, steps, sums, units = engine.image.read()
         counters = counters.merged(found)
-        for member, step, total in zip(engine.members, steps, sums):
+        for member, step, total, unit in zip(engine.members, steps, sums, units):
             if not member.keeps_moments(member.state):
                 total = -1.0  # somebody put other moments there
             numbers[id(member.step)], numbers[id(member.sum)] = step, total
+            if member.unit is not None:
+                numbers[id(member.unit)] = unit
     return numbers, counters
 
 
 def _with_numbers(state, numbers):
     out = dict(state)
-    for key in (STEP, SUM):
+    for key in (STEP, SUM, UNIT):
         if key in out:
             value = numbers.get(id(out[key]), out[key])
             out[key] = value.item() if isinstance(value, torch.Tensor) else value
@@ -86,9 +90,10 @@ def detached_state(optimizer):
     out = type(optimizer.state)(dict)
     for param, state in optimizer.state.items():
         state = _with_numbers(state, numbers)
-        for key in MOMENTS + (MASTER,):
-            if key in state and not shards.is_sharded(state[key]) and state[key].untyped_storage().nbytes() > 4 * state[key].numel():
-                state[key] = state[key].clone()  # a view of a flat buffer would bring the whole buffer along
+        for key in _TENSORS:
+            tensor = state.get(key)
+            if tensor is not None and not shards.is_sharded(tensor) and tensor.untyped_storage().nbytes() > tensor.nbytes:
+                state[key] = tensor.clone()  # a view of a flat buffer would bring the whole buffer along
         out[param] = state
     return out, counters
 
@@ -113,8 +118,9 @@ def pack(optimizer, state_dict):
                     del state[SUM], state[SUM_STEP]
             # float32 counts to 2^24, as in torch's own optimizers; float64 goes on.
             dtype = torch.float32 if step <= 2 ** 24 else torch.float64
-            capturable = group_of.get(index, {}).get("capturable") and MOMENTS[0] in state
-            device = shards.local(state[MOMENTS[0]]).device if capturable else "cpu"
+            capturable = group_of.get(index, {}).get("capturable")
+            devices = [shards.local(state[key]).device for key in _TENSORS if key in state]
+            device = devices[0] if capturable and devices else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
         out[index] = state
     groups = [{**group, "swd": saved_counters(counters)} for group in state_dict["param_groups"]]
@@ -131,8 +137,8 @@ def _counters_of(saved):
     found = Counters()
     for entry in [saved] + saved["param_groups"]:
         kept = entry.get("swd", {})
-        numbers = Counters(*(kind(kept.get(key, 0)) for key, kind in zip(_COUNTER_KEYS, (int, int, float))))
-        if not (min(numbers[:2]) >= 0 and 0.0 <= numbers.reference < math.inf):
+        numbers = Counters(*(kind(kept.get(key, 0)) for key, kind in zip(_COUNTER_KEYS, (int, int, float, int))))
+        if not (min(numbers[:2]) >= 0 and numbers.seed >= 0 and 0.0 <= numbers.reference < math.inf):
             raise ValueError(f"swd: {kept} in the state_dict is no pair of counters and a reference")
         found = found.merged(numbers)
     return found
@@ -141,7 +147,10 @@ def _counters_of(saved):
 def unpack(optimizer, saved, own_groups):
     """After torch.optim.Optimizer.load_state_dict: takes the moments again, in float32 and not shared with the loaded
     dict, and settles what the groups of other optimizers do not say."""
+    own = optimizer.counters
     optimizer.counters = _counters_of(saved)
+    if optimizer.counters.seed == 0:
+        optimizer.counters = optimizer.counters._replace(seed=own.seed)
     indices = (index for group in saved["param_groups"] for index in group["params"])
     params = (param for group in optimizer.param_groups for param in group["params"])
     for index, param in zip(indices, params):
@@ -149,9 +158,12 @@ def unpack(optimizer, saved, own_groups):
         if not isinstance(state, dict):
             continue
         target = optimizer.state[param]
-        for key in MOMENTS + (MASTER,):
+        for key in _TENSORS:
             if isinstance(state.get(key), torch.Tensor):
-                target[key] = state[key].detach().to(device=param.device, dtype=torch.float32, copy=True)
+                dtype = state[key].dtype if key in states.NATIVE else torch.float32
+                target[key] = state[key].detach().to(device=param.device, dtype=dtype, copy=True)
+        if UNIT in state:
+            target[UNIT] = float(state[UNIT])
         if _is_part(param):
             target.pop(SUM, None)
         for key in (STEP,) if _is_part(param) else (STEP, SUM):
@@ -192,4 +204,11 @@ def adamw_state_dict(optimizer):
     keys = (STEP,) + MOMENTS
     state = {index: {key: value for key, value in entry.items() if key in keys}
              for index, entry in state_dict["state"].items()}
+    numbers = {param: index for index, param in enumerate(p for group in optimizer.param_groups for p in group["params"])}
+    for engine in optimizer._layout.engines if optimizer._layout else ():
+        if engine.form.narrow:
+            with torch.no_grad(), engine.current_device():
+                for member, moments in zip(engine.members, engine.export()):
+                    state[numbers[member.owner]].update(
+                        {name: shards.like(member.owner, tensor) for name, tensor in moments.items()})
     return {"state": state, "param_groups": groups}
