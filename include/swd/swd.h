@@ -169,8 +169,9 @@ enum {
   SWD_RESULT_SKIPPED_NONFINITE = 2, /**< a gradient is NaN or infinite, or found_inf was set */
   SWD_RESULT_SKIPPED_OVERFLOW = 3,  /**< the scaled gradients could make exp_avg_sq infinite: |s|^2 * sum g^2 > 2^126 */
   SWD_RESULT_SKIPPED_UNDERFLOW = 4, /**< clip_coef / loss_scale is below FLT_MIN */
-  SWD_RESULT_SKIPPED_INVALID = 5,   /**< a number or pointer read from where the backend computes is out of range, or
-                                       two pointers of a listed tensor share memory */
+  SWD_RESULT_SKIPPED_INVALID = 5,   /**< a number or pointer read from where the backend computes is out of range, two
+                                       pointers of a listed tensor share memory, or the state is of narrow moments and
+                                       the plan's are F32 */
   SWD_RESULT_SKIPPED_SUM_UNKNOWN = 6, /**< scheduled or relative decay needs a running sum that is unknown:
                                          swd_state_rebuild */
   SWD_RESULT_NOT_ARMED = 7,           /**< swd_update without a swd_decide before it; not counted as skipped */

@@ -39,7 +39,7 @@ swd_status check_state(const Plan& plan, const SegmentState& state, const char* 
                      "%s: exp_avg_sq_sum of segment %lld is %.17g, expected a finite number >= 0, or -1: unknown", name,
                      segment, sum);
   }
-  if (!is_unit(unit) || (!plan.facts.narrow && unit != 0.0 && unit != 1.0)) {
+  if (!is_unit(unit, plan.facts.narrow != 0)) {
     return set_error(SWD_ERR_VALUE, "%s: exp_avg_sq_unit of segment %lld is %.17g, expected %s", name, segment, unit,
                      plan.facts.narrow ? "0.5 to 1, or 0" : "0 or 1: this plan's moments are F32");
   }

@@ -94,7 +94,7 @@ swd_status check_records(const void* blob, Long number) {
   for (uint64_t i = 0; i < blob_record_count(blob); ++i) {
     BlobRecord r = blob_record(blob, i);
     bool in_range = r.index >= 0 && r.count >= 0 && r.index <= INT64_MAX - r.count && r.step >= 0;
-    if (!in_range || !is_valid_sum(r.sum) || !is_unit(r.unit)) {
+    if (!in_range || !is_valid_sum(r.sum) || !is_unit(r.unit, true)) {
       return set_error(SWD_ERR_BLOB_VALUE,
                        "blobs[%lld]: record %llu has index %lld, count %lld, step %lld, sum %.17g, unit %.17g", number,
                        static_cast<unsigned long long>(i), static_cast<Long>(r.index), static_cast<Long>(r.count),

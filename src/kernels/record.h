@@ -78,8 +78,10 @@ SWD_FN uint64_t epoch_of(const Pass& pass) {
   return fresh_word(&pass.ws.header->epoch) + (starts_afresh(pass) ? 1 : 0);
 }
 
-// Of a unit in a state image. 0 is a fresh one.
-SWD_FN bool is_unit(double unit) { return unit == 0.0 || (unit >= 0.5 && unit <= 1.0); }
+// Of a unit in a state image: 0 is a fresh one. fp32 moments have none, and an image that says so belongs to others.
+SWD_FN bool is_unit(double unit, bool narrow) {
+  return unit == 0.0 || unit == 1.0 || (narrow && unit >= 0.5 && unit <= 1.0);
+}
 
 // Ends pass 1 for a segment with a gradient: `total` is its sum of squares.
 SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const Partial& total, const swd_group& g) {
@@ -100,7 +102,7 @@ SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const P
   out.bias2 = 1.0 - power(g.beta2, out.step);
   out.max_sum = 0.0;
   out.invalid = wrong_pointers(pass, segment) + (counts_on ? 0.0 : 1.0);
-  if (pass.plan.narrow && !is_unit(state.exp_avg_sq_unit)) out.invalid += 1.0;
+  if (!is_unit(state.exp_avg_sq_unit, pass.plan.narrow != 0)) out.invalid += 1.0;
   return out;
 }
 

@@ -24,8 +24,9 @@ struct SumSquares {
   __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record& r) {
     const Pass& pass = args.pass;
     const SegmentInfo& info = pass.ws.segments[segment];
-    SegmentScratch scratch = segment_scratch(pass, segment, total, group_at(args, info.group));
-    pass.ws.scratch[segment] = scratch;
+    swd_group group = group_at(args, info.group);
+    SegmentScratch scratch = segment_scratch(pass, segment, total, group);
+    begin_segment(pass, segment, scratch, group);
     add_sums(info, scratch, r);
   }
 };
@@ -57,14 +58,21 @@ struct SumMaxed {
   }
 };
 
+template <class T>  // float, Bf16 or Block8
 struct SumMoments {
-  using Source = Moments;
+  using Source = Moments<T>;
   __device__ static bool begins(const Launch&) { return false; }
   __device__ static bool skips(const Launch& args, int64_t segment) {
-    return array_of<const float>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment) == nullptr;  // of a list
+    return array_of<const T>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment) == nullptr;  // of a list
   }
   __device__ static Source source(const Launch& args, int64_t segment) {
-    return {array_of<const float>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment)};
+    const Pass& pass = args.pass;
+    const T* codes = array_of<const T>(pass, SWD_BUFFER_EXP_AVG_SQ, segment);
+    if constexpr (sizeof(T) > 1) {
+      return {codes};
+    } else {
+      return {reinterpret_cast<const uint8_t*>(codes), scales_of(pass, SWD_BUFFER_EXP_AVG_SQ_SCALE, segment)};
+    }
   }
   // The lowest segment wins, as the largest distance from the end: 0 is none.
   __device__ static void drop(const Launch& args, int64_t segment) {
@@ -74,8 +82,11 @@ struct SumMoments {
   }
   __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record&) {
     const SegmentInfo& info = args.pass.ws.segments[segment];
-    args.pass.segment_states[segment].exp_avg_sq_sum = info.decay == SWD_DECAY_L2 ? -1.0 : total.sum;
-    if (is_damaged(info, total.sum)) drop(args, segment);
+    SegmentState& state = args.pass.segment_states[segment];
+    double sum = total.sum;
+    if constexpr (sizeof(T) != sizeof(float)) sum *= unit_of(state);
+    state.exp_avg_sq_sum = info.decay == SWD_DECAY_L2 ? -1.0 : sum;
+    if (is_damaged(info, sum)) drop(args, segment);
   }
 };
 
@@ -132,7 +143,7 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
       continue;
     }
     int64_t left = count - local * kChunk;
-    Partial total = sum_chunk(source.from(local * kChunk), left < kChunk ? static_cast<int>(left) : kChunk);
+    Partial total = sum_chunk(from(source, local * kChunk), left < kChunk ? static_cast<int>(left) : kChunk);
     const SegmentInfo& info = pass.ws.segments[segment];  // not kept: registers are for loads in flight
     bool complete = fold_tree(pass.ws.values + info.first_value, pass.ws.tickets + info.first_ticket, local,
                               divide_up(count, kChunk), total);
@@ -174,9 +185,10 @@ swd_status launch_sum(const Launch& args, void* stream) {
 
 swd_status load_reduce(const Plan& plan) {
   swd_status status = load(decide_kernel);
-  if (status == SWD_OK) status = load(reduce_kernel<SumMoments>);
-  visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
+  visit_dtypes(plan.dtypes, [&](auto types) {
     using Grad = typename decltype(types)::grad;
+    using Moment = typename decltype(types)::moment;
+    if (status == SWD_OK) status = load(reduce_kernel<SumMoments<Moment>>);
     if (status == SWD_OK) status = load(reduce_kernel<SumSquares<Grad>>);
     if (status == SWD_OK && needs_max(plan.facts)) status = load(reduce_kernel<SumMaxed<Grad>>);
   });
@@ -185,7 +197,7 @@ swd_status load_reduce(const Plan& plan) {
 
 swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream) {
   swd_status status = SWD_OK;
-  visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
+  visit_dtypes(plan.dtypes, [&](auto types) {
     using Grad = typename decltype(types)::grad;
     status = args.pass.phase == SWD_PHASE_MAX ? launch_sum<SumMaxed<Grad>>(args, stream)
                                               : launch_sum<SumSquares<Grad>>(args, stream);
@@ -193,7 +205,13 @@ swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream) {
   return status;
 }
 
-swd_status launch_rebuild(const Launch& args, void* stream) { return launch_sum<SumMoments>(args, stream); }
+swd_status launch_rebuild(const Plan& plan, const Launch& args, void* stream) {
+  swd_status status = SWD_OK;
+  visit_dtypes(plan.dtypes, [&](auto types) {
+    status = launch_sum<SumMoments<typename decltype(types)::moment>>(args, stream);
+  });
+  return status;
+}
 
 swd_status find_code() {
   cudaFuncAttributes attributes{};
