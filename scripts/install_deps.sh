@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is needed and the machine lacks, with apt-get where that is allowed; else says what is missing and fails.
 # Quick when nothing is missing. Usage: install_deps.sh [TOPIC...]; building and testing are always meant.
-# Topics: demo, fashion-mnist, lint, fuzz, sanitize, coverage, abi, bench, python, test; i686, aarch64 (scripts/platforms.sh).
+# Topics: demo, fashion-mnist, lint, fuzz, sanitize, coverage, abi, bench, python, test, docs, packages, bare-root; i686, aarch64 (scripts/platforms.sh).
 set -euo pipefail
 
 missing=()
@@ -55,6 +55,12 @@ for topic in "$@"; do
       if [ "$topic" = aarch64 ]; then need_command qemu-aarch64 qemu-user; fi
       ;;
     python) need_module ensurepip python3-venv ;;
+    packages)
+      need_command lintian lintian
+      need_command dpkg-shlibdeps dpkg-dev
+      ;;
+    docs) need_command doxygen doxygen ;;
+    bare-root) need_command debootstrap debootstrap ;;
     *) echo "install_deps.sh: no topic $topic" >&2; exit 2 ;;
   esac
 done

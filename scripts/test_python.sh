@@ -39,7 +39,7 @@ build() {  # folder, CUDA runtime
   rm -rf "${work:?}/$1"
   "$venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps . -w "$work/$1" --config-settings build-dir="$work/cmake_$1" \
     --config-settings "cmake.define.SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" --config-settings "cmake.define.SWD_CUDART=$2"
-  wheels=("$work/$1"/swd-*.whl)
+  wheels=("$work/$1"/libswd-*.whl)
   "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-index --force-reinstall "${wheels[0]}"
 }
 

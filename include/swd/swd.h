@@ -624,6 +624,12 @@ SWD_API const char* swd_result_name(swd_result result); /**< "SWD_RESULT_APPLIED
  */
 SWD_API uint32_t swd_numerics_version(void);
 
+/** Which build of the CPU backend's loops this process uses: "base", "v3" (AVX2) or "v4" (AVX-512). Static storage. */
+SWD_API const char* swd_cpu_isa(void);
+
+/** Most threads that a step on the CPU uses, called from this thread now, where swd_plan_args.threads is 0. */
+SWD_API int32_t swd_cpu_threads(void);
+
 /** What the latest failed call of this thread said: one line that names the argument; "" before any failure.
  * Valid until the thread's next failed call. */
 SWD_API const char* swd_error_detail(void);

@@ -94,7 +94,8 @@ python() {
   python3 -c 'import pytest' || cannot "no pytest"
   mkdir -p "$site"
   cp -r bindings/python/swd "$site/"
-  cp -L "$programs/libswd.so" "$programs"/libcudart.so.* "$site/swd/"
+  mkdir -p "$site/swd/lib"
+  cp -L "$programs"/libswd.so.* "$programs"/libcudart.so.* "$site/swd/lib/"
   # Another PyTorch than ours may warn of other things.
   PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$site python3 -m pytest -q --maxfail=10 -c bindings/python/pytest.ini \
     --rootdir bindings/python -p no:cacheprovider -W default -m cuda bindings/python/tests || return

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Entry points around the step: library, plan, workspace, statistics. Each one: adopt, check, do.
+// Entry points around the step: library, plan, workspace. Each one: adopt, check, do.
 #include <memory>
 
 #include "backend.h"
 #include "check.h"
 #include "check_step.h"
 #include "kernels/cpu/float_environment.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/team.h"
 #include "kernels/scalars.h"
 
 #define SWD_TEXT_OF(x) #x
@@ -97,6 +99,10 @@ double swd_weight_decay_to_adamw(double weight_decay, double vbar) {
 // 2: against 0.1, max_decay is 0.1 where it is not given, a learning rate of 0 decays nothing even where lambda_eff
 // overflows, and a step without a finite vbar is skipped. Steps that need none of these have the bits of 0.1.
 uint32_t swd_numerics_version(void) { return 2; }
+
+const char* swd_cpu_isa(void) { return cpu::isa_name(); }
+
+int32_t swd_cpu_threads(void) { return cpu::most_threads(); }
 
 // ---- Plan ----
 
@@ -191,34 +197,6 @@ swd_status swd_discard(const swd_plan* plan, void* workspace, uint64_t workspace
   if (status != SWD_OK) return status;
   status = backend_of(*plan).discard(*plan, workspace_at(*plan, workspace), stream);
   if (status == SWD_OK) plan->failed_pieces.take(workspace);
-  return status;
-}
-
-// ---- Statistics ----
-
-swd_status swd_stats_fetch(const swd_plan* plan, void* workspace, swd_stats* stats, uint64_t stats_size,
-                           double* lambda_eff, void* stream) {
-  swd_status status = check_workspace(plan, workspace, stream);
-  if (status == SWD_OK) status = check_bytes(stats_size, 1, "stats_size");
-  if (status == SWD_OK) status = check_object(stats, "stats");
-  if (status == SWD_OK) status = check_alignment(lambda_eff, alignof(double), "lambda_eff");
-  if (status != SWD_OK) return status;
-  uint64_t bytes = stats_size < sizeof(swd_stats) ? stats_size : sizeof(swd_stats);
-  uint64_t lambda_bytes = lambda_eff ? plan->facts.group_count * sizeof(double) : 0;
-  status = check_disjoint(stats, bytes, "stats", workspace, plan->workspace_bytes, "workspace");
-  if (status == SWD_OK) {
-    status = check_disjoint(lambda_eff, lambda_bytes, "lambda_eff", workspace, plan->workspace_bytes, "workspace");
-  }
-  if (status == SWD_OK) status = check_disjoint(lambda_eff, lambda_bytes, "lambda_eff", stats, bytes, "stats");
-  if (status == SWD_OK) status = check_initialised(*plan, workspace);
-  if (status != SWD_OK) return status;
-  return backend_of(*plan).fetch(*plan, workspace_at(*plan, workspace), stats, bytes, lambda_eff, stream);
-}
-
-swd_status swd_stats_pointer(const swd_plan* plan, const void* workspace, const swd_stats** stats) {
-  swd_status status = check_workspace(plan, workspace, nullptr);
-  if (status == SWD_OK) status = check_object(stats, "stats");
-  if (status == SWD_OK) *stats = &workspace_at(*plan, const_cast<void*>(workspace)).header->stats;
   return status;
 }
 

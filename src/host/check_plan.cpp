@@ -159,6 +159,11 @@ swd_status check_backend(swd_backend backend, const char* name) {
   return set_error(SWD_ERR_NO_CUDA, "%s is SWD_BACKEND_CUDA, but this library was built without CUDA", name);
 }
 
+Dtypes dtypes_of(const swd_plan_args& args) {
+  swd_dtype moment = args.moment_dtype == kNone ? kF32 : args.moment_dtype;
+  return Dtypes{args.param_dtype, args.grad_dtype, args.copy_dtype, moment, args.remainder_dtype};
+}
+
 swd_status check_plan(const swd_plan_args& args) {
   swd_status status = check_stride(args.segment_stride, kFirstBytes<swd_segment>, "args.segment_stride");
   if (status == SWD_OK && (args.flags & ~kPlanFlags)) {

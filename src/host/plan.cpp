@@ -159,11 +159,6 @@ uint64_t fingerprint_of(const Plan& plan) {
 
 }  // namespace
 
-Dtypes dtypes_of(const swd_plan_args& args) {
-  swd_dtype moment = args.moment_dtype == kNone ? kF32 : args.moment_dtype;
-  return Dtypes{args.param_dtype, args.grad_dtype, args.copy_dtype, moment, args.remainder_dtype};
-}
-
 Plan::Plan() = default;
 Plan::~Plan() = default;
 

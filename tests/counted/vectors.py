@@ -6,10 +6,10 @@ import re
 import subprocess
 import sys
 
-# What functions of a name hold, each of them.
-RULES = [(re.compile(name), re.compile(instruction)) for name, instruction in [
-    (r"update_block<", r"v?sqrtps"),
-    (r"sum_chunk<.*GradSquares<", r"v?addps"),
+# What functions of a name hold, each of them, and what none of them does.
+RULES = [(re.compile(name), re.compile(instruction), re.compile(scalar)) for name, instruction, scalar in [
+    (r"update_block<", r"v?sqrtps", r"never"),
+    (r"add_turns<", r"v?addps", r"v?(add|mul)ss"),
 ]]
 
 
@@ -25,12 +25,14 @@ def check(path):
     """What is wrong with an object, a line each."""
     seen = set()
     for name, body in functions(path):
-        for rule, instruction in RULES:
+        for rule, instruction, scalar in RULES:
             if rule.search(name):
                 seen.add(rule.pattern)
                 if not re.search(rf"\t{instruction.pattern}\b", body):
                     yield f"{path}: no {instruction.pattern} in {name}"
-    for rule, _ in RULES:
+                if re.search(rf"\t{scalar.pattern}\b", body):
+                    yield f"{path}: {scalar.pattern} in {name}"
+    for rule, _, _ in RULES:
         if rule.pattern not in seen:
             yield f"{path}: no function {rule.pattern}"
 

@@ -3,6 +3,7 @@
 // them, where they run, and that two runs at once share them.
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/wait.h>
 
 #include <filesystem>
 #include <fstream>
@@ -134,6 +135,31 @@ TEST(CpuPool, PagesMayBeServedByAHandler) {
   EXPECT_EQ(plan.step(), SWD_OK);
   EXPECT_FALSE(in_vain);
   EXPECT_EQ(first_job.count(), 2) << "two threads, and not more";
+}
+
+// A fault that nobody mends, in a worker: the reporter of crashes runs there and to its end, which here is exit code 7.
+TEST(CpuPool, AFaultInAWorkerIsReported) {
+  constexpr int64_t kElements = 4 * kRange;
+  pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    new (&first_job) Visitors;
+    Pager pager(kElements * sizeof(float), [](int64_t) {
+      first_job.add();
+      bool in_worker = syscall(SYS_gettid) != getpid();
+      if (in_worker) _exit(first_job.wait_for(2) ? 7 : 8);
+      timespec minute = {60, 0};
+      nanosleep(&minute, nullptr);  // the caller's first page: until the worker has come
+      _exit(9);
+    });
+    FlatPlan plan(2, kElements, pager.floats());
+    plan.step();
+    _exit(10);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status)) << "killed by signal " << WTERMSIG(status);
+  EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
 // Ranges of the first job are held until the second one has a helper, which must come from the first.

@@ -9,6 +9,7 @@ namespace swd::test {
 namespace {
 
 constexpr int kSteps = 6;
+constexpr uint64_t kReference = 4;  // of relative decay; the third step is skipped
 
 // The hyper-parameters of a step, all in device memory, so that a graph follows them.
 struct Scalars {
@@ -86,12 +87,15 @@ void in_pieces(Runner& r, const swd_step_args& args) {
 }
 
 // One byte string per step: every array, the state and the statistics.
-std::vector<std::vector<uint8_t>> train(uint32_t flags, bool pieces, bool graph) {
+std::vector<std::vector<uint8_t>> train(uint32_t flags, bool pieces, bool graph,
+                                        swd_decay decay = SWD_DECAY_SCHEDULED) {
   RunSetup s = small(flags);
+  s.decay = {decay};
   Runner r(s);
   Scalars scalars(r, s.backend, s.counts.size());
   start(r);
   swd_step_args args = scalars.args();
+  args.reference_step = kReference;
   auto enqueue = [&] {
     if (pieces) return in_pieces(r, args);
     r.ok(swd_step(r.plan(), &r.buffers, &args, r.stream()));
@@ -105,6 +109,8 @@ std::vector<std::vector<uint8_t>> train(uint32_t flags, bool pieces, bool graph)
     if (!graph) enqueue();
     swd_stats stats = r.stats();
     EXPECT_EQ(stats.result, t == 3 ? SWD_RESULT_SKIPPED_NONFINITE : SWD_RESULT_APPLIED) << "step " << t;
+    bool has_reference = decay == SWD_DECAY_RELATIVE && stats.steps_applied >= kReference;
+    EXPECT_EQ(stats.vbar_reference > 0.0, has_reference) << "step " << t;
     trace.push_back(r.bytes());
     const uint8_t* at = reinterpret_cast<const uint8_t*>(&stats);
     trace.back().insert(trace.back().end(), at, at + sizeof stats);
@@ -121,6 +127,15 @@ TEST(Graph, ReplayIsEager) {
 TEST(Graph, PiecesReplayLikeTheWhole) {
   for (uint32_t flags : std::vector<uint32_t>{0, SWD_PLAN_AMSGRAD}) {
     EXPECT_EQ(train(flags, true, true), train(flags, false, false)) << "flags " << flags;
+  }
+}
+
+// The reference step comes between two replays; from then on the strength follows vbar.
+TEST(Graph, ReplayOfRelativeDecayIsEager) {
+  for (uint32_t flags : std::vector<uint32_t>{0, SWD_PLAN_LIST, SWD_PLAN_AMSGRAD}) {
+    std::vector<std::vector<uint8_t>> eager = train(flags, false, false, SWD_DECAY_RELATIVE);
+    EXPECT_EQ(train(flags, false, true, SWD_DECAY_RELATIVE), eager) << "flags " << flags;
+    EXPECT_EQ(train(flags, true, true, SWD_DECAY_RELATIVE), eager) << "flags " << flags << ", in pieces";
   }
 }
 

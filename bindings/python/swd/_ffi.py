@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads libswd.so from this package, declares its functions, checks the structs, and turns a status into an Error."""
+"""Loads the C library from this package, declares its functions, checks the structs, and turns a status into an Error."""
 import ctypes
 import os
 from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
@@ -27,12 +27,14 @@ class Error(RuntimeError):
         return Error, (self.status, self.name, self.detail, self.cuda_error)
 
 
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", "libswd.so.%d.%d" % DECLARED_VERSION)
+
+
 def _load():
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libswd.so")
     try:
-        return ctypes.CDLL(path)
+        return ctypes.CDLL(PATH)
     except OSError as error:
-        raise ImportError(f"cannot load {path}: {error}. Install the package with pip; a source tree has no library "
+        raise ImportError(f"cannot load {PATH}: {error}. Install the package with pip; a source tree has no library "
                           "in it.") from error
 
 
@@ -83,7 +85,8 @@ for _name, _arguments in _SIGNATURES.items():
 for _name, _arguments, _result in [
         ("swd_version", [], c_uint32), ("swd_version_string", [], c_char_p), ("swd_status_name", [_status], c_char_p),
         ("swd_result_name", [c_int32], c_char_p), ("swd_error_detail", [], c_char_p),
-        ("swd_numerics_version", [], c_uint32), ("swd_error_cuda", [], c_int32),
+        ("swd_numerics_version", [], c_uint32), ("swd_cpu_isa", [], c_char_p), ("swd_cpu_threads", [], c_int32),
+        ("swd_error_cuda", [], c_int32),
         ("swd_sizeof", [c_char_p], c_uint64), ("swd_weight_decay_from_adamw", [c_double, c_double], c_double),
         ("swd_weight_decay_to_adamw", [c_double, c_double], c_double)]:
     getattr(lib, _name).argtypes = _arguments

@@ -8,36 +8,12 @@ from ._arrays import host_bytes, locate
 from ._ffi import check, lib
 from ._structs import Backend, Buffer, Dtype, Phase, PlanArgsStruct, PlanFlag, SegmentStruct
 from .buffers import Buffers, StepArgs
-from .convert import convert
+from .convert import Conversions
+from .segments import Segment, segment_array
 from .stats import fetch, where
 
 
-class Segment:
-    """A contiguous run of elements with one step counter and one running sum: a tensor, or a shard of one.
-
-    count: elements. offset: first element from the flat bases (None: right after the segment before it). group: its
-    group. flags: SegmentFlag bits. index: with ``Plan(indexed=True)``, of its first element in the unsharded model.
-    """
-    __slots__ = ("count", "offset", "group", "flags", "index")
-
-    def __init__(self, count, offset=None, group=0, flags=0, index=0):
-        self.count, self.offset, self.group, self.flags, self.index = count, offset, group, flags, index
-
-
-def _segment_array(segments, as_list):
-    array, end = (SegmentStruct * len(segments))(), 0
-    for entry, segment in zip(array, segments):
-        if isinstance(segment, int):
-            segment = Segment(segment)
-        offset = end if segment.offset is None else segment.offset
-        entry.offset = 0 if as_list else offset
-        entry.count, entry.group, entry.flags = segment.count, segment.group, segment.flags
-        entry.index = segment.index
-        end = offset + segment.count
-    return array, end
-
-
-class Plan:
+class Plan(Conversions):
     """What swd_plan_create makes. Immutable, shareable between threads.
 
     segments: Segment objects, or plain counts of elements (then packed one after the other). decay: one word per
@@ -67,7 +43,7 @@ class Plan:
                              (update_norms, PlanFlag.UPDATE_NORMS), (indexed, PlanFlag.INDEXED)):
             flags |= flag if wanted else 0
         self.flags = flags
-        array, self.extent = _segment_array(list(segments), as_list)
+        array, self.extent = segment_array(list(segments), as_list)
         self.segment_count, self.group_count = len(array), len(self.decay)
         modes = (c_int32 * self.group_count)(*self.decay)
         args = PlanArgsStruct()
@@ -100,6 +76,7 @@ class Plan:
 
     @property
     def on_cuda(self):
+        """Whether the plan's memory is a CUDA device's."""
         return self.backend == Backend.CUDA
 
     # ---- Memory ----
@@ -120,10 +97,7 @@ class Plan:
 
     def buffer_dtype(self, buffer):
         """The Dtype of a Buffer's elements; scales are BLOCK8, bytes."""
-        return {Buffer.PARAM: self.param_dtype, Buffer.GRAD: self.grad_dtype, Buffer.EXP_AVG: self.moment_dtype,
-                Buffer.EXP_AVG_SQ: self.moment_dtype, Buffer.PARAM_COPY: self.copy_dtype,
-                Buffer.REMAINDER: self.remainder_dtype, Buffer.EXP_AVG_SCALE: Dtype.BLOCK8,
-                Buffer.EXP_AVG_SQ_SCALE: Dtype.BLOCK8}.get(buffer, Dtype.F32)
+        return names.buffer_dtype(self, buffer)
 
     def scale_offset(self, segment):
         """Where a segment's bytes begin in exp_avg_scale and exp_avg_sq_scale; one byte for 128 elements."""
@@ -240,13 +214,3 @@ class Plan:
         """Sets the running sum of every segment to the sum of its exp_avg_sq. Sums of l2 groups become unknown.
         ``Stats.damaged_segment`` names the first segment whose sum is not finite."""
         check(lib.swd_state_rebuild(self._handle, buffers.ref, stream))
-
-    def load(self, buffers, *, param=None, exp_avg=None, exp_avg_sq=None, stream=0):
-        """float32 arrays to the plan's dtypes, rounded to nearest; None leaves that buffer alone. With as_list: a list
-        with an array, an address or None per segment. Where exp_avg_sq is loaded units become 1; running sums stay as they
-        are: rebuild_state."""
-        convert(self, lib.swd_state_load, buffers, (param, exp_avg, exp_avg_sq), False, stream)
-
-    def store(self, buffers, *, param=None, exp_avg=None, exp_avg_sq=None, stream=0):
-        """And back, exactly: fills float32 arrays with what a step would compute with."""
-        convert(self, lib.swd_state_store, buffers, (param, exp_avg, exp_avg_sq), True, stream)

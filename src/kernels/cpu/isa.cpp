@@ -44,11 +44,15 @@ LoopsFunction pick() {
   return loops_base;
 }
 
+LoopsFunction picked() {
+  static const LoopsFunction function = pick();
+  return function;
+}
+
 }  // namespace
 
-const Loops& loops_for(const Dtypes& dtypes) {
-  static const LoopsFunction picked = pick();
-  return *picked(dtypes);
-}
+const Loops& loops_for(const Dtypes& dtypes) { return *picked()(dtypes); }
+
+const char* isa_name() { return picked() == loops_v4 ? "v4" : picked() == loops_v3 ? "v3" : "base"; }
 
 }  // namespace swd::cpu

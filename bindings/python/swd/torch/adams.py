@@ -15,8 +15,14 @@ from .watch import Watch
 class AdamS(Optimizer):
     """Adam with Scheduled Weight Decay, clipping and loss scaling in one step: ``torch.optim.AdamW``'s place.
 
-    params: parameters or groups, as everywhere in torch.optim. float32 on CPU or CUDA; bfloat16 and float16 get a
-    float32 master (``state[p]["master_param"]``), which keeps what 16 bits lose. Gradients: float32, bfloat16, float16.
+    params: parameters or groups, as everywhere in torch.optim, on CPU or CUDA. float32; bfloat16, which is the upper half
+    of a float32 number whose lower half is ``state[p]["remainder"]``; float16, with a float32 master
+    (``state[p]["master_param"]``). Gradients: float32, bfloat16, and but for bfloat16 parameters float16.
+
+    states: what is stored of moments and bfloat16 parameters: "fp32"; "mixed16", bfloat16 moments; "compact8", 8-bit
+    moments and 24 bits of a bfloat16 parameter; "tiny8", of bfloat16 parameters 16 bits. 12, 8, 5 and 4 bytes a
+    bfloat16 parameter, 12, 8 and 6 a float32 one. Rounded stochastically, from rounding_seed; no amsgrad. See
+    docs/narrow_states.md and memory().
 
     lr: a number or a tensor of one element; on the device it is read there. betas, eps: as in AdamW.
 
@@ -43,9 +49,15 @@ class AdamS(Optimizer):
     fused, foreach, differentiable=False: taken from torch's optimizers and without a meaning here, so that changing the
     name of the class is enough.
 
-    record_hook (attribute): a function that gets the norm record, some float64 on the device, between the passes, and
-    sums all of it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``: for sharded parameters. All
-    processes need the same amsgrad and the same decay of each group, as these decide how often it is called.
+    shards: DTensors (FSDP2, HSDP, tensor parallel) need nothing. Where plain tensors are parts of a model
+    (ZeroRedundancyOptimizer, FullyShardedDataParallel, own shards, pipeline stages): the process group or device mesh of
+    all processes that hold parts, each element counted once. False: each process has a model of its own.
+
+    record_hook: the general form: a function that gets the norm record, some float64 on the device, between the passes,
+    and sums all of it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``.
+
+    Sharded, every process must call step and vbar() alike; all need the same amsgrad, update_norms and decay of each
+    group, which decide how often is summed. What is reported is the whole model's, on each of them.
 
     The step works on raw gradients and never writes them. It is one unit: a skipped step changes no parameter, moment
     or counter, to the bit. Results are the same bits on CPU and CUDA, for any number of threads, and after a resume.
@@ -54,11 +66,14 @@ class AdamS(Optimizer):
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-4, *, decay="scheduled",
                  amsgrad=False, maximize=False, max_grad_norm=None, capturable=False, max_decay=None, nonfinite="skip",
-                 update_norms=False, measure_norm=True, reference_step=100, fused=None,
-                 foreach=None, differentiable=False):
+                 update_norms=False, measure_norm=True, reference_step=100, shards=None, record_hook=None, fused=None,
+                 foreach=None, differentiable=False, states="fp32", rounding_seed=0):
         self.max_grad_norm, self.max_decay, self.nonfinite = max_grad_norm, max_decay, nonfinite
-        self.update_norms, self.measure_norm, self.record_hook = update_norms, measure_norm, None
-        self.reference_step, self.counters, self._layout, self._watch = reference_step, Counters(), None, Watch()
+        self.update_norms, self.measure_norm = update_norms, measure_norm
+        self.shards, self.record_hook = shards, record_hook
+        checks.seed(rounding_seed)
+        self.states, self.counters = states, Counters(seed=rounding_seed)
+        self.reference_step, self._layout, self._watch = reference_step, None, Watch()
         self._log = report.Log()
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=decay, amsgrad=amsgrad,
                         maximize=maximize, capturable=capturable)
@@ -67,6 +82,7 @@ class AdamS(Optimizer):
         checks.whole(self)
 
     def add_param_group(self, param_group):
+        """Adds a group, as torch.optim.Optimizer does; a parameter that is given twice is refused."""
         if isinstance(param_group, dict) and not isinstance(param_group.get("params"), (torch.Tensor, set, type(None))):
             param_group["params"] = list(param_group["params"])
             checks.distinct(param_group["params"])
@@ -93,7 +109,7 @@ class AdamS(Optimizer):
                 loss = closure()
         with torch.no_grad():
             engines, grads = arrange(self)
-            run.run(self, engines, grads)
+            run.run(self, engines, grads, self._layout.joint.hook)
             if not capturing:
                 self._watch.look(self, engines)
         return loss
@@ -164,6 +180,19 @@ class AdamS(Optimizer):
             raise RuntimeError("weight_decay_from_adamw: vbar is 0 before the first step; load a checkpoint or run some")
         return weight_decay * math.sqrt(vbar)
 
+    def _first_elements(self):
+        """The number of each parameter's first element in the model: all parameters in the order of the groups."""
+        out, end = {}, 0
+        for group in self.param_groups:
+            for param in group["params"]:
+                out[param], end = end, end + param.numel()
+        return out
+
+    def memory(self):
+        """Bytes a parameter that is stepped: parameters, gradients, states, workspace, and in all, as a dict. {} before the
+        first step."""
+        return report.memory(self)
+
     # ---- Checkpoints ----
 
     def state_dict(self):
@@ -187,8 +216,8 @@ class AdamS(Optimizer):
 
     def __getstate__(self):
         state, counters = checkpoint.detached_state(self)
-        options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "record_hook",
-                   "reference_step", "_watch")
+        options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "shards", "record_hook",
+                   "reference_step", "states", "_watch")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in options}, "state": state,
                 "counters": counters, "_layout": None, "_log": report.Log()}
 

@@ -8,17 +8,23 @@ it belongs to: another optimizer carries both along and counts on, and then the 
 16-bit parameters also have master_param. Moments and master are float32. "swd" in each group holds the counters and the
 reference of relative decay, as of the moment when the state_dict was made: in the groups they also survive tools that
 know state and groups only (torch.distributed.checkpoint). Version 0.1 had them beside the groups.
+
+Of DTensors and FSDP1's parameters no sum is kept: that of a shard says nothing about another. It is taken from the
+moments when they are loaded; and when they are saved, in the run that goes on, so that both go on alike.
 """
 import math
 import warnings
 
 import torch
 
+from . import audit, shards, states
 from .image import Counters
+from .states import UNIT
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
 
+_TENSORS = MOMENTS + (MASTER,) + states.NATIVE
 _TORCH_KEYS = ("foreach", "fused", "differentiable")  # in every group of torch's Adam and AdamW, in nobody else's
-_COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference")
+_COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference", "rounding_seed")
 _ADAMW_KEYS = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "capturable", "params", "param_names",
                "initial_lr")
 
@@ -44,20 +50,28 @@ def live_numbers(optimizer):
     engines = optimizer._layout.engines if optimizer._layout else ()
     numbers, counters = {}, Counters() if engines else optimizer.counters
     for engine in engines:
-        found, steps, sums = engine.image.read()
+        found, steps, sums, units = engine.image.read()
         counters = counters.merged(found)
-        for member, step, total in zip(engine.members, steps, sums):
+        for member, step, total, unit in zip(engine.members, steps, sums, units):
+            if not member.keeps_moments(member.state):
+                total = -1.0  # somebody put other moments there
             numbers[id(member.step)], numbers[id(member.sum)] = step, total
+            if member.unit is not None:
+                numbers[id(member.unit)] = unit
     return numbers, counters
 
 
 def _with_numbers(state, numbers):
     out = dict(state)
-    for key in (STEP, SUM):
+    for key in (STEP, SUM, UNIT):
         if key in out:
             value = numbers.get(id(out[key]), out[key])
             out[key] = value.item() if isinstance(value, torch.Tensor) else value
     return out
+
+
+def _is_part(param):
+    return shards.is_sharded(param) or shards.is_fsdp1(param)
 
 
 def settle(optimizer):
@@ -76,15 +90,21 @@ def detached_state(optimizer):
     out = type(optimizer.state)(dict)
     for param, state in optimizer.state.items():
         state = _with_numbers(state, numbers)
-        for key in MOMENTS + (MASTER,):
-            if key in state and state[key].untyped_storage().nbytes() > 4 * state[key].numel():
-                state[key] = state[key].clone()  # a view of a flat buffer would bring the whole buffer along
+        for key in _TENSORS:
+            tensor = state.get(key)
+            if tensor is not None and not shards.is_sharded(tensor) and tensor.untyped_storage().nbytes() > tensor.nbytes:
+                state[key] = tensor.clone()  # a view of a flat buffer would bring the whole buffer along
         out[param] = state
     return out, counters
 
 
 def pack(optimizer, state_dict):
     """Completes what torch.optim.Optimizer.state_dict made."""
+    params = [param for group in optimizer.param_groups for param in group["params"]]
+    parts = {i for i, param in enumerate(params) if _is_part(param)}
+    for engine in optimizer._layout.engines if optimizer._layout and parts else ():
+        with torch.no_grad(), engine.current_device():
+            audit.retake(engine, optimizer.param_groups, [not _is_part(member.owner) for member in engine.members])
     numbers, counters = live_numbers(optimizer)
     group_of = {index: group for group in state_dict["param_groups"] for index in group["params"]}
     out = {}
@@ -94,12 +114,13 @@ def pack(optimizer, state_dict):
             step = state[STEP] = _step_number(state[STEP])
             if SUM in state:
                 state[SUM_STEP] = state.pop(SUM_STEP, step)
-                if state[SUM] < 0:
+                if state[SUM] < 0 or index in parts:
                     del state[SUM], state[SUM_STEP]
             # float32 counts to 2^24, as in torch's own optimizers; float64 goes on.
             dtype = torch.float32 if step <= 2 ** 24 else torch.float64
-            capturable = group_of.get(index, {}).get("capturable") and MOMENTS[0] in state
-            device = state[MOMENTS[0]].device if capturable else "cpu"
+            capturable = group_of.get(index, {}).get("capturable")
+            devices = [shards.local(state[key]).device for key in _TENSORS if key in state]
+            device = devices[0] if capturable and devices else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
         out[index] = state
     groups = [{**group, "swd": saved_counters(counters)} for group in state_dict["param_groups"]]
@@ -116,8 +137,8 @@ def _counters_of(saved):
     found = Counters()
     for entry in [saved] + saved["param_groups"]:
         kept = entry.get("swd", {})
-        numbers = Counters(*(kind(kept.get(key, 0)) for key, kind in zip(_COUNTER_KEYS, (int, int, float))))
-        if not (min(numbers[:2]) >= 0 and 0.0 <= numbers.reference < math.inf):
+        numbers = Counters(*(kind(kept.get(key, 0)) for key, kind in zip(_COUNTER_KEYS, (int, int, float, int))))
+        if not (min(numbers[:2]) >= 0 and numbers.seed >= 0 and 0.0 <= numbers.reference < math.inf):
             raise ValueError(f"swd: {kept} in the state_dict is no pair of counters and a reference")
         found = found.merged(numbers)
     return found
@@ -126,7 +147,10 @@ def _counters_of(saved):
 def unpack(optimizer, saved, own_groups):
     """After torch.optim.Optimizer.load_state_dict: takes the moments again, in float32 and not shared with the loaded
     dict, and settles what the groups of other optimizers do not say."""
+    own = optimizer.counters
     optimizer.counters = _counters_of(saved)
+    if optimizer.counters.seed == 0:
+        optimizer.counters = optimizer.counters._replace(seed=own.seed)
     indices = (index for group in saved["param_groups"] for index in group["params"])
     params = (param for group in optimizer.param_groups for param in group["params"])
     for index, param in zip(indices, params):
@@ -134,10 +158,15 @@ def unpack(optimizer, saved, own_groups):
         if not isinstance(state, dict):
             continue
         target = optimizer.state[param]
-        for key in MOMENTS + (MASTER,):
+        for key in _TENSORS:
             if isinstance(state.get(key), torch.Tensor):
-                target[key] = state[key].detach().to(device=param.device, dtype=torch.float32, copy=True)
-        for key in (STEP, SUM):
+                dtype = state[key].dtype if key in states.NATIVE else torch.float32
+                target[key] = state[key].detach().to(device=param.device, dtype=dtype, copy=True)
+        if UNIT in state:
+            target[UNIT] = float(state[UNIT])
+        if _is_part(param):
+            target.pop(SUM, None)
+        for key in (STEP,) if _is_part(param) else (STEP, SUM):
             if key in state:
                 target[key] = state[key].item() if isinstance(state[key], torch.Tensor) else state[key]
     for group, theirs, own in zip(optimizer.param_groups, saved["param_groups"], own_groups):
@@ -175,4 +204,11 @@ def adamw_state_dict(optimizer):
     keys = (STEP,) + MOMENTS
     state = {index: {key: value for key, value in entry.items() if key in keys}
              for index, entry in state_dict["state"].items()}
+    numbers = {param: index for index, param in enumerate(p for group in optimizer.param_groups for p in group["params"])}
+    for engine in optimizer._layout.engines if optimizer._layout else ():
+        if engine.form.narrow:
+            with torch.no_grad(), engine.current_device():
+                for member, moments in zip(engine.members, engine.export()):
+                    state[numbers[member.owner]].update(
+                        {name: shards.like(member.owner, tensor) for name, tensor in moments.items()})
     return {"state": state, "param_groups": groups}

@@ -171,6 +171,8 @@ extern "C" {
     pub fn swd_status_name(status: swd_status) -> *const c_char;
     pub fn swd_result_name(result: swd_result) -> *const c_char;
     pub fn swd_numerics_version() -> u32;
+    pub fn swd_cpu_isa() -> *const c_char;
+    pub fn swd_cpu_threads() -> i32;
     pub fn swd_error_detail() -> *const c_char;
     pub fn swd_error_cuda() -> i32;
     pub fn swd_sizeof(struct_name: *const c_char) -> u64;
