@@ -31,5 +31,6 @@ site=$build/site
 rm -rf "$site"
 mkdir -p "$site"
 cp -r "$root/bindings/python/swd" "$site/"
-cp -L --remove-destination "$build/libswd.so" "$site/swd/"
+mkdir -p "$site/swd/lib"
+cp -L "$build"/libswd.so.* "$site/swd/lib/"
 PYTHONPATH=$site exec /usr/bin/python3 "$root/examples/images/run.py" "$build/examples/images" "$build" "${data[@]}" "$@"
