@@ -73,8 +73,7 @@ class AdamS(Optimizer):
         self.shards, self.record_hook = shards, record_hook
         checks.seed(rounding_seed)
         self.states, self.counters = states, Counters(seed=rounding_seed)
-        self.reference_step, self._layout, self._watch = reference_step, None, Watch()
-        self._log = report.Log()
+        self.reference_step, self._layout, self._watch, self._log = reference_step, None, Watch(), report.Log()
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=decay, amsgrad=amsgrad,
                         maximize=maximize, capturable=capturable)
         checks.group({**defaults, "differentiable": differentiable})
@@ -180,17 +179,8 @@ class AdamS(Optimizer):
             raise RuntimeError("weight_decay_from_adamw: vbar is 0 before the first step; load a checkpoint or run some")
         return weight_decay * math.sqrt(vbar)
 
-    def _first_elements(self):
-        """The number of each parameter's first element in the model: all parameters in the order of the groups."""
-        out, end = {}, 0
-        for group in self.param_groups:
-            for param in group["params"]:
-                out[param], end = end, end + param.numel()
-        return out
-
     def memory(self):
-        """Bytes a parameter that is stepped: parameters, gradients, states, workspace, and in all, as a dict. {} before the
-        first step."""
+        """Bytes a stepped parameter, as a dict: parameters, gradients, states, workspace, all. {} before the first step."""
         return report.memory(self)
 
     # ---- Checkpoints ----

@@ -17,7 +17,7 @@ import warnings
 
 import torch
 
-from . import audit, shards, states
+from . import audit, narrow, shards, states
 from .image import Counters
 from .states import UNIT
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
@@ -208,7 +208,7 @@ def adamw_state_dict(optimizer):
     for engine in optimizer._layout.engines if optimizer._layout else ():
         if engine.form.narrow:
             with torch.no_grad(), engine.current_device():
-                for member, moments in zip(engine.members, engine.export()):
+                for member, moments in zip(engine.members, narrow.export(engine)):
                     state[numbers[member.owner]].update(
                         {name: shards.like(member.owner, tensor) for name, tensor in moments.items()})
     return {"state": state, "param_groups": groups}
