@@ -19,8 +19,7 @@ from .tensors import MASTER, STEP, SUM, Member
 
 
 def _threads():
-    """PyTorch's number of threads; the result does not depend on it."""
-    return min(torch.get_num_threads(), 1024)
+    return min(torch.get_num_threads(), 1024)  # the result does not depend on it
 
 
 class Engine:
