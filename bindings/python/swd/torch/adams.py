@@ -6,6 +6,7 @@ import torch
 from torch.optim import Optimizer
 
 from . import checkpoint, checks, report, run
+from .agreement import Agreement
 from .flat import homes
 from .image import Counters
 from .layout import arrange
@@ -44,8 +45,8 @@ class AdamS(Optimizer):
     name of the class is enough.
 
     shards: DTensors (FSDP2, HSDP, tensor parallel) need nothing. Where plain tensors are parts of a model
-    (ZeroRedundancyOptimizer, FullyShardedDataParallel, own shards, pipeline stages): the process group or device mesh of
-    all processes that hold parts, each element counted once. False: each process has a model of its own.
+    (ZeroRedundancyOptimizer, FullyShardedDataParallel, own shards, pipeline stages): "world", or the process group or
+    device mesh of all processes that hold parts, each element counted once. False: each process has its own model.
 
     record_hook: the general form: a function that gets the norm record, some float64 on the device, between the passes,
     and sums all of it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``.
@@ -65,8 +66,9 @@ class AdamS(Optimizer):
         self.max_grad_norm, self.max_decay, self.nonfinite = max_grad_norm, max_decay, nonfinite
         self.update_norms, self.measure_norm = update_norms, measure_norm
         self.shards, self.record_hook = shards, record_hook
-        self.reference_step, self.counters, self._layout, self._watch = reference_step, Counters(), None, Watch()
-        self._log = report.Log()
+        self.reference_step, self._layout, self._watch = reference_step, None, Watch()
+        self.counters = self._noted = Counters()
+        self._log, self._agreement = report.Log(), Agreement()
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=decay, amsgrad=amsgrad,
                         maximize=maximize, capturable=capturable)
         checks.group({**defaults, "differentiable": differentiable})
@@ -80,6 +82,8 @@ class AdamS(Optimizer):
         super().add_param_group(param_group)
         try:
             group = self.param_groups[-1]
+            for option in ("shards", "record_hook"):  # ZeroRedundancyOptimizer gives its keywords to groups, too
+                group.pop(option, None)
             group.setdefault("swd", checkpoint.saved_counters(Counters()))  # written by state_dict
             for param in group["params"]:
                 checks.parameter(param)
@@ -100,9 +104,12 @@ class AdamS(Optimizer):
                 loss = closure()
         with torch.no_grad():
             engines, grads = arrange(self)
-            run.run(self, engines, grads, self._layout.joint.hook)
+            joint, agreement = self._layout.joint, self._agreement
+            own = None if capturing else agreement.begin(self, joint)
+            run.run(self, engines, grads, joint.hook, own)
             if not capturing:
                 self._watch.look(self, engines)
+                agreement.look(engines, joint)
         return loss
 
     def _check_capture(self):
@@ -160,6 +167,7 @@ class AdamS(Optimizer):
     @vbar_reference.setter
     def vbar_reference(self, value):
         checks.number("vbar_reference", value)
+        checkpoint.take_counters(self)
         self.counters = self.counters._replace(reference=float(value))
         for engine in self._layout.engines if self._layout else ():
             engine.image.set_reference(float(value))
@@ -195,7 +203,8 @@ class AdamS(Optimizer):
     def __getstate__(self):
         state, counters = checkpoint.detached_state(self)
         options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "shards", "record_hook",
-                   "reference_step", "_watch")
+                   "reference_step", "_watch", "_agreement",
+                   "_noted")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in options}, "state": state,
                 "counters": counters, "_layout": None, "_log": report.Log()}
 

@@ -109,7 +109,9 @@ def pack(optimizer, state_dict):
             step = state[STEP] = _step_number(state[STEP])
             if SUM in state:
                 state[SUM_STEP] = state.pop(SUM_STEP, step)
-                if state[SUM] < 0 or index in parts:
+                if index in parts:
+                    state[SUM] = -1.0  # the keys are the same for all processes, and so is the value
+                elif state[SUM] < 0:
                     del state[SUM], state[SUM_STEP]
             # float32 counts to 2^24, as in torch's own optimizers; float64 goes on.
             dtype = torch.float32 if step <= 2 ** 24 else torch.float64
@@ -117,6 +119,7 @@ def pack(optimizer, state_dict):
             device = shards.local(state[MOMENTS[0]]).device if capturable else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
         out[index] = state
+    _note_counters(optimizer, counters)
     groups = [{**group, "swd": saved_counters(counters)} for group in state_dict["param_groups"]]
     return {**state_dict, "state": out, "param_groups": groups}
 
@@ -138,10 +141,27 @@ def _counters_of(saved):
     return found
 
 
+def take_counters(optimizer):
+    """Those that a wrapper wrote into the live groups past load_state_dict, as ZeroRedundancyOptimizer does."""
+    found = _counters_of({"param_groups": optimizer.param_groups})
+    if found != optimizer._noted:
+        optimizer.counters = optimizer._noted = found
+
+
+def _note_counters(optimizer, counters):
+    """Writes them into the live groups: ZeroRedundancyOptimizer shares these dicts, and saves what stands there."""
+    optimizer._noted = counters
+    for group in optimizer.param_groups:
+        group["swd"].update(saved_counters(counters))
+
+
 def unpack(optimizer, saved, own_groups):
     """After torch.optim.Optimizer.load_state_dict: takes the moments again, in float32 and not shared with the loaded
     dict, and settles what the groups of other optimizers do not say."""
     optimizer.counters = _counters_of(saved)
+    for group in optimizer.param_groups:
+        group["swd"] = {}
+    _note_counters(optimizer, optimizer.counters)
     indices = (index for group in saved["param_groups"] for index in group["params"])
     params = (param for group in optimizer.param_groups for param in group["params"])
     for index, param in zip(indices, params):
