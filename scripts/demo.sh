@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What SWD is for, on real images: trains a small network on Fashion-MNIST through libswd with AdamW, SWD and L2 at several
-# strengths and seeds, AdamW also at the same total decay as each SWD; prints the tables and draws the picture. Some
-# 100 s on two cores. Usage: demo.sh [--data DIR] [--quick] [--weights-only] [--no-norm] [--backend cuda] ...; --help lists
+# strengths and seeds, AdamW also at the same total decay as each SWD; prints the tables and draws the picture. A
+# few minutes on two cores. Usage: demo.sh [--data DIR] [--quick] [--weights-only] [--no-norm] [--backend cuda] ...; --help lists
 # the rest. DIR: four idx files, gzipped or not (MNIST and its successors). Without it Debian's package of Fashion-MNIST
 # is taken, installed where this user may, else glyphs that the program makes.
 set -euo pipefail

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <random>
+#include <stdexcept>
 
 #include "data.h"
 

@@ -8,7 +8,7 @@
 
 namespace images {
 
-// The question as a list: AdamW without decay and at two strengths; SWD at three, and to each AdamW of the same
+// The demo's question as a list: AdamW without decay and at two strengths; SWD at three, and to each AdamW of the same
 // total decay; L2; relative decay.
 extern const std::vector<std::string> kDefaultRuns, kQuickRuns;
 

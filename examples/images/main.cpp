@@ -2,6 +2,7 @@
 // Trains a small image network with AdamW, SWD and L2 at several strengths and seeds, AdamW also at the same total
 // decay as each SWD, and writes the results as JSON. Run by scripts/demo.sh through run.py, and by experiments/.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <numeric>

@@ -58,7 +58,9 @@ class Difference:
         return not abs(self.mean) >= 2 * self.error
 
     def text(self, factor, digits):
-        error = f" +- {self.error * factor:.{digits + 1}f}" if math.isfinite(self.error) else ""
+        if self.seeds == 1:
+            return f"{self.mean * factor:+.{digits + 1}f}, one seed: no verdict"
+        error = f" +- {self.error * factor:.{digits + 1}f}"
         word = "tie" if self.is_tie else "lower" if self.mean < 0 else "higher"
         return f"{self.mean * factor:+.{digits + 1}f}{error}, lower in {self.lower} of {self.seeds} seeds: {word}"
 
@@ -79,7 +81,7 @@ def cells(runs, key):
     """A measure as a table shows it."""
     _, factor, digits = MEASURES[key]
     middle, deviation = spread(runs, key)
-    return f"{middle * factor:.{digits}f} +- {deviation * factor:.{digits}f}"
+    return f"{middle * factor:.{digits}f}" + (f" +- {deviation * factor:.{digits}f}" if len(runs) > 1 else "")
 
 
 def decay_cells(method, runs):

@@ -27,7 +27,7 @@ struct Setting {
 struct Run {
   Method method;
   int seed = 0;
-  double mean_lambda = 0.0, total_decay = 0.0;  // sum of lr * lambda_eff, and that over the sum of lr
+  double mean_lambda = 0.0, total_decay = 0.0;  // the sum of lr * lambda_eff over that of lr, and the first alone
   double norm = 0.0, full_norm = 0.0;           // mean of the last tenth of the steps; of all training images
   double weight_norm = 0.0;                     // of the weights at the end
   double train_loss = 0.0, validation_loss = 0.0, validation_error = 0.0, test_loss = 0.0, test_error = 0.0;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tables of docs/evidence.md from the results of run.py, each between its two marks: a sentence there holds only
+"""Writes the tables of docs/evidence.md from the results of grow.py, each between its two marks: a sentence there holds only
 as long as its table carries it, so read them again after new seeds.
 
     tables.py [--results FOLDER] [--page PAGE]     without --page it prints them

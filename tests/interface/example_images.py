@@ -169,15 +169,45 @@ class Tables(Example):
         found = results.Difference(ours, theirs, "x")
         self.assertEqual((found.seeds, found.lower, found.is_tie), (3, 3, False))
         self.assertEqual(found.text(1, 2), "-1.333 +- 0.167, lower in 3 of 3 seeds: lower")
-        self.assertTrue(results.Difference(ours[:1], theirs, "x").is_tie)  # one seed says nothing
+        self.assertEqual(results.Difference(ours[:1], theirs, "x").text(1, 2), "-1.000, one seed: no verdict")
         wide = [{"seed": s, "x": v} for s, v in enumerate([0, 4, 2])]
         self.assertTrue(results.Difference(wide, theirs, "x").is_tie)
         with self.assertRaises(ValueError):
             results.Difference(ours[:1], theirs[1:], "x")
 
 
+class Experiments(Example):
+    """experiments/images: what is there is not run again, more seeds add to it, and the tables are of what is there."""
+
+    def test_more_seeds(self):
+        sys.path[:0] = [f"{SOURCE}/examples/images", f"{SOURCE}/experiments/images"]
+        import grow
+        import tables
+        grow.SETTINGS["half"] = (["swd:0.03", "matched:0.03"], [*small()[:-2]])
+        seeds, run = [], grow.run
+        grow.run = lambda program, data, name, seed: seeds.append(seed) or run(program, data, name, seed)
+        arguments = [PROGRAM, "", "--settings", "half", "--results", str(self.folder / "results")]
+        path = self.folder / "results" / "half.json"
+        grow.main([*arguments, "--seeds", "0:2"])
+        first = json.loads(path.read_text())
+        grow.main([*arguments, "--seeds", "1:3"])
+        self.assertEqual(seeds, [0, 1, 2])
+        runs = json.loads(path.read_text())["runs"]
+        self.assertEqual([run["seed"] for run in runs], [0, 1, 2] * 2)
+        self.assertEqual([run for run in runs if run["seed"] < 2], first["runs"])
+        self.assertNotIn("norms", runs[0])
+        page = self.folder / "page.md"
+        page.write_text("before\n<!-- table half -->\nold\n<!-- end -->\nafter\n")
+        tables.main(["--results", str(path.parent), "--page", str(page)])
+        text = page.read_text()
+        self.assertTrue(text.startswith("before\n<!-- table half -->\n") and text.endswith("<!-- end -->\nafter\n"))
+        self.assertIn("; 3 seeds.", text)
+        self.assertIn("at equal total decay", text)
+        self.assertNotIn("old", text)
+
+
 if __name__ == "__main__":
     only_cuda = sys.argv[3:] == ["--cuda"]
-    cases = [Cuda] if only_cuda else [Runs, Files, Tables]
+    cases = [Cuda] if only_cuda else [Runs, Files, Tables, Experiments]
     suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(case) for case in cases)
     sys.exit(not unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful())

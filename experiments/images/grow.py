@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grows the tables of docs/evidence.md: the network of the demo in other settings, seed by seed.
 
-    run.py PROGRAM DATA [--settings NAME ...] [--seeds FIRST:END] [--results FOLDER]
+    grow.py PROGRAM DATA [--settings NAME ...] [--seeds FIRST:END] [--results FOLDER]
 
-PROGRAM is build/demo/examples/images (scripts/demo.sh builds it), DATA a folder with idx files. What is in the results
+PROGRAM is build/demo/examples/images (scripts/demo.sh builds it), DATA a folder with idx files, or "" for glyphs. What is in the results
 already is not run again, so that a call that was cut off goes on at the next seed, and more seeds add to those there.
 """
 import argparse
@@ -36,7 +36,7 @@ def run(program, data, name, seed):
     runs, arguments = SETTINGS[name]
     with tempfile.TemporaryDirectory() as folder:
         output = folder + "/out.json"
-        subprocess.run([program, "--data", data, "--output", output, "--seeds", "1", "--first-seed", str(seed),
+        subprocess.run([program, *(["--data", data] if data else []), "--output", output, "--seeds", "1", "--first-seed", str(seed),
                         *arguments, "--runs", *runs], check=True, stdout=subprocess.DEVNULL)
         with open(output, encoding="utf-8") as file:
             result = json.load(file)
