@@ -6,7 +6,7 @@ from ctypes import byref, c_int32, c_uint64, c_void_p
 from . import names, state
 from ._arrays import host_bytes, locate
 from ._ffi import check, lib
-from ._structs import Backend, Buffer, Dtype, Phase, PlanArgsStruct, PlanFlag, SegmentStruct
+from ._structs import Backend, Buffer, Phase, PlanArgsStruct, PlanFlag, SegmentStruct
 from .buffers import Buffers, StepArgs
 from .convert import Conversions
 from .segments import Segment, segment_array

@@ -58,12 +58,13 @@ struct BlockBytes {
 };
 
 template <class Moment>
-__device__ __forceinline__ void decode_moments(const Packed<sizeof(Moment)>& m_words, const Packed<sizeof(Moment)>& v_words,
-                                               const BlockBytes& bytes, int part, float unit, float (&m)[4],
-                                               float (&v)[4]) {
+__device__ __forceinline__ void decode_moments(const Packed<sizeof(Moment)>& m_words,
+                                               const Packed<sizeof(Moment)>& v_words, const BlockBytes& bytes, int part,
+                                               float unit, float (&m)[4], float (&v)[4]) {
   constexpr int kBytes = sizeof(Moment);
   BlockScale first{}, second{};
-  if constexpr (kBytes == 1) first = block_scale<kFirstBits>(bytes.first), second = block_scale<kSecondBits>(bytes.second);
+  if constexpr (kBytes == 1)
+    first = block_scale<kFirstBits>(bytes.first), second = block_scale<kSecondBits>(bytes.second);
 #pragma unroll
   for (int j = 0; j < 4; ++j) {
     uint32_t m_code = element<kBytes>(m_words.word[part], j), v_code = element<kBytes>(v_words.word[part], j);

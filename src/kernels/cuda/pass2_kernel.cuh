@@ -51,7 +51,7 @@ __device__ __forceinline__ Place place_of(const Walk<Item>& walk, int64_t number
   int64_t item = number - walk.first_chunk * kItemsPerChunk;
   int64_t left = walk.end - item * kItem;
   return Place{item, item == 0 ? walk.shift : 0,
-              left <= kItem || item == walk.last_item ? static_cast<int>(left < 0 ? 0 : left) : kItem};
+               left <= kItem || item == walk.last_item ? static_cast<int>(left < 0 ? 0 : left) : kItem};
 }
 
 // Whether the item is surely empty: of a small segment's chunk most are, and need not look at the rest of its tables.
@@ -108,8 +108,7 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(Types::kP
     const SegmentInfo& info = pass.ws.segments[segment];
     const SegmentScratch& scratch = pass.ws.scratch[segment];
     has_gradient = takes_part(scratch, epoch);
-    c = Item::constants_of(pass, segment,
-                           coefficients(decision, info, scratch, fresh(pass.ws.groups[info.group])));
+    c = Item::constants_of(pass, segment, coefficients(decision, info, scratch, fresh(pass.ws.groups[info.group])));
   };
   if (segment >= 0) decide_segment();
   for (; applies && warp < items; warp += warps) {

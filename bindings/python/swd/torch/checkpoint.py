@@ -25,8 +25,6 @@ from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
 _TENSORS = MOMENTS + (MASTER,) + states.NATIVE
 _TORCH_KEYS = ("foreach", "fused", "differentiable")  # in every group of torch's Adam and AdamW, in nobody else's
 _COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference", "rounding_seed")
-_ADAMW_KEYS = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "capturable", "params", "param_names",
-               "initial_lr")
 
 
 def _step_number(value):
@@ -114,7 +112,9 @@ def pack(optimizer, state_dict):
             step = state[STEP] = _step_number(state[STEP])
             if SUM in state:
                 state[SUM_STEP] = state.pop(SUM_STEP, step)
-                if state[SUM] < 0 or index in parts:
+                if index in parts:
+                    state[SUM] = -1.0  # the keys are the same for all processes, and so is the value
+                elif state[SUM] < 0:
                     del state[SUM], state[SUM_STEP]
             # float32 counts to 2^24, as in torch's own optimizers; float64 goes on.
             dtype = torch.float32 if step <= 2 ** 24 else torch.float64
@@ -123,6 +123,7 @@ def pack(optimizer, state_dict):
             device = devices[0] if capturable and devices else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
         out[index] = state
+    _note_counters(optimizer, counters)
     groups = [{**group, "swd": saved_counters(counters)} for group in state_dict["param_groups"]]
     return {**state_dict, "state": out, "param_groups": groups}
 
@@ -144,6 +145,20 @@ def _counters_of(saved):
     return found
 
 
+def take_counters(optimizer):
+    """Those that a wrapper wrote into the live groups past load_state_dict, as ZeroRedundancyOptimizer does."""
+    found = _counters_of({"param_groups": optimizer.param_groups})
+    if found != optimizer._noted:
+        optimizer.counters = optimizer._noted = found
+
+
+def _note_counters(optimizer, counters):
+    """Writes them into the live groups: ZeroRedundancyOptimizer shares these dicts, and saves what stands there."""
+    optimizer._noted = counters
+    for group in optimizer.param_groups:
+        group["swd"].update(saved_counters(counters))
+
+
 def unpack(optimizer, saved, own_groups):
     """After torch.optim.Optimizer.load_state_dict: takes the moments again, in float32 and not shared with the loaded
     dict, and settles what the groups of other optimizers do not say."""
@@ -151,6 +166,9 @@ def unpack(optimizer, saved, own_groups):
     optimizer.counters = _counters_of(saved)
     if optimizer.counters.seed == 0:
         optimizer.counters = optimizer.counters._replace(seed=own.seed)
+    for group in optimizer.param_groups:
+        group["swd"] = {}
+    _note_counters(optimizer, optimizer.counters)
     indices = (index for group in saved["param_groups"] for index in group["params"])
     params = (param for group in optimizer.param_groups for param in group["params"])
     for index, param in zip(indices, params):
@@ -183,32 +201,3 @@ def _unpack_group(group, theirs, own):
                           f"group keeps its own, {own['weight_decay']} (see AdamS.weight_decay_from_adamw)",
                           stacklevel=5)
         group["weight_decay"] = own["weight_decay"]
-
-
-def adamw_state_dict(optimizer):
-    """A state_dict for torch.optim.AdamW (all groups but those with "l2" decay) or torch.optim.Adam ("l2"): only
-    their keys, and weight_decay of scheduled and relative groups as it acts at the present vbar, in AdamW's unit.
-
-    ``AdamS.state_dict()`` loads there too, but brings weight_decay as it is.
-    """
-    state_dict, vbar, reference = optimizer.state_dict(), optimizer.vbar(), optimizer.vbar_reference
-    groups = []
-    for group in state_dict["param_groups"]:
-        out = {key: group[key] for key in _ADAMW_KEYS if key in group}
-        if group["decay"] == "scheduled":
-            out["weight_decay"] = group["weight_decay"] / math.sqrt(vbar) if vbar > 0 else 0.0
-        elif group["decay"] == "relative" and reference > 0:
-            out["weight_decay"] = group["weight_decay"] * math.sqrt(reference / vbar) if vbar > 0 else 0.0
-        out.update(foreach=None, fused=None, differentiable=False, decoupled_weight_decay=group["decay"] != "l2")
-        groups.append(out)
-    keys = (STEP,) + MOMENTS
-    state = {index: {key: value for key, value in entry.items() if key in keys}
-             for index, entry in state_dict["state"].items()}
-    numbers = {param: index for index, param in enumerate(p for group in optimizer.param_groups for p in group["params"])}
-    for engine in optimizer._layout.engines if optimizer._layout else ():
-        if engine.form.narrow:
-            with torch.no_grad(), engine.current_device():
-                for member, moments in zip(engine.members, engine.export()):
-                    state[numbers[member.owner]].update(
-                        {name: shards.like(member.owner, tensor) for name, tensor in moments.items()})
-    return {"state": state, "param_groups": groups}

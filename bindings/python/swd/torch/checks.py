@@ -101,7 +101,8 @@ def whole(optimizer):
         raise ValueError(f"nonfinite: {optimizer.nonfinite!r} is neither 'skip' nor 'propagate'")
     flag("update_norms", optimizer.update_norms)
     if not (optimizer.shards is None or optimizer.shards is False or is_group(optimizer.shards)):
-        raise TypeError(f"shards: {optimizer.shards!r} is neither a process group nor a device mesh (False: none)")
+        raise TypeError(f"shards: {optimizer.shards!r} is neither 'world', nor a process group, nor a device mesh (False: "
+                        "each process has a model of its own)")
     if not (optimizer.record_hook is None or callable(optimizer.record_hook)):
         raise TypeError(f"record_hook: {optimizer.record_hook!r} is no function")
     flag("measure_norm", optimizer.measure_norm)
@@ -132,16 +133,16 @@ def _may_overlap(tensor):
 
 
 def is_group(value):
-    """Whether it is a process group or a device mesh, by what it can do: torch.distributed may not be there."""
-    return hasattr(value, "get_group") or hasattr(value, "_device_types")
+    """Whether it is "world", a process group or a device mesh, by what it can do: torch.distributed may not be there."""
+    return isinstance(value, str) and value == "world" or hasattr(value, "get_group") or hasattr(value, "_device_types")
 
 
 def no_fsdp1(params):
     """Refuses what FSDP1 made of a model, where nobody sums over its ranks."""
     if any(shards.is_fsdp1(param) for param in params):
         raise ValueError("shards: these parameters are this rank's parts of what FullyShardedDataParallel shards, and would "
-                         "be clipped and decayed by the norm of these parts; pass shards=torch.distributed.group.WORLD, or "
-                         "the group that it shards over (under NO_SHARD, where each rank has the whole model, shards=False)")
+                         "be clipped and decayed by the norm of these parts; pass shards=\"world\", or the process group that "
+                         "it shards over (under NO_SHARD, where each rank has the whole model, shards=False)")
 
 
 def parameter(param):

@@ -2,13 +2,14 @@
 """Engine: one library plan over parameters of one device, dtype and direction, with its workspace and state image.
 Made by layout, driven by run."""
 import contextlib
+import itertools
 import warnings
 
 import torch
 
 from .. import Buffer, Buffers, Group, Segment, StepArgs
 from .._structs import StatsStruct
-from . import audit, shards, states
+from . import audit, narrow, shards, states
 from .checks import FOLLOWS_GRADIENTS
 from .flat import common_flat
 from .image import StateImage
@@ -18,8 +19,7 @@ from .tensors import MASTER, STEP, SUM, Member
 
 
 def _threads():
-    """PyTorch's number of threads; the result does not depend on it."""
-    return min(torch.get_num_threads(), 1024)
+    return min(torch.get_num_threads(), 1024)  # the result does not depend on it
 
 
 class Engine:
@@ -39,7 +39,7 @@ class Engine:
         self.members = self._make_members(entries, grad_dtype, amsgrad, memory)
         self.has_copy = bool(self.members) and self.members[0].copy is not None
         # Every plan gets all groups, so that all agree on whether a group is scheduled.
-        first = optimizer._first_elements() if self.form.narrow else {}
+        first = narrow.first_elements(optimizer) if self.form.narrow else {}
         self.plan = self.form.plan(
             [Segment(m.count, m.offset, m.group, index=first[m.owner] + shards.first_element(m.owner) if first else 0)
              for m in self.members],
@@ -56,7 +56,7 @@ class Engine:
         with self.current_device():
             self.plan.init_workspace(self.workspace, self.stream())
             self._adopt_state(entries, optimizer.counters)
-            self._load_pending()
+            narrow.load_pending(self)
             self.buffers = self._make_buffers(memory)
             if self.flat is None:
                 self._point(self.tables)
@@ -79,43 +79,10 @@ class Engine:
                 member.state.pop(UNIT, None)
 
     def _make_members(self, entries, grad_dtype, amsgrad, memory):
-        chunks = [32 * -(-shards.local(entry.param).numel() // 4096) for entry in entries]  # bytes of scales
-        members, first = [], 0
-        for entry, scales in zip(entries, chunks):
-            offset = self.flat.offset_of(entry.param) if self.flat else 0
-            members.append(Member(entry, grad_dtype, amsgrad, memory, offset, self.form, (first, sum(chunks))))
-            first += scales
-        return members
-
-    def _load_pending(self):
-        """Rounds what a loaded state holds in float32 to what is stored here, and says so."""
-        members = [member for member in self.members if member.pending]
-        if not members:
-            return
-        arrays = {Buffer.PARAM: [member.work for member in members]}
-        arrays.update({buffer: [member.stored[buffer] for member in members] for buffer in members[0].stored})
-        fp32 = {name: [member.pending.get(name) for member in members] for name in ("param", "exp_avg", "exp_avg_sq")
-                if any(name in member.pending for member in members)}
-        states.convert(self.form, self.device, arrays, [member.count for member in members], [0.0] * len(members), fp32,
-                       store=False)
-        for member in members:
-            member.drop_pending()
-            if not member.gapless:
-                member.param.copy_(member.work)
-        rounded = set(fp32) - (set() if self.form.remainder == "int8" else {"param"})
-        if rounded:
-            states.say_rounded(rounded)
-
-    def export(self):
-        """Moments in float32, whatever the form: [{"exp_avg": ..., "exp_avg_sq": ...}] of each member."""
-        out = [{name: torch.empty_strided(m.shape, m.strides, dtype=torch.float32, device=self.device)
-                for name in ("exp_avg", "exp_avg_sq")} for m in self.members]
-        arrays = {buffer: [m.stored[buffer] for m in self.members] for buffer in self.members[0].stored}
-        arrays[Buffer.PARAM] = [m.work for m in self.members]
-        _, _, _, units = self.image.read()
-        states.convert(self.form, self.device, arrays, [m.count for m in self.members], units,
-                       {name: [one[name] for one in out] for name in ("exp_avg", "exp_avg_sq")}, store=True)
-        return out
+        scales = [32 * -(-shards.local(entry.param).numel() // 4096) for entry in entries]  # bytes
+        return [Member(entry, grad_dtype, amsgrad, memory, self.flat.offset_of(entry.param) if self.flat else 0,
+                       self.form, (first, sum(scales)))
+                for entry, first in zip(entries, itertools.accumulate(scales, initial=0))]
 
     def _make_buffers(self, memory):
         arrays = {}

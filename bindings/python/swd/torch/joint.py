@@ -71,6 +71,7 @@ class Joint:
         self.asked = optimizer.record_hook is not None or checks.is_group(given)
         self.hook, self.ranks = optimizer.record_hook, None
         if self.hook is None and checks.is_group(given):
+            given = dist.group.WORLD if given == "world" else given
             groups = [given.get_group(dim) for dim in range(given.ndim)] if hasattr(given, "get_group") else [given]
             self.hook = _over(groups)
             self.ranks = given.mesh.flatten().tolist() if hasattr(given, "mesh") else dist.get_process_group_ranks(given)

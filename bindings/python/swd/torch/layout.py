@@ -87,6 +87,7 @@ def arrange(optimizer):
         dtypes = {} if layout is None else {param: layout.engines[i].members[k].grad_dtype
                                             for param, (i, k) in layout.where.items()}
         checkpoint.settle(optimizer)
+        checkpoint.take_counters(optimizer)
         layout = optimizer._layout = Layout(optimizer, dtypes)
         grads = layout.gradients(optimizer)
     return layout.engines, grads

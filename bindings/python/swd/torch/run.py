@@ -96,12 +96,14 @@ def _sum_records(engines, phase):
     return torch.zeros_like(engines[0].record) if first is None else first.record
 
 
-def _together(engines, phases, hook):
+def _together(engines, phases, hook, own):
     """The same step in pieces. The records of all engines are summed, so that all decide alike; the hook may add those
-    of other processes. If it raises, only workspaces were written, and the next step reduces everything again."""
+    of other processes, and own gets this one's. If the hook raises, only workspaces were written, and the next step reduces everything again."""
     for phase in phases:
         total = _sum_records(engines, phase)
         if hook is not None:
+            if own is not None and phase == Phase.GRAD:
+                own(total)
             hook(total)
         for engine in engines:
             with engine.current_device():
@@ -123,8 +125,8 @@ def _join_norms(engines, hook):
         engine.norms().copy_(squares[:2].sqrt()) if engine is engines[0] else engine.norms().zero_()
 
 
-def run(optimizer, engines, grads, hook):
-    """Does the step. Nothing is changed if a call is refused. hook: see Joint."""
+def run(optimizer, engines, grads, hook, own=None):
+    """Does the step. Nothing is changed if a call is refused. hook: see Joint; own: see Agreement."""
     groups = optimizer.param_groups
     if hook is None and all(grad is None for some in grads for grad in some):
         return
@@ -140,7 +142,7 @@ def run(optimizer, engines, grads, hook):
                 engine.plan.step(engine.buffers, engine.args, engine.stream())
     else:
         two_rounds = groups[0]["amsgrad"] and any(group["decay"] in FOLLOWS_GRADIENTS for group in groups)
-        _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), hook)
+        _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), hook, own)
         if hook is not None and optimizer.update_norms:
             _join_norms(engines, hook)
     for engine, some in zip(engines, grads):

@@ -2,6 +2,7 @@
 //! The functions of swd.h, in its order. Linked by what build.rs prints.
 use core::ffi::{c_char, c_void};
 
+use crate::state_types::*;
 use crate::types::*;
 
 extern "C" {
