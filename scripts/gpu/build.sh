@@ -12,7 +12,7 @@ if [ -d bench ]; then
 else
   scripts/install_deps.sh
 fi
-for file in tests/*_test.cpp; do
+for file in tests/*/*_test.cpp; do
   name=$(basename "$file" .cpp)
   case "$name" in cpu_* | host_* | simulator_*) ;; *) targets+=("$name") ;; esac
 done

@@ -13,10 +13,10 @@ constexpr int kUpdateAhead = 1024;
 static_assert(kLanes % kBlock == 0, "a block stays within a row of lanes");
 
 // Integer arithmetic, because the address may lie behind the array: a prefetch there is ignored.
-template <class T>
-inline void prefetch(const T* block, int ahead) {
+template <int kCount = kBlock, class T>
+inline void prefetch(const T* block, int64_t ahead) {
   uintptr_t at = reinterpret_cast<uintptr_t>(block) + static_cast<uintptr_t>(ahead);
-  for (uintptr_t line = 0; line < kBlock * sizeof(T); line += kCacheLine) {
+  for (uintptr_t line = 0; line < kCount * sizeof(T); line += kCacheLine) {
     __builtin_prefetch(reinterpret_cast<const void*>(at + line));
   }
 }
@@ -59,11 +59,19 @@ inline int count_of(const SegmentInfo& info, int64_t local) {
   return left < kChunk ? static_cast<int>(left) : kChunk;
 }
 
+inline double fold_two(const float* lanes) {
+  return static_cast<double>(lanes[0]) + static_cast<double>(lanes[kLanes / 2]);
+}
+
+// The first three strides at once, in registers.
 __attribute__((noinline)) double fold_lanes(const float* lanes) {
-  double x[kLanes / 2];
-  for (int i = 0; i < kLanes / 2; ++i)
-    x[i] = static_cast<double>(lanes[i]) + static_cast<double>(lanes[i + kLanes / 2]);
-  for (int stride = kLanes / 4; stride > 0; stride /= 2) {
+  constexpr int kRow = kLanes / 8;
+  double x[kRow];
+  for (int i = 0; i < kRow; ++i) {
+    const float* lane = lanes + i;
+    x[i] = (fold_two(lane) + fold_two(lane + 2 * kRow)) + (fold_two(lane + kRow) + fold_two(lane + 3 * kRow));
+  }
+  for (int stride = kRow / 2; stride > 0; stride /= 2) {
     for (int i = 0; i < stride; ++i) x[i] += x[i + stride];
   }
   return x[0];

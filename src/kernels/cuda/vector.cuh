@@ -76,7 +76,9 @@ __device__ __forceinline__ void store_element(T* to, float value) {
 // predecessor, all of that one's writes are visible behind the wait (PTX, griddepcontrol.wait), also to plain loads;
 // but a line that this multiprocessor took into L1 for a block of pass 1 would make a missed step without a word, so
 // what blocks of pass 1 read before it was written is not left to that: these, and the header. Of a segment's scratch
-// pass 1 reads nothing that it then changes.
+// pass 1 reads nothing that it then changes. With SKIP_NORM and more than kOneBlockSegments segments several blocks of
+// the decide kernel do read what they stored there, and a line may hold a neighbour's from before. That kernel never
+// triggers, so pass 2 begins when all of its blocks have ended; there the wait is trusted.
 template <class T>
 __device__ __forceinline__ T fresh(const T& from) {
   static_assert(alignof(T) == 8 && sizeof(T) % 8 == 0);

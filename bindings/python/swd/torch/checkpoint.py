@@ -17,14 +17,14 @@ import warnings
 
 import torch
 
-from . import audit, shards
+from . import audit, shards, states
 from .image import Counters
+from .states import UNIT
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
 
+_TENSORS = MOMENTS + (MASTER,) + states.NATIVE
 _TORCH_KEYS = ("foreach", "fused", "differentiable")  # in every group of torch's Adam and AdamW, in nobody else's
-_COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference")
-_ADAMW_KEYS = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "capturable", "params", "param_names",
-               "initial_lr")
+_COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference", "rounding_seed")
 
 
 def _step_number(value):
@@ -48,18 +48,20 @@ def live_numbers(optimizer):
     engines = optimizer._layout.engines if optimizer._layout else ()
     numbers, counters = {}, Counters() if engines else optimizer.counters
     for engine in engines:
-        found, steps, sums = engine.image.read()
+        found, steps, sums, units = engine.image.read()
         counters = counters.merged(found)
-        for member, step, total in zip(engine.members, steps, sums):
+        for member, step, total, unit in zip(engine.members, steps, sums, units):
             if not member.keeps_moments(member.state):
                 total = -1.0  # somebody put other moments there
             numbers[id(member.step)], numbers[id(member.sum)] = step, total
+            if member.unit is not None:
+                numbers[id(member.unit)] = unit
     return numbers, counters
 
 
 def _with_numbers(state, numbers):
     out = dict(state)
-    for key in (STEP, SUM):
+    for key in (STEP, SUM, UNIT):
         if key in out:
             value = numbers.get(id(out[key]), out[key])
             out[key] = value.item() if isinstance(value, torch.Tensor) else value
@@ -86,9 +88,10 @@ def detached_state(optimizer):
     out = type(optimizer.state)(dict)
     for param, state in optimizer.state.items():
         state = _with_numbers(state, numbers)
-        for key in MOMENTS + (MASTER,):
-            if key in state and not shards.is_sharded(state[key]) and state[key].untyped_storage().nbytes() > 4 * state[key].numel():
-                state[key] = state[key].clone()  # a view of a flat buffer would bring the whole buffer along
+        for key in _TENSORS:
+            tensor = state.get(key)
+            if tensor is not None and not shards.is_sharded(tensor) and tensor.untyped_storage().nbytes() > tensor.nbytes:
+                state[key] = tensor.clone()  # a view of a flat buffer would bring the whole buffer along
         out[param] = state
     return out, counters
 
@@ -115,8 +118,9 @@ def pack(optimizer, state_dict):
                     del state[SUM], state[SUM_STEP]
             # float32 counts to 2^24, as in torch's own optimizers; float64 goes on.
             dtype = torch.float32 if step <= 2 ** 24 else torch.float64
-            capturable = group_of.get(index, {}).get("capturable") and MOMENTS[0] in state
-            device = shards.local(state[MOMENTS[0]]).device if capturable else "cpu"
+            capturable = group_of.get(index, {}).get("capturable")
+            devices = [shards.local(state[key]).device for key in _TENSORS if key in state]
+            device = devices[0] if capturable and devices else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
         out[index] = state
     _note_counters(optimizer, counters)
@@ -134,8 +138,8 @@ def _counters_of(saved):
     found = Counters()
     for entry in [saved] + saved["param_groups"]:
         kept = entry.get("swd", {})
-        numbers = Counters(*(kind(kept.get(key, 0)) for key, kind in zip(_COUNTER_KEYS, (int, int, float))))
-        if not (min(numbers[:2]) >= 0 and 0.0 <= numbers.reference < math.inf):
+        numbers = Counters(*(kind(kept.get(key, 0)) for key, kind in zip(_COUNTER_KEYS, (int, int, float, int))))
+        if not (min(numbers[:2]) >= 0 and numbers.seed >= 0 and 0.0 <= numbers.reference < math.inf):
             raise ValueError(f"swd: {kept} in the state_dict is no pair of counters and a reference")
         found = found.merged(numbers)
     return found
@@ -158,7 +162,10 @@ def _note_counters(optimizer, counters):
 def unpack(optimizer, saved, own_groups):
     """After torch.optim.Optimizer.load_state_dict: takes the moments again, in float32 and not shared with the loaded
     dict, and settles what the groups of other optimizers do not say."""
+    own = optimizer.counters
     optimizer.counters = _counters_of(saved)
+    if optimizer.counters.seed == 0:
+        optimizer.counters = optimizer.counters._replace(seed=own.seed)
     for group in optimizer.param_groups:
         group["swd"] = {}
     _note_counters(optimizer, optimizer.counters)
@@ -169,9 +176,12 @@ def unpack(optimizer, saved, own_groups):
         if not isinstance(state, dict):
             continue
         target = optimizer.state[param]
-        for key in MOMENTS + (MASTER,):
+        for key in _TENSORS:
             if isinstance(state.get(key), torch.Tensor):
-                target[key] = state[key].detach().to(device=param.device, dtype=torch.float32, copy=True)
+                dtype = state[key].dtype if key in states.NATIVE else torch.float32
+                target[key] = state[key].detach().to(device=param.device, dtype=dtype, copy=True)
+        if UNIT in state:
+            target[UNIT] = float(state[UNIT])
         if _is_part(param):
             target.pop(SUM, None)
         for key in (STEP,) if _is_part(param) else (STEP, SUM):
@@ -191,25 +201,3 @@ def _unpack_group(group, theirs, own):
                           f"group keeps its own, {own['weight_decay']} (see AdamS.weight_decay_from_adamw)",
                           stacklevel=5)
         group["weight_decay"] = own["weight_decay"]
-
-
-def adamw_state_dict(optimizer):
-    """A state_dict for torch.optim.AdamW (all groups but those with "l2" decay) or torch.optim.Adam ("l2"): only
-    their keys, and weight_decay of scheduled and relative groups as it acts at the present vbar, in AdamW's unit.
-
-    ``AdamS.state_dict()`` loads there too, but brings weight_decay as it is.
-    """
-    state_dict, vbar, reference = optimizer.state_dict(), optimizer.vbar(), optimizer.vbar_reference
-    groups = []
-    for group in state_dict["param_groups"]:
-        out = {key: group[key] for key in _ADAMW_KEYS if key in group}
-        if group["decay"] == "scheduled":
-            out["weight_decay"] = group["weight_decay"] / math.sqrt(vbar) if vbar > 0 else 0.0
-        elif group["decay"] == "relative" and reference > 0:
-            out["weight_decay"] = group["weight_decay"] * math.sqrt(reference / vbar) if vbar > 0 else 0.0
-        out.update(foreach=None, fused=None, differentiable=False, decoupled_weight_decay=group["decay"] != "l2")
-        groups.append(out)
-    keys = (STEP,) + MOMENTS
-    state = {index: {key: value for key, value in entry.items() if key in keys}
-             for index, entry in state_dict["state"].items()}
-    return {"state": state, "param_groups": groups}

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from . import shards
+from . import shards, states
 
 DECAYS = ("scheduled", "relative", "decoupled", "l2")
 FOLLOWS_GRADIENTS = ("scheduled", "relative")  # the decays that need vbar
@@ -79,6 +79,11 @@ def group(options):
         raise ValueError("differentiable: the step of AdamS is not, expected False")
 
 
+def seed(value):
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2 ** 63:
+        raise ValueError(f"rounding_seed: {value!r} is no number from 0 to 2^63 - 1")
+
+
 def whole(optimizer):
     """Checks what holds for all groups together: the options of the optimizer, and that groups agree on amsgrad."""
     if optimizer.max_grad_norm is not None:
@@ -102,6 +107,12 @@ def whole(optimizer):
         raise TypeError(f"record_hook: {optimizer.record_hook!r} is no function")
     flag("measure_norm", optimizer.measure_norm)
     groups = optimizer.param_groups
+    if optimizer.states not in states.PRESETS:
+        raise ValueError(f"states: {optimizer.states!r} is none of {', '.join(states.PRESETS)}")
+    for group in groups:
+        for dtype in {param.dtype for param in group["params"]}:
+            if dtype in PARAM_DTYPES:
+                states.form_of(optimizer.states, dtype, group["amsgrad"])
     if any(group["amsgrad"] != groups[0]["amsgrad"] for group in groups):
         raise ValueError("amsgrad: must be the same in every group, as the groups share the mean of exp_avg_sq")
     if not optimizer.measure_norm:

@@ -6,11 +6,12 @@ import torch
 from . import checks, checkpoint, shards
 from .engine import Engine
 from .joint import Joint
+from .states import UNIT
 from .tensors import Entry
 
 
 def _signature(optimizer):
-    return [optimizer.update_norms, optimizer.shards, optimizer.record_hook] + [(group["decay"], group["maximize"], group["amsgrad"])
+    return [optimizer.update_norms, optimizer.shards, optimizer.record_hook, optimizer.states] + [(group["decay"], group["maximize"], group["amsgrad"])
                                        for group in optimizer.param_groups]
 
 
@@ -42,7 +43,7 @@ class Layout:
                 dtype = grad_dtypes.get(param, param.dtype) if grad is None else grad.dtype
                 key = (param.device, param.dtype, dtype, group["maximize"], self.joint.counts(param))
                 state = optimizer.state[param]
-                entry = Entry(param, number, state, *checkpoint.take_numbers(state))
+                entry = Entry(param, number, state, *checkpoint.take_numbers(state), float(state.get(UNIT, 0.0)))
                 buckets.setdefault(key, []).append(entry)
         if not buckets and self.joint.hook is not None:  # takes part in the sum, and learns what was decided
             buckets[_home(optimizer), torch.float32, torch.float32, False, True] = []

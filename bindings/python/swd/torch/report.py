@@ -84,6 +84,22 @@ def log(optimizer, wait):
     return dict(record.latest)
 
 
+def memory(optimizer):
+    sizes, count = dict.fromkeys(("parameters", "gradients", "states", "workspace"), 0), 0
+    for engine in optimizer._layout.engines if optimizer._layout else ():
+        for member in engine.members:
+            count += member.count
+            sizes["parameters"] += member.param.nbytes
+            sizes["gradients"] += member.param.numel() * member.grad_dtype.itemsize
+            sizes["states"] += sum(tensor.nbytes for tensor in member.stored.values())
+            sizes["states"] += member.work.nbytes if member.copy is not None else 0
+        sizes["workspace"] += engine.workspace.nbytes + engine.image.words.nbytes
+    if not count:
+        return {}
+    sizes["all"] = sum(sizes.values())
+    return {name: size / count for name, size in sizes.items()}
+
+
 def vbar(optimizer):
     engines, _ = arrange(optimizer)
     hook = optimizer._layout.joint.hook

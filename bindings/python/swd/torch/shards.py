@@ -50,6 +50,20 @@ def gradient(param, grad):
     return grad.clone() if torch._is_zerotensor(grad) else grad  # autograd's way to say zeros without memory
 
 
+def first_element(param):
+    """Where this process's part begins in the whole parameter, in elements: of parts that are cut along their first
+    dimension. Of others 0: their elements are rounded by the bits of other elements of the parameter."""
+    if not is_sharded(param):
+        return 0
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+    shape, offset = compute_local_shape_and_global_offset(param.shape, param.device_mesh, param.placements)
+    rows = list(shape[1:]) == list(param.shape[1:])
+    inner = 1
+    for size in param.shape[1:]:
+        inner *= size
+    return offset[0] * inner if rows and len(offset) else 0
+
+
 def padding(param):
     """Elements at the end of FSDP1's flat parameter that belong to nobody."""
     return getattr(param, "_shard_numel_padded", 0) or 0

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import torch
 
-from . import shards
+from .. import Buffer
+from . import shards, states
+from .states import UNIT
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 MASTER, STEP, SUM = "master_param", "step", "exp_avg_sq_sum"
@@ -18,6 +20,7 @@ class Entry(NamedTuple):
     state: dict     # optimizer.state[param]
     step: int
     sum: float      # running sum of exp_avg_sq; -1: unknown
+    unit: float     # of narrow moments; 0: 1
 
 
 def same_layout(strides, other, shape):
@@ -51,38 +54,91 @@ class Member:
     owner    the parameter as the user has it; param: its local part, if it is a DTensor
     shown    the state tensors by name as the user has them: DTensors around those that the step uses
     count    elements that a step updates
-    work     float32, gapless: the parameter itself, its master, or a copy of a parameter with gaps
-    copy     16-bit, gapless: the parameter itself, or a copy of one with gaps; None for float32
+    work     what the plan takes for the parameter, gapless: the parameter itself, its float32 master, or a copy of a
+             parameter with gaps
+    copy     float16, gapless: the parameter itself, or a copy of one with gaps; None where there is no master
+    stored   the state tensors that the step uses, by Buffer
+    pending  float32 tensors of a loaded state that are to be rounded to what is stored, by the names of Plan.load
     """
     __slots__ = ("owner", "param", "group", "state", "shown", "strides", "shape", "count", "offset", "gapless", "work",
-                 "copy", "grad_dtype", "moments", "places", "versions", "step", "sum", "address")
+                 "copy", "grad_dtype", "form", "stored", "pending", "places", "step", "sum", "unit", "address", "scales")
 
-    def __init__(self, entry, grad_dtype, amsgrad, memory, offset):
+    def __init__(self, entry, grad_dtype, amsgrad, memory, offset, form, scales):
+        """scales: (first, of all), where the block scales of a flat engine lie."""
         param, state = shards.local(entry.param), entry.state
         self.owner, self.param, self.group, self.state, self.shown = entry.param, param, entry.group, state, {}
         self.grad_dtype, self.offset = grad_dtype, offset
         self.shape, self.strides = param.shape, dense_strides(param)
         self.count = param.numel() - shards.padding(param)
         self.gapless = as_stored(param, self.strides)
-        if param.dtype == torch.float32:
+        self.form, self.scales, self.unit, self.pending = form, scales, None, {}
+        if form.moment == "block8" and (shards.is_sharded(entry.param) or shards.is_fsdp1(entry.param)):
+            raise ValueError("states: 8-bit moments of a parameter that is sharded, whose blocks no checkpoint could cut; "
+                             "expected 'mixed16' or 'fp32'")
+        if param.dtype != torch.float16:
             self.copy = None
-            self.work = param if self.gapless else self._take(memory, "work", torch.float32)
+            self.work = param if self.gapless else self._take(memory, "work", param.dtype)
+            if not self.gapless:
+                self.work.copy_(param)
         else:
             self.copy = param if self.gapless else self._take(memory, "copy", param.dtype)
             self.work = self._adopt(MASTER, memory, param)
             refresh_master(self.work, param)
+        self._settle_form()
         if amsgrad and MOMENTS[2] not in state and MOMENTS[1] in state:
             state[MOMENTS[2]] = state[MOMENTS[1]].clone()
-        self.moments = [self._adopt(name, memory, None) for name in MOMENTS[:3 if amsgrad else 2]]
-        self.places = [moment.data_ptr() for moment in self.moments]
-        self.versions = None
+        self.stored = {slot.buffer: self._adopt_slot(slot, memory) for slot in form.slots(amsgrad)}
+        self.places = [(tensor, tensor.data_ptr(), tensor.shape) for tensor in self.stored.values()]
         self.address = param.data_ptr() if memory.is_flat else None  # a flat parameter must stay where it is
 
     def _take(self, memory, kind, dtype):
         return memory.take(kind, dtype, self.shape, self.strides, self.offset)
 
-    def _adopt(self, name, memory, initial):
-        """The state tensor of that name, in float32 and in the order of work; keeps what was there."""
+    def _settle_form(self):
+        """What the state holds in another form becomes pending."""
+        state, names = self.state, {slot.name for slot in self.form.slots(False)}
+        other = states.stored_form(state)
+        if other is not None and other.moment != self.form.moment:
+            states.widen(state, other)
+        if self.form.narrow:
+            self.pending = {name: self._dense(name, state[name]) for name in MOMENTS[:2] if name in state}
+        if self.form.split and MASTER in state:
+            self.pending["param"] = states.split_master(self._dense(MASTER, state[MASTER]), self.param)
+        for name in states.NATIVE:
+            if name not in names:
+                state.pop(name, None)
+        low = state.get(states.REMAINDER)
+        if low is not None and low.dtype != self.form.slots(False)[-1].dtype:
+            del state[states.REMAINDER]  # of a longer or shorter kind: the visible half counts
+
+    def _dense(self, name, shown):
+        """A tensor of the state as float32 in the order of work."""
+        tensor = shards.local(shown)
+        if tensor.shape != self.shape:
+            raise ValueError(f"{name}: the state has shape {tuple(tensor.shape)}, its parameter {tuple(self.shape)}")
+        out = torch.empty_strided(self.shape, self.strides, dtype=torch.float32, device=self.param.device)
+        return out.copy_(tensor)
+
+    def drop_pending(self):
+        """What was pending is stored now."""
+        for name in self.pending:
+            self.state.pop(MASTER if name == "param" else name)
+        self.pending = {}
+
+    def _adopt_slot(self, slot, memory):
+        if not slot.scales:
+            return self._adopt(slot.name, memory, None, slot.dtype)
+        old, (first, extent) = self.state.get(slot.name), self.scales
+        new = memory.take(slot.name, slot.dtype, (states.blocks(self.count),), (1,), first, extent)
+        if old is not None:
+            if old.shape != new.shape:
+                raise ValueError(f"{slot.name}: the state has shape {tuple(old.shape)}, expected {tuple(new.shape)}")
+            new.copy_(old)
+        self.state[slot.name] = self.shown[slot.name] = new
+        return new
+
+    def _adopt(self, name, memory, initial, dtype=torch.float32):
+        """The state tensor of that name, in its dtype and in the order of work; keeps what was there."""
         shown = self.state.get(name)
         if shown is not None and (getattr(shown, "placements", None), getattr(shown, "device_mesh", None)) != (
                 getattr(self.owner, "placements", None), getattr(self.owner, "device_mesh", None)):
@@ -92,11 +148,11 @@ class Member:
         old = None if shown is None else shards.local(shown)
         if old is not None and old.shape != self.shape:
             raise ValueError(f"{name}: the state has shape {tuple(old.shape)}, its parameter {tuple(self.shape)}")
-        if (old is not None and not memory.is_flat and old.dtype == torch.float32 and old.device == memory.device
+        if (old is not None and not memory.is_flat and old.dtype == dtype and old.device == memory.device
                 and same_layout(old.stride(), self.strides, self.shape)):
             self.shown[name] = shown
             return old
-        new = self._take(memory, name, torch.float32)
+        new = self._take(memory, name, dtype)
         if old is not None or initial is not None:
             new.copy_(initial if old is None else old)
         self.state[name] = self.shown[name] = shards.like(self.owner, new)
@@ -105,12 +161,11 @@ class Member:
     def keeps_moments(self, state):
         """Whether the state still has the tensors that the step uses, where they were. In a DTensor they are inside."""
         return all(state.get(name) is shown for name, shown in self.shown.items()) and all(
-            moment.data_ptr() == place and moment.shape == self.shape
-            for moment, place in zip(self.moments, self.places))
+            tensor.data_ptr() == place and tensor.shape == shape for tensor, place, shape in self.places)
 
     def version(self):
         """Counts what others did in place to exp_avg_sq, as far as torch sees it."""
-        shown, inner = self.shown[MOMENTS[1]], self.moments[1]
+        shown, inner = self.shown[self.form.slots(False)[1].name], self.stored[Buffer.EXP_AVG_SQ]
         return inner._version if shown is inner else inner._version + shown._version
 
     def fits(self, param, group, state, grad):
@@ -118,8 +173,9 @@ class Member:
         return (self.group == group and self.state is state and state.get(STEP) is self.step
                 and state.get(SUM) is self.sum and self.keeps_moments(state)
                 and (grad is None or grad.dtype == self.grad_dtype)
-                and param.device == self.moments[0].device and param.shape == self.shape
-                and param.dtype == (torch.float32 if self.copy is None else self.copy.dtype)
+                and param.device == self.work.device and param.shape == self.shape
+                and param.dtype == (self.work if self.copy is None else self.copy).dtype
+                and (self.unit is None or state.get(UNIT) is self.unit)
                 and as_stored(param, self.strides) == self.gapless
                 and (self.address is None or self.address == param.data_ptr()))
 
