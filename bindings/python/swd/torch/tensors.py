@@ -181,7 +181,7 @@ class Member:
 
     def before_step(self):
         """Brings master and copies up to date with what others wrote, in whatever way: no version counter sees .data.
-        Price of a parameter with gaps: two copies; of a master: reading it and its parameter."""
+        Price of a parameter with gaps: two copies; of a master a fifth to a third of the step (bench/edits.py)."""
         param = self.param
         if self.copy is not None:
             refresh_master(self.work, param)
