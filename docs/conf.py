@@ -41,6 +41,8 @@ Start here <self>
 docs/install
 docs/integration
 docs/weight_decay
+docs/evidence
+docs/narrow_states
 docs/numerics
 docs/performance
 docs/performance_cuda
