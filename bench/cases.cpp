@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The axes of the benchmark. Each axis varies around one base case (fp32, scheduled decay, clipped, one segment, 2^26
-// elements): the full product would take days and says nothing more, because the axes hardly interact.
+// The names of cases and the bytes that they move.
 #include "cases.h"
 
-#include "roof_cpu.h"
+#include <stdexcept>
+
+#include "kernels/formats.h"
 
 namespace swd::bench {
 namespace {
-
-constexpr int64_t kBase = int64_t{1} << 26;
-// Parameters of ResNet-50, GPT-2 (124M) and ViT-L/16, as their frameworks count them.
-constexpr int64_t kModels[] = {25557032, 124439808, 304326632};
-constexpr swd_dtype kGrads[] = {SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_F16};
-constexpr swd_dtype kCopies[] = {SWD_DTYPE_NONE, SWD_DTYPE_BF16, SWD_DTYPE_F16};
 
 const char* dtype_name(swd_dtype d) {
   return d == SWD_DTYPE_F32 ? "f32" : d == SWD_DTYPE_BF16 ? "bf16" : d == SWD_DTYPE_F16 ? "f16" : "none";
@@ -41,99 +36,28 @@ const char* part_name(Part part) {
   return "";
 }
 
-int64_t bytes_of(swd_dtype d) { return d == SWD_DTYPE_F32 ? 4 : d == SWD_DTYPE_NONE ? 0 : 2; }
-
-struct List {
-  swd_backend backend;
-  std::vector<Case> cases;
-
-  Case base(Part part, int64_t elements) const {
-    Case c;
-    c.part = part;
-    c.backend = backend;
-    c.elements = elements;
-    return c;
-  }
-  void add(const Case& c) { cases.push_back(c); }
-  void add_parts(Case c) {
-    for (Part part : {Part::kNorm, Part::kUpdate, Part::kStep}) {
-      c.part = part;
-      add(c);
-    }
-  }
-};
-
-void add_sizes(List& list) {
-  list.add(list.base(Part::kStep, 1000));  // the cost of a call
-  for (int power = 10; power <= 30; power += 4) {
-    for (bool cold : {false, true}) {
-      Case c = list.base(Part::kStep, int64_t{1} << power);
-      c.cold = cold;
-      list.add_parts(c);
-    }
-    list.add(list.base(Part::kMemcpy, int64_t{1} << power));
-  }
-  for (int64_t elements : kModels) list.add(list.base(Part::kStep, elements));
-}
-
-void add_dtypes(List& list) {
-  for (swd_dtype grad : kGrads) {
-    for (swd_dtype copy : kCopies) {
-      Case c = list.base(Part::kStep, kBase);
-      c.grad = grad;
-      c.copy = copy;
-      if (grad != SWD_DTYPE_F32 || copy != SWD_DTYPE_NONE) list.add_parts(c);
-    }
-  }
-}
-
-void add_modes(List& list) {
-  for (swd_decay decay : {SWD_DECAY_DECOUPLED, SWD_DECAY_L2, SWD_DECAY_NONE}) {
-    Case c = list.base(Part::kStep, kBase);
-    c.decay = decay;
-    list.add(c);
-  }
-  Case unclipped = list.base(Part::kStep, kBase);
-  unclipped.clip = false;
-  list.add(unclipped);
-  for (int64_t segments : {148, 4096, 65536}) {  // 148: the tensors of GPT-2
-    Case c = list.base(Part::kStep, kBase);
-    c.segments = segments;
-    list.add_parts(c);
-  }
-}
-
-void add_graphs(List& list) {
-  for (int power = 10; power <= 26; power += 4) {
-    Case c = list.base(Part::kStep, int64_t{1} << power);
-    c.graph = true;
-    list.add(c);
-  }
-}
-
-void add_threads(List& list, int64_t elements) {
-  int cores = core_count();
-  for (int threads = 1; threads < 2 * cores; threads *= 2) {
-    Case c = list.base(Part::kStep, elements);
-    c.threads = threads < cores ? threads : cores;
-    list.add_parts(c);
-  }
-}
+// block8: with its share of the byte that a block has.
+double bytes_of(swd_dtype d) { return dtype_bytes(d) + (d == SWD_DTYPE_BLOCK8 ? 1.0 / kScaleBlock : 0.0); }
 
 }  // namespace
 
-int64_t norm_bytes(const Case& c) { return bytes_of(c.grad); }
+double norm_bytes(const Case& c) { return bytes_of(c.grad); }
 
-int64_t update_bytes(const Case& c) { return bytes_of(c.grad) + 24 + bytes_of(c.copy); }
+double state_bytes(const Case& c) {
+  return bytes_of(c.states.param) + bytes_of(c.states.remainder) + 2 * bytes_of(c.states.moment) + bytes_of(c.copy);
+}
 
-int64_t part_bytes(const Case& c) {
+// The gradient is read, a copy written, everything else both.
+double update_bytes(const Case& c) { return bytes_of(c.grad) + 2 * state_bytes(c) - bytes_of(c.copy); }
+
+double part_bytes(const Case& c) {
   switch (c.part) {
     case Part::kNorm:
       return norm_bytes(c);
     case Part::kUpdate:
       return update_bytes(c);
     case Part::kMemcpy:
-      return 8;
+      return 2 * bytes_of(c.states.moment);
     case Part::kStep:
     case Part::kStale:
     case Part::kUntouched:
@@ -145,47 +69,33 @@ int64_t part_bytes(const Case& c) {
 std::string name_of(const Case& c) {
   std::string name = std::string(part_name(c.part)) + (c.backend == SWD_BACKEND_CPU ? "/cpu/" : "/cuda/");
   name += std::to_string(c.elements) + "/grad:" + dtype_name(c.grad) + "/copy:" + dtype_name(c.copy);
+  name += std::string("/states:") + c.states.name;
   name += std::string("/decay:") + decay_name(c.decay) + (c.clip ? "/clip:1" : "/clip:0");
   name += "/segments:" + std::to_string(c.segments) + (c.graph ? "/launch:graph" : "/launch:eager");
   name += std::string(c.cold ? "/cache:cold" : "/cache:warm") + "/threads:" + std::to_string(c.threads);
   return name;
 }
 
-std::vector<Case> all_cases(swd_backend backend) {
-  List list{backend, {}};
-  add_sizes(list);
-  add_dtypes(list);
-  add_modes(list);
-  if (backend == SWD_BACKEND_CUDA) {
-    add_graphs(list);
-    list.add(list.base(Part::kStale, kBase));
-    list.add(list.base(Part::kUntouched, kBase));
-  }
-  if (backend == SWD_BACKEND_CPU) {
-    add_threads(list, kBase);
-    list.add(list.base(Part::kStale, int64_t{1} << 18));
-  }
-  return list.cases;
+bool is_fp32(const Case& c) { return c.states.param == SWD_DTYPE_F32 && c.states.moment == SWD_DTYPE_F32; }
+
+Case fp32_twin(const Case& c) {
+  Case twin = c;
+  twin.states = kStorages[0];
+  return twin;
 }
 
-std::vector<Case> quick_cases(swd_backend backend) {
-  List list{backend, {}};
-  list.add(list.base(Part::kStep, 1000));
-  for (int power : {14, 18, 22}) list.add(list.base(Part::kStep, int64_t{1} << power));
-  list.add(list.base(Part::kMemcpy, kBase));
-  list.add_parts(list.base(Part::kStep, kBase));
-  for (swd_dtype grad : {SWD_DTYPE_BF16, SWD_DTYPE_F16}) {
-    Case c = list.base(Part::kStep, kBase);
-    c.grad = grad;
-    list.add(c);
+Storage storage_named(const std::string& name) {
+  for (const Storage& storage : kStorages) {
+    if (name == storage.name) return storage;
   }
-  if (backend == SWD_BACKEND_CPU) list.add(list.base(Part::kStale, int64_t{1} << 18));
-  if (backend == SWD_BACKEND_CUDA) {
-    add_graphs(list);
-    list.add(list.base(Part::kUntouched, kBase));
-    list.add_parts(list.base(Part::kStep, int64_t{1} << 30));
+  throw std::runtime_error("no states are called " + name);
+}
+
+swd_dtype grad_named(const std::string& name) {
+  for (swd_dtype grad : {SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_F16}) {
+    if (name == dtype_name(grad)) return grad;
   }
-  return list.cases;
+  throw std::runtime_error("no gradients are called " + name);
 }
 
 }  // namespace swd::bench

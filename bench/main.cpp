@@ -2,7 +2,8 @@
 // bench_step: measures libswd on one backend against the streaming roof of the machine.
 //
 //   bench_step [--backend=cpu|cuda] [--quick] [--benchmark_...]       the latter are Google Benchmark's own flags
-//   bench_step [--backend=cpu|cuda] --roof=POWER                      every variant of the roof at 2^POWER elements
+//   bench_step [--backend=cpu|cuda] --roof=POWER [--states=NAME] [--grad=f32|bf16|f16]
+//                                                                     every variant of the roof at 2^POWER elements
 //
 // --trial   everything once: shows that it runs, under a simulated device
 #include <cstdio>
@@ -22,7 +23,8 @@ struct Options {
   swd_backend backend = SWD_BACKEND_CPU;
   bool quick = false;
   bool trial = false;
-  int roof_power = 0;  // 0: benchmarks
+  int roof_power = 0;                         // 0: benchmarks
+  std::string states = "fp32", grad = "f32";  // of the roof
 };
 
 // Takes our own flags out of argv.
@@ -36,6 +38,10 @@ Options parse(int& argc, char** argv) {
       options.trial = true;
     } else if (std::strncmp(argv[i], "--roof=", 7) == 0) {
       options.roof_power = std::atoi(argv[i] + 7);
+    } else if (std::strncmp(argv[i], "--states=", 9) == 0) {
+      options.states = argv[i] + 9;
+    } else if (std::strncmp(argv[i], "--grad=", 7) == 0) {
+      options.grad = argv[i] + 7;
     } else if (std::strcmp(argv[i], "--backend=cpu") == 0) {
       options.backend = SWD_BACKEND_CPU;
     } else if (std::strcmp(argv[i], "--backend=cuda") == 0) {
@@ -86,7 +92,12 @@ int roofs(const Options& options, Machine& machine) {
     return 2;
   }
   try {
-    print_roofs(machine, options.backend, int64_t{1} << options.roof_power, options.trial);
+    Case c;
+    c.backend = options.backend;
+    c.elements = int64_t{1} << options.roof_power;
+    c.states = storage_named(options.states);
+    c.grad = grad_named(options.grad);
+    print_roofs(machine, c, options.trial);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_step: %s\n", error.what());
     return 1;
@@ -104,6 +115,10 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (options.roof_power != 0) return roofs(options, *machine);
+  if (options.states != "fp32" || options.grad != "f32") {
+    std::fprintf(stderr, "bench_step: --states and --grad belong to --roof; benchmarks take --benchmark_filter\n");
+    return 2;
+  }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   describe(options, *machine);

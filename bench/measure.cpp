@@ -4,8 +4,10 @@
 #include "measure.h"
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <map>
+#include <memory>
 #include <tuple>
 #include <vector>
 
@@ -23,9 +25,11 @@ int64_t batch_of(const Case& c, const Effort& effort) {
 
 // The fastest variant of a roof loop. Found once per loop and size, because it does not change.
 int best_variant(Sampler& sample, RoofKind kind, const RoofArrays& arrays, int64_t samples) {
-  using Key = std::tuple<Machine*, RoofKind, int64_t, int, int, int, bool>;
+  using Key = std::tuple<Machine*, RoofKind, int64_t, std::array<swd_dtype, 5>, int, bool>;
   static std::map<Key, int> known;
-  Key key{&sample.machine, kind, arrays.elements, arrays.grad_bytes, arrays.copy_bytes, arrays.threads, sample.cold};
+  const Dtypes& d = arrays.dtypes;
+  std::array<swd_dtype, 5> read = {d.grad}, all = {d.grad, d.param, d.copy, d.moment, d.remainder};
+  Key key{&sample.machine, kind, arrays.elements, kind == RoofKind::kRead ? read : all, arrays.threads, sample.cold};
   auto found = known.find(key);
   if (found != known.end()) return found->second;
   int best = 0;
@@ -55,28 +59,41 @@ Work roof_of(Sampler& sample, Part part, const RoofArrays& arrays, int64_t sampl
 
 // Counters of both sides. `peak`: what the memory could move by its datasheet, 0 if that is not known.
 void report(benchmark::State& state, const Case& c, const std::vector<double>& times, double peak) {
-  double bytes = static_cast<double>(part_bytes(c)) * static_cast<double>(c.elements);
+  double bytes = part_bytes(c) * static_cast<double>(c.elements);
   state.counters["median_us"] = quantile(times, 0.5) * 1e6;
   state.counters["p05_us"] = quantile(times, 0.05) * 1e6;
   state.counters["p95_us"] = quantile(times, 0.95) * 1e6;
-  state.counters["bytes_per_param"] = static_cast<double>(part_bytes(c));
+  state.counters["bytes_per_param"] = part_bytes(c);
+  state.counters["state_bytes_per_param"] = state_bytes(c);
   state.counters["GB_per_s"] = bytes / quantile(times, 0.5) * 1e-9;
   if (peak > 0.0) state.counters["share_of_peak"] = bytes / quantile(times, 0.5) / peak;
 }
 
 void measure_part(benchmark::State& state, Machine& machine, const Case& c, const Effort& effort) {
   Subject subject(machine, c);
-  Sampler roof_sample{machine, c.cold, batch_of(c, effort)}, sample = roof_sample;
+  Sampler roof_sample{machine, c.cold, batch_of(c, effort)}, sample = roof_sample, fp32_sample = roof_sample;
   Work roof = roof_of(roof_sample, c.part, subject.roof_arrays(), effort.roof_samples);
   Work run = [&] { subject.run(); };
   if (c.part == Part::kMemcpy) run = roof;
+  // Narrow states are there for their bytes: what they gain over fp32 states is seen in turns, too.
+  std::unique_ptr<Subject> fp32;
+  if (!is_fp32(c) && c.part != Part::kNorm) {
+    fp32 = std::make_unique<Subject>(machine, fp32_twin(c), 1);
+    fp32->prepare();
+    fp32->run();
+  }
   subject.prepare();
   run();  // what must not happen inside a capture or beside a spinning kernel, such as loading kernels, happens here
   if (c.graph) {
     run = machine.captured(run);
     roof = machine.captured(roof);
   }
-  std::vector<double> times, roof_times;
+  std::vector<double> times, roof_times, fp32_times;
+  auto sample_fp32 = [&] {
+    if (!fp32) return;
+    fp32->prepare();
+    fp32_times.push_back(fp32_sample([&] { fp32->run(); }));
+  };
   for (int64_t i = 0; i < effort.warm_ups; ++i) {
     roof_sample(roof);
     subject.prepare();
@@ -84,6 +101,7 @@ void measure_part(benchmark::State& state, Machine& machine, const Case& c, cons
   }
   sample.host_seconds.clear();
   for (auto _ : state) {
+    sample_fp32();
     roof_times.push_back(roof_sample(roof));
     subject.prepare();
     times.push_back(sample(run));
@@ -91,10 +109,11 @@ void measure_part(benchmark::State& state, Machine& machine, const Case& c, cons
   }
   double peak = machine.peak_bytes_per_second(), roof_median = quantile(roof_times, 0.5);
   report(state, c, times, peak);
-  double bytes = static_cast<double>(part_bytes(c)) * static_cast<double>(c.elements);
+  double bytes = part_bytes(c) * static_cast<double>(c.elements);
   state.counters["roof_GB_per_s"] = bytes / roof_median * 1e-9;
   if (peak > 0.0) state.counters["roof_share_of_peak"] = bytes / roof_median / peak;
   state.counters["ratio_to_roof"] = roof_median / quantile(times, 0.5);
+  if (fp32) state.counters["time_over_fp32"] = quantile(times, 0.5) / quantile(fp32_times, 0.5);
   // On a device the calls return before the work is done: what they cost the caller is a figure of its own.
   if (c.backend == SWD_BACKEND_CUDA) state.counters["host_us"] = quantile(sample.host_seconds, 0.5) * 1e6;
 }

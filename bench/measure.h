@@ -23,8 +23,8 @@ constexpr Effort kTrial{1, 1, 1, 1};  // everything once: for a simulated device
 // roof. A case that cannot run here is reported as an error with the reason.
 void measure(benchmark::State& state, Machine& machine, const Case& c, const Effort& effort);
 
-// Prints every variant of the roof at so many fp32 elements: a line each, the best at the end. Throws
+// Prints every variant of the roof on the arrays of a case: a line each, the best at the end. Throws
 // std::runtime_error where it cannot.
-void print_roofs(Machine& machine, swd_backend backend, int64_t elements, bool trial);
+void print_roofs(Machine& machine, const Case& c, bool trial);
 
 }  // namespace swd::bench

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lab of roofs: which plain loop is the fastest on this machine. Called by main.cpp for --roof.
+#include <cmath>
 #include <cstdio>
 
 #include "sampler.h"
@@ -12,18 +13,20 @@ const char* name_of(RoofKind kind) {
   return kind == RoofKind::kRead ? "read" : kind == RoofKind::kMix ? "mix" : "memcpy";
 }
 
-double bytes_per_element(RoofKind kind) { return kind == RoofKind::kRead ? 4 : kind == RoofKind::kMix ? 28 : 8; }
+// Those that the loop moves.
+double bytes_per_element(RoofKind kind, const Case& c) {
+  double moment = dtype_bytes(c.states.moment);
+  if (kind == RoofKind::kRead) return norm_bytes(c);
+  return kind == RoofKind::kMemcpy ? 2 * moment : std::floor(update_bytes(c));
+}
 
 }  // namespace
 
-void print_roofs(Machine& machine, swd_backend backend, int64_t elements, bool trial) {
-  Case c;
-  c.backend = backend;
-  c.elements = elements;
+void print_roofs(Machine& machine, const Case& c, bool trial) {
   Subject subject(machine, c);  // for its arrays
   const double peak = machine.peak_bytes_per_second();
-  std::printf("%s, %lld fp32 elements, peak %.1f GB/s\n", machine.name().c_str(), static_cast<long long>(elements),
-              peak * 1e-9);
+  std::printf("%s, %lld elements, states %s, peak %.1f GB/s\n", machine.name().c_str(),
+              static_cast<long long>(c.elements), c.states.name, peak * 1e-9);
   Sampler sample{machine, false, 1};
   for (RoofKind kind : {RoofKind::kMemcpy, RoofKind::kRead, RoofKind::kMix}) {
     int best = -1;
@@ -36,7 +39,7 @@ void print_roofs(Machine& machine, swd_backend backend, int64_t elements, bool t
     for (int variant = 0; variant < machine.variants(kind); ++variant) {
       double seconds = seconds_of_variant(sample, kind, variant, subject.roof_arrays(), trial ? 1 : 25);
       if (seconds == 0.0) continue;
-      double rate = bytes_per_element(kind) * static_cast<double>(elements) / seconds;
+      double rate = bytes_per_element(kind, c) * static_cast<double>(c.elements) / seconds;
       print(name_of(kind), variant, rate);
       if (rate > most) most = rate, best = variant;
     }

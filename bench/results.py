@@ -27,13 +27,13 @@ class Row:
 
     @property
     def is_base(self):
-        """fp32, scheduled decay, clipped, one segment, eager, warm, all threads."""
+        """fp32 in all arrays, scheduled decay, clipped, one segment, eager, warm, all threads."""
         return not self.changed
 
     @property
     def changed(self):
-        base = dict(grad="f32", copy="none", decay="scheduled", clip="1", segments="1", launch="eager", cache="warm",
-                    threads="0")
+        base = dict(grad="f32", copy="none", states="fp32", decay="scheduled", clip="1", segments="1", launch="eager",
+                    cache="warm", threads="0")
         return {k: v for k, v in self.axes.items() if base.get(k) != v}
 
     @property

@@ -7,6 +7,8 @@
 
 namespace swd::bench {
 
+using Fp32Mix = Mix<4, 4, 0, 4, 0>;
+
 #if __CUDA_ARCH__ >= 900
 __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
@@ -35,7 +37,7 @@ __device__ __forceinline__ void bulk_store(char* to, uint32_t from, int bytes) {
 
 // One thread of a block moves all of its tiles.
 template <int kBytes, int kStages, bool kWrites>
-__device__ void bulk_tiles(const MixArrays<uint4>& a, char* buffer, uint64_t* full, int64_t tiles) {
+__device__ void bulk_tiles(const MixArrays<Fp32Mix>& a, char* buffer, uint64_t* full, int64_t tiles) {
   constexpr int kArrays = kWrites ? 4 : 1;
   for (int s = 0; s < kStages; ++s) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(&full[s])) : "memory");
@@ -74,7 +76,7 @@ __device__ void bulk_tiles(const MixArrays<uint4>& a, char* buffer, uint64_t* fu
 #endif
 
 template <int kBytes, int kStages, bool kWrites>
-__global__ void __launch_bounds__(32) bulk_kernel(MixArrays<uint4> a, int64_t vectors, unsigned int mask) {
+__global__ void __launch_bounds__(32) bulk_kernel(MixArrays<Fp32Mix> a, int64_t vectors, unsigned int mask) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) char buffer[];  // stages of all arrays
   __shared__ uint64_t full[kStages];
@@ -84,7 +86,7 @@ __global__ void __launch_bounds__(32) bulk_kernel(MixArrays<uint4> a, int64_t ve
   if (blockIdx.x != tiles % gridDim.x) return;
   for (int64_t i = tiles * kTile + threadIdx.x; i < vectors; i += blockDim.x) {
     if (kWrites) {
-      mix_row<uint4, false, Hint::kStream, 1>(a, i, mask);
+      mix_row<Fp32Mix, Hint::kStream, 1>(a, i, mask);
     } else {
       unsigned int seen = read_row<Hint::kStream, 1>(a.g, i);
       if (seen & mask) sink = seen;

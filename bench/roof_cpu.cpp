@@ -12,6 +12,7 @@
 
 #include "kernels/cpu/cores.h"
 #include "kernels/cpu/team.h"
+#include "roof_mix.h"
 
 namespace swd::bench {
 namespace {
@@ -69,52 +70,77 @@ void read(const RoofArrays& arrays, int ahead, int64_t begin, int64_t end) {
   sink = sum;
 }
 
-template <class Grad, bool kCopy, int64_t kElements>
-__attribute__((noinline)) void mix_block(uint32_t* __restrict p, const Grad* __restrict g, uint32_t* __restrict m,
-                                         uint32_t* __restrict v, uint16_t* __restrict copy, uint32_t mask) {
+// An unsigned number of so many bytes; of none one byte, that is not there.
+template <int kBytes>
+using Word = std::conditional_t<kBytes == 4, uint32_t, std::conditional_t<kBytes == 2, uint16_t, uint8_t>>;
+
+// The arrays at one element.
+template <class M>
+struct Arrays {
+  const Word<M::kGrad>* g;
+  Word<M::kParam>* p;
+  Word<M::kRemainder>* rest;
+  Word<M::kMoment>* m;
+  Word<M::kMoment>* v;
+  Word<M::kCopy>* copy;
+};
+
+template <class M, int64_t kElements>
+__attribute__((noinline)) void mix_block(const Arrays<M>& a, uint32_t mask) {
+  const auto* __restrict g = a.g;
+  auto* __restrict p = a.p, * __restrict m = a.m, * __restrict v = a.v;
+  auto* __restrict rest = a.rest;
+  auto* __restrict copy = a.copy;
   for (int64_t i = 0; i < kElements; ++i) {
     uint32_t x = g[i] & mask;
-    p[i] ^= x;
-    m[i] ^= x;
-    v[i] ^= x;
-    if constexpr (kCopy) copy[i] = static_cast<uint16_t>(p[i] >> 16);
+    p[i] = static_cast<Word<M::kParam>>(p[i] ^ x);
+    m[i] = static_cast<Word<M::kMoment>>(m[i] ^ x);
+    v[i] = static_cast<Word<M::kMoment>>(v[i] ^ x);
+    if constexpr (M::kRemainder > 0) rest[i] = static_cast<Word<M::kRemainder>>(rest[i] ^ x);
+    if constexpr (M::kCopy > 0) copy[i] = static_cast<uint16_t>(p[i] >> 16);
   }
 }
 
-template <class Grad, bool kCopy, int64_t kElements>
+template <class T, class Pointer>
+T* at(Pointer* base, int64_t element) {
+  return base ? static_cast<T*>(base) + element : nullptr;
+}
+
+template <class M, int64_t kElements>
 void mix(const RoofArrays& arrays, int ahead, int64_t begin, int64_t end) {
-  auto* p = static_cast<uint32_t*>(arrays.param);
-  auto* g = static_cast<const Grad*>(arrays.grad);
-  auto* m = static_cast<uint32_t*>(arrays.exp_avg);
-  auto* v = static_cast<uint32_t*>(arrays.exp_avg_sq);
-  auto* copy = static_cast<uint16_t*>(arrays.param_copy);
   uint32_t mask = keep_nothing;
   for (; begin + kElements <= end; begin += kElements) {
-    prefetch<kElements>(p + begin, ahead);
-    prefetch<kElements>(g + begin, ahead);
-    prefetch<kElements>(m + begin, ahead);
-    prefetch<kElements>(v + begin, ahead);
-    mix_block<Grad, kCopy, kElements>(p + begin, g + begin, m + begin, v + begin, kCopy ? copy + begin : nullptr, mask);
+    Arrays<M> a = {at<const Word<M::kGrad>>(arrays.grad, begin),     at<Word<M::kParam>>(arrays.param, begin),
+                   at<Word<M::kRemainder>>(arrays.remainder, begin), at<Word<M::kMoment>>(arrays.exp_avg, begin),
+                   at<Word<M::kMoment>>(arrays.exp_avg_sq, begin),   at<Word<M::kCopy>>(arrays.param_copy, begin)};
+    prefetch<kElements>(a.p, ahead);
+    prefetch<kElements>(a.g, ahead);
+    prefetch<kElements>(a.m, ahead);
+    prefetch<kElements>(a.v, ahead);
+    if constexpr (M::kRemainder > 0) prefetch<kElements>(a.rest, ahead);
+    mix_block<M, kElements>(a, mask);
   }
 }
 
 void copy_array(const RoofArrays& arrays, int, int64_t begin, int64_t end) {
-  std::memcpy(static_cast<float*>(arrays.exp_avg_sq) + begin, static_cast<const float*>(arrays.exp_avg) + begin,
-              static_cast<size_t>(end - begin) * sizeof(float));
+  int64_t width = dtype_bytes(arrays.dtypes.moment);
+  std::memcpy(static_cast<char*>(arrays.exp_avg_sq) + begin * width,
+              static_cast<const char*>(arrays.exp_avg) + begin * width, static_cast<size_t>((end - begin) * width));
 }
 
 using Loop = void (*)(const RoofArrays&, int ahead, int64_t begin, int64_t end);
 
 template <int64_t kElements>
 Loop loop_of_block(RoofKind kind, const RoofArrays& arrays, bool many_streams) {
-  bool narrow = arrays.grad_bytes == 2, copies = arrays.copy_bytes == 2;
+  bool narrow = dtype_bytes(arrays.dtypes.grad) == 2;
   if (kind == RoofKind::kMemcpy) return copy_array;
   if (kind == RoofKind::kRead && many_streams) {
     return narrow ? read<uint16_t, kElements, kManyStreams> : read<uint32_t, kElements, kManyStreams>;
   }
   if (kind == RoofKind::kRead) return narrow ? read<uint16_t, kElements, 1> : read<uint32_t, kElements, 1>;
-  if (copies) return narrow ? mix<uint16_t, true, kElements> : mix<uint32_t, true, kElements>;
-  return narrow ? mix<uint16_t, false, kElements> : mix<uint32_t, false, kElements>;
+  Loop loop = nullptr;
+  visit_mix(arrays.dtypes, [&](auto bytes) { loop = mix<decltype(bytes), kElements>; });
+  return loop;
 }
 
 const cpu::Team& team_of(int threads) {

@@ -5,6 +5,9 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <type_traits>
+
+#include "roof_mix.h"
 
 namespace swd::bench {
 
@@ -27,8 +30,8 @@ __device__ __forceinline__ uint4 load(const uint4* from) {
   return x;
 }
 
-template <Hint kHint>
-__device__ __forceinline__ uint2 load(const uint2* from) {
+template <Hint kHint, class Vector>
+__device__ __forceinline__ Vector load(const Vector* from) {
   if constexpr (kHint == Hint::kNone) return *from;
   return __ldcs(from);
 }
@@ -67,20 +70,30 @@ __global__ void read_kernel(const uint4* data, int64_t vectors, unsigned int mas
   if (seen & mask) sink = seen;
 }
 
-// Four elements a vector: Grad is uint4 (fp32) or uint2 (16 bits); a copy has 16 bits.
-template <class Grad>
+// Four elements of so many bytes; of none four bytes, that are not there.
+template <int kBytes>
+using Vector = std::conditional_t<kBytes == 4, uint4, std::conditional_t<kBytes == 2, uint2, unsigned int>>;
+
+__device__ __forceinline__ unsigned int& first_of(uint4& x) { return x.x; }
+__device__ __forceinline__ unsigned int& first_of(uint2& x) { return x.x; }
+__device__ __forceinline__ unsigned int& first_of(unsigned int& x) { return x; }
+
+template <class M>
 struct MixArrays {
-  uint4* p;
-  const Grad* g;
-  uint4* m;
-  uint4* v;
-  uint2* copy;
+  Vector<M::kParam>* p;
+  const Vector<M::kGrad>* g;
+  Vector<M::kMoment>* m;
+  Vector<M::kMoment>* v;
+  Vector<M::kRemainder>* rest;
+  Vector<M::kCopy>* copy;
 };
 
-template <class Grad, bool kCopy, Hint kHint, int kUnroll>
-__device__ __forceinline__ void mix_row(const MixArrays<Grad>& a, int64_t at, unsigned int mask) {
-  uint4 p[kUnroll], m[kUnroll], v[kUnroll];
-  Grad g[kUnroll];
+template <class M, Hint kHint, int kUnroll>
+__device__ __forceinline__ void mix_row(const MixArrays<M>& a, int64_t at, unsigned int mask) {
+  Vector<M::kParam> p[kUnroll];
+  Vector<M::kMoment> m[kUnroll], v[kUnroll];
+  Vector<M::kRemainder> rest[kUnroll];
+  Vector<M::kGrad> g[kUnroll];
 #pragma unroll
   for (int u = 0; u < kUnroll; ++u) {
     int64_t i = at + u * int64_t{blockDim.x};
@@ -88,30 +101,35 @@ __device__ __forceinline__ void mix_row(const MixArrays<Grad>& a, int64_t at, un
     p[u] = load<kHint>(a.p + i);
     m[u] = load<kHint>(a.m + i);
     v[u] = load<kHint>(a.v + i);
+    if constexpr (M::kRemainder > 0) rest[u] = load<kHint>(a.rest + i);
   }
 #pragma unroll
   for (int u = 0; u < kUnroll; ++u) {
     int64_t i = at + u * int64_t{blockDim.x};
     unsigned int bit = (g[u].x ^ g[u].y) & mask;
-    p[u].x ^= bit;
-    m[u].x ^= bit;
-    v[u].x ^= bit;
+    first_of(p[u]) ^= bit;
+    first_of(m[u]) ^= bit;
+    first_of(v[u]) ^= bit;
     store<kHint>(a.p + i, p[u]);
     store<kHint>(a.m + i, m[u]);
     store<kHint>(a.v + i, v[u]);
-    if (kCopy) store<kHint>(a.copy + i, uint2{p[u].x, p[u].z});
+    if constexpr (M::kRemainder > 0) {
+      first_of(rest[u]) ^= bit;
+      store<kHint>(a.rest + i, rest[u]);
+    }
+    if constexpr (M::kCopy > 0) store<kHint>(a.copy + i, uint2{p[u].x, p[u].z});
   }
 }
 
-template <class Grad, bool kCopy, Hint kHint, int kUnroll>
-__global__ void mix_kernel(MixArrays<Grad> a, int64_t vectors, bool reversed, unsigned int mask) {
+template <class M, Hint kHint, int kUnroll>
+__global__ void mix_kernel(MixArrays<M> a, int64_t vectors, bool reversed, unsigned int mask) {
   int64_t tile = int64_t{blockDim.x} * kUnroll, tiles = vectors / tile;
   for (int64_t t = blockIdx.x; t < tiles; t += gridDim.x) {
-    mix_row<Grad, kCopy, kHint, kUnroll>(a, (reversed ? tiles - 1 - t : t) * tile + threadIdx.x, mask);
+    mix_row<M, kHint, kUnroll>(a, (reversed ? tiles - 1 - t : t) * tile + threadIdx.x, mask);
   }
   if (blockIdx.x != tiles % gridDim.x) return;
   for (int64_t i = tiles * tile + threadIdx.x; i < vectors; i += blockDim.x) {
-    mix_row<Grad, kCopy, kHint, 1>(a, i, mask);
+    mix_row<M, kHint, 1>(a, i, mask);
   }
 }
 

@@ -45,6 +45,7 @@ def draw_ratios(axes, found):
     quoted = results.QUOTED[found.context["backend"]]
     rows = [r for r in found.rows if "ratio_to_roof" in r.counters and r.part != "memcpy"
             and (r.elements == results.BASE or (r.elements == quoted and r.is_base))]
+    rows = [r for r in rows if r.part == "step" or "states" not in r.changed]
     rows.sort(key=lambda r: (len(r.changed), r.elements != quoted, r.label), reverse=True)
 
     def label(row):
@@ -81,7 +82,7 @@ def main():
     picture, step_json, *peer_jsons = sys.argv[1:]
     found = results.read(step_json, peer_jsons)
     runs = [run for run in found.peers if run["peers"]][:1]
-    figure, axes = plt.subplots(1, 2 + len(runs), figsize=(6.5 * (2 + len(runs)), 6.5), layout="constrained")
+    figure, axes = plt.subplots(1, 2 + len(runs), figsize=(6.5 * (2 + len(runs)), 8), layout="constrained")
     draw_bandwidth(axes[0], found)
     draw_ratios(axes[1], found)
     for place, run in enumerate(runs):

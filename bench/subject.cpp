@@ -60,7 +60,7 @@ std::vector<uint8_t> pattern(swd_dtype dtype, float largest) {
   return out;
 }
 
-uint64_t width(swd_dtype dtype) { return dtype == SWD_DTYPE_F32 ? 4 : dtype == SWD_DTYPE_NONE ? 0 : 2; }
+uint64_t width(swd_dtype dtype) { return dtype_bytes(dtype); }
 
 }  // namespace
 
@@ -86,16 +86,33 @@ void Subject::allocate(int slot) {
   // As separate allocations of malloc lie: whole pages, and one page more. Arrays whose distance is a multiple of a
   // large power of two share their places in the first cache and cost twice the time, libswd's and anybody's.
   auto padded = [](uint64_t bytes) { return (bytes + 4095) / 4096 * 4096 + 4096; };
-  uint64_t wide = padded(n * 4), grad = padded(n * width(case_.grad)), copy = padded(n * width(case_.copy));
-  uint8_t* at = arena(machine_, case_.backend, slot, 3 * wide + grad + copy);
-  buffers_.param = at;
-  buffers_.exp_avg = at + wide;
-  buffers_.exp_avg_sq = at + 2 * wide;
-  buffers_.grad = at + 3 * wide;
-  if (case_.copy != SWD_DTYPE_NONE) buffers_.param_copy = at + 3 * wide + grad;
-  fill(buffers_.param, n * 4, pattern(SWD_DTYPE_F32, 0.05f));
-  machine_.zero(at + wide, 2 * wide);
+  const Storage& states = case_.states;
+  void* grad = nullptr;
+  struct {
+    void** pointer;
+    uint64_t bytes;
+  } arrays[] = {{&buffers_.param, n * width(states.param)},       {&buffers_.exp_avg, n * width(states.moment)},
+                {&buffers_.exp_avg_sq, n * width(states.moment)}, {&grad, n * width(case_.grad)},
+                {&buffers_.param_copy, n * width(case_.copy)},    {&buffers_.remainder, n * width(states.remainder)},
+                {&buffers_.exp_avg_scale, scale_bytes()},         {&buffers_.exp_avg_sq_scale, scale_bytes()}};
+  uint64_t all = 0;
+  for (const auto& array : arrays) all += array.bytes ? padded(array.bytes) : 0;
+  uint8_t* at = arena(machine_, case_.backend, slot, all);
+  for (const auto& array : arrays) {
+    if (array.bytes == 0) continue;
+    *array.pointer = at;
+    machine_.zero(at, array.bytes);
+    at += padded(array.bytes);
+  }
+  buffers_.grad = grad;
+  fill(buffers_.param, n * width(states.param), pattern(states.param, 0.05f));
   make_gradients(false);
+}
+
+uint64_t Subject::scale_bytes() const {
+  uint64_t bytes = 0;
+  if (case_.states.moment == SWD_DTYPE_BLOCK8) check(swd_scale_size(plan_, &bytes));
+  return bytes;
 }
 
 void Subject::fill(void* target, uint64_t bytes, const std::vector<uint8_t>& with) {
@@ -123,6 +140,9 @@ Plan Subject::make_plan() const {
   plan.backend = case_.backend;
   plan.grad_dtype = case_.grad;
   plan.copy_dtype = case_.copy;
+  plan.param_dtype = case_.states.param;
+  plan.remainder_dtype = case_.states.remainder;
+  plan.moment_dtype = case_.states.moment;
   plan.segments = segments.data();
   plan.segment_count = case_.segments;
   plan.decay_modes = &case_.decay;
@@ -152,10 +172,12 @@ void Subject::run() {
 RoofArrays Subject::roof_arrays() const {
   RoofArrays arrays;
   arrays.elements = case_.elements;
-  arrays.grad_bytes = static_cast<int>(width(case_.grad));
-  arrays.copy_bytes = static_cast<int>(width(case_.copy));
+  auto as_bf16 = [](swd_dtype dtype) { return dtype == SWD_DTYPE_F16 ? SWD_DTYPE_BF16 : dtype; };
+  arrays.dtypes = {case_.states.param, as_bf16(case_.grad), as_bf16(case_.copy), case_.states.moment,
+                   case_.states.remainder};
   arrays.grad = buffers_.grad;
   arrays.param = buffers_.param;
+  arrays.remainder = buffers_.remainder;
   arrays.exp_avg = buffers_.exp_avg;
   arrays.exp_avg_sq = buffers_.exp_avg_sq;
   arrays.param_copy = buffers_.param_copy;

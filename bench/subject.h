@@ -28,6 +28,7 @@ class Subject {
  private:
   void allocate(int slot);
   void fill(void* target, uint64_t bytes, const std::vector<uint8_t>& with);
+  uint64_t scale_bytes() const;
   Plan make_plan() const;
 
   Machine& machine_;

@@ -10,7 +10,7 @@ set -eu
 
 # Defined symbols that other objects can see: nm gives local symbols a lower-case letter, weak ones V, W, v or w, and
 # unique ones u.
-allowed='T _ZN3swd3cpu[0-9]+loops_[a-z0-9]+Eii$'
+allowed='T _ZN3swd3cpu[0-9]+loops_[a-z0-9]+ERKNS_6DtypesE$'
 shared_symbols() {
   nm "$1" | awk 'NF == 3 && $2 ~ /^[A-TV-Zuvw]$/ { print $2, $3 }' | grep -vE "^$allowed" || true
 }
@@ -36,7 +36,7 @@ check() {
 self_test() {
   dir=$(mktemp -d)
   trap 'rm -rf "$dir"' EXIT
-  good='namespace swd::cpu { static int s; const void* loops_v3(int, int) { return &s; } }'
+  good='namespace swd { struct Dtypes; namespace cpu { static int s; const void* loops_v3(const Dtypes&) { return &s; } } }'
   expect() {  # name, wanted exit status, source
     printf '%s\n' "$3" >"$dir/$1.cpp"
     "${CXX:-c++}" -std=c++17 -O0 -c "$dir/$1.cpp" -o "$dir/$1.o"

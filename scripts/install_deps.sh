@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is needed and the machine lacks, with apt-get where that is allowed; else says what is missing and fails.
 # Quick when nothing is missing. Usage: install_deps.sh [TOPIC...]; building and testing are always meant.
-# Topics: demo, lint, fuzz, sanitize, coverage, abi, bench, python, test; i686, aarch64 (scripts/platforms.sh).
+# Topics: demo, fashion-mnist, lint, fuzz, sanitize, coverage, abi, bench, python, test, docs, packages, bare-root; i686, aarch64 (scripts/platforms.sh).
 set -euo pipefail
 
 missing=()
@@ -22,9 +22,11 @@ for topic in "$@"; do
     demo)
       need_file '/usr/include/eigen3/Eigen/Dense' libeigen3-dev
       need_file '/usr/include/CLI/CLI.hpp' libcli11-dev
+      need_file '/usr/include/zlib.h' zlib1g-dev
       need_module matplotlib python3-matplotlib
       need_module tqdm python3-tqdm
       ;;
+    fashion-mnist) need_file /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz dataset-fashion-mnist ;;
     lint)
       need_command clang-format clang-format
       need_command clang-tidy clang-tidy
@@ -53,6 +55,12 @@ for topic in "$@"; do
       if [ "$topic" = aarch64 ]; then need_command qemu-aarch64 qemu-user; fi
       ;;
     python) need_module ensurepip python3-venv ;;
+    packages)
+      need_command lintian lintian
+      need_command dpkg-shlibdeps dpkg-dev
+      ;;
+    docs) need_command doxygen doxygen ;;
+    bare-root) need_command debootstrap debootstrap ;;
     *) echo "install_deps.sh: no topic $topic" >&2; exit 2 ;;
   esac
 done

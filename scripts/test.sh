@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds, and runs every test that this machine can run: the Rust crates, the Python package, the
-# library. CUDA tests run on a device; where there is none but nvcc, on the CPU under the simulator (tools/cudasim). Says
-# which tests it could not run, and why; with SWD_TEST_ALL=1 that is a failure.
-# SWD_TEST_JOBS: parallel jobs (default: one per core). Ends with ctest's summary.
+# library. CUDA tests run on a device; where there is none, on the CPU under the simulator (tools/cudasim). nvcc is the
+# machine's, or comes from PyPI (scripts/nvcc.sh). Says which tests it could not run, and why; with SWD_TEST_ALL=1 that is
+# a failure. SWD_TEST_JOBS: parallel jobs (default: one per core). Ends with ctest's summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${SWD_TEST_JOBS:-$(nproc)}
 build=build/test
 
 scripts/install_deps.sh demo test
+mkdir -p "$build"
+cuda=ON
+. scripts/nvcc.sh || cuda=OFF
+# A compiler that was configured stays, also where it is gone or another one is asked for now.
+configured=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt" 2> /dev/null || true)
+[ "$configured" = "$(command -v nvcc)" ] || rm -f "$build/CMakeCache.txt"
 # PTX only: quick to build, runs on any device through the driver's compiler.
-cmake -S . -B "$build" -DSWD_CUDA=AUTO -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON \
+cmake -S . -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON \
   -DSWD_BUILD_TESTS=ON  # not AUTO: what is missing must fail, not be left out
 cmake --build "$build" -j "$jobs"
 

@@ -30,6 +30,8 @@ if ! "$venv/bin/python" -c 'import torch, numpy, pytest' 2> /dev/null; then
   "$venv/bin/python" -m pip install -q --disable-pip-version-check torch numpy pytest ||
     { echo "Python tests not run: PyTorch is not there and cannot be installed" >&2; exit 77; }
 fi
+"$venv/bin/python" -c 'import matplotlib' 2> /dev/null || "$venv/bin/python" -m pip install -q --disable-pip-version-check matplotlib ||
+  { echo "Python tests not run: matplotlib is not there and cannot be installed" >&2; exit 77; }
 
 build() {  # folder, CUDA runtime
   # PTX only: quick to build, runs on any device through the driver's compiler.
@@ -37,7 +39,7 @@ build() {  # folder, CUDA runtime
   rm -rf "${work:?}/$1"
   "$venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps . -w "$work/$1" --config-settings build-dir="$work/cmake_$1" \
     --config-settings "cmake.define.SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" --config-settings "cmake.define.SWD_CUDART=$2"
-  wheels=("$work/$1"/swd-*.whl)
+  wheels=("$work/$1"/libswd-*.whl)
   "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-index --force-reinstall "${wheels[0]}"
 }
 

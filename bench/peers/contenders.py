@@ -18,6 +18,7 @@ class Contender:
     devices: tuple = ("cpu", "cuda")
     quick: bool = False
     own_buffers: bool = False  # holds its arrays itself, so the values to check are at step.param()
+    states: str = "fp32"  # what libswd stores beside it; narrow ones are compared with an fp64 run, not with each other
 
 
 def torch_adamw(clip, **flavour):
@@ -79,6 +80,25 @@ def bitsandbytes_adamw(tensors, hyper):
     return bitsandbytes.optim.AdamW32bit(tensors.parameters, **hyper.for_torch).step
 
 
+def bitsandbytes_adamw8bit(tensors, hyper):
+    """Dynamic 8-bit codes, nearest, one fp32 scale in 256. bf16 parameters are rounded to nearest."""
+    import bitsandbytes
+    return bitsandbytes.optim.AdamW8bit(tensors.parameters, **hyper.for_torch).step
+
+
+def torchao_adamw8bit(tensors, hyper):
+    """The same codes. bf16 parameters are rounded stochastically. torch.compile makes its step."""
+    from torchao.optim import AdamW8bit
+    return AdamW8bit(tensors.parameters, **hyper.for_torch,
+                     bf16_stochastic_round=tensors.param.dtype == torch.bfloat16).step
+
+
+def flashoptim_adamw(tensors, hyper):
+    """8-bit codes with one fp16 scale in 32, parameters of 24 bits. Written in Triton."""
+    import flashoptim
+    return flashoptim.FlashAdamW(tensors.parameters, **hyper.for_torch).step
+
+
 def optax_adamw(tensors, hyper):
     """One jitted function with donated buffers. JAX owns its arrays."""
     import jax
@@ -119,4 +139,9 @@ CONTENDERS = [
     Contender("te_fused_adam", "decoupled", False, fused_adam_of("transformer_engine.pytorch.optimizers"), ("cuda",)),
     Contender("deepspeed_fused_adam", "decoupled", False, fused_adam_of("deepspeed.ops.adam"), ("cuda",)),
     Contender("bitsandbytes_adamw32", "decoupled", False, bitsandbytes_adamw, ("cuda",)),
+    Contender("bitsandbytes_adamw8bit_bf16", "decoupled", False, bitsandbytes_adamw8bit, states="compact8"),
+    Contender("bitsandbytes_adamw8bit_f32", "decoupled", False, bitsandbytes_adamw8bit, states="f32-block8"),
+    Contender("torchao_adamw8bit_bf16", "decoupled", False, torchao_adamw8bit, states="compact8"),
+    Contender("torchao_adamw8bit_f32", "decoupled", False, torchao_adamw8bit, states="f32-block8"),
+    Contender("flashoptim_adamw_bf16", "decoupled", False, flashoptim_adamw, states="compact8"),
 ]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes build/bench-venv with the peers: PyTorch (several GB; needed), DeepSpeed, JAX with Optax, and on a machine with
-# a device bitsandbytes (each left out where it does not install; run.py reports it as missing). Called by
+# Makes build/bench-venv with the peers: PyTorch (several GB; needed), DeepSpeed, JAX with Optax, bitsandbytes, torchao,
+# FlashOptim (each left out where it does not install; run.py reports it as missing). Called by
 # scripts/bench.sh. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -16,6 +16,6 @@ has torch || install torch
 # DeepSpeed builds its CPUAdam at the first use, with ninja and the machine's compiler.
 has deepspeed || DS_BUILD_OPS=0 install deepspeed ninja || echo "peers: DeepSpeed does not install here" >&2
 { has jax && has optax; } || install jax optax || echo "peers: JAX and Optax do not install here" >&2
-if [ -e /dev/nvidiactl ]; then
-  has bitsandbytes || install bitsandbytes || echo "peers: bitsandbytes does not install here" >&2
-fi
+for peer in bitsandbytes torchao flashoptim; do
+  has $peer || install $peer || echo "peers: $peer does not install here" >&2
+done

@@ -20,12 +20,14 @@ class Hyper:
 
 
 class Tensors:
-    """param, grad, exp_avg and exp_avg_sq as one flat fp32 buffer each, and views of them as a model's tensors."""
+    """param, grad, exp_avg and exp_avg_sq as one flat buffer each, and views of them as a model's tensors. Moments are
+    fp32; who keeps others has them himself."""
 
-    def __init__(self, elements, tensor_count, device):
+    def __init__(self, elements, tensor_count, device, dtype=torch.float32):
         share = elements // tensor_count
         self.sizes = [share] * (tensor_count - 1) + [elements - share * (tensor_count - 1)]
-        self.param, self.grad, self.exp_avg, self.exp_avg_sq = (torch.zeros(elements, device=device) for _ in range(4))
+        self.param, self.grad = (torch.zeros(elements, device=device, dtype=dtype) for _ in range(2))
+        self.exp_avg, self.exp_avg_sq = (torch.zeros(elements, device=device) for _ in range(2))
         self.parameters = [torch.nn.Parameter(view) for view in self.param.split(self.sizes)]
         self.attach_gradients()
 

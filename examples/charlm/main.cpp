@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trains the same character model from the same weights on the same batches with AdamS, AdamW and Adam with L2, each at
 // the best of a few strengths. Prints progress as "progress DONE TOTAL" lines, and writes curves and results as JSON.
-// Run by scripts/demo.sh through run.py.
+// Run through run.py.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
 
-#include "optimizer.h"
+#include "flat_optimizer.h"
+#include "model.h"
 #include "text.h"
 
 namespace charlm {
@@ -37,7 +38,8 @@ class Trainer {
 
   Run train(const char* name, swd_decay decay, double strength, int steps) {
     Model model(text_.alphabet, o_.hidden, o_.seed);
-    Optimizer optimizer(model, decay, strength, cuda_);
+    example::FlatOptimizer optimizer(
+        model, [](const Tensor& t) { return t.decays; }, decay, cuda_);
     std::mt19937_64 random(o_.seed + 1);
     Run run;
     run.name = name;
@@ -46,7 +48,7 @@ class Trainer {
       double lr = o_.lr * (step < steps / 2 ? 1.0 : step < steps * 3 / 4 ? 0.1 : 0.01);  // drops by 10, twice
       run.loss.push_back(model.loss(text_.train, sample(text_.train, random), true));
       double lambda = 0.0;
-      run.norm.push_back(optimizer.step(lr, o_.max_grad_norm, &lambda).grad_norm);
+      run.norm.push_back(optimizer.step(lr, strength, o_.max_grad_norm, &lambda).grad_norm);
       run.lambda.push_back(lambda);
       if (++done_ % 25 == 0) std::printf("progress %d %d\n", done_, total_), std::fflush(stdout);
     }
@@ -127,19 +129,9 @@ void write(const Options& o, bool cuda, size_t bytes, const std::vector<Run>& tr
   if (!out.flush()) throw std::runtime_error("cannot write " + o.output);
 }
 
-bool pick_cuda(const std::string& backend) {
-#ifdef SWD_DEMO_WITH_CUDA
-  if (backend == "cuda") return true;
-  return backend == "auto" && swd_backend_available(SWD_BACKEND_CUDA) == SWD_OK;
-#else
-  if (backend == "cuda") throw std::runtime_error("--backend cuda: this demo was built without CUDA");
-  return false;
-#endif
-}
-
 int run(const Options& o) {
   Text text = read_text(o.files);
-  bool cuda = pick_cuda(o.backend);
+  bool cuda = example::pick_cuda(o.backend);
   size_t bytes = text.train.size() + text.validation.size();
   // vbar of this model, clipped, is near max_grad_norm^2 / n: scheduled strengths in gradient units from AdamW's.
   Model sized(text.alphabet, o.hidden, o.seed);

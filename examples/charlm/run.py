@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs charlm with a progress bar, prints its table and draws the curves. Called by scripts/demo.sh.
+"""Runs charlm, a character model in C++ over the C ABI, with a progress bar, prints its table and draws the curves.
 
-Usage: run.py PROGRAM OUTPUT_FOLDER [arguments of the program ...]
+Usage: run.py PROGRAM OUTPUT_FOLDER TEXT_FILE ... [arguments of the program ...], as in
+    cmake --build build/demo --target charlm    # after scripts/demo.sh
+    run.py build/demo/examples/charlm build/demo README.md docs/*.md src/*/*.cpp
 """
 import json
 import os

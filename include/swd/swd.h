@@ -117,13 +117,17 @@ enum {
   SWD_BACKEND_CUDA = 2 /**< memory of the current CUDA device */
 };
 
-/** Types of elements: IEEE binary32, bfloat16 (the upper half of binary32), IEEE binary16. */
+/** Types of elements: IEEE binary32, bfloat16 (the upper half of binary32), IEEE binary16; and what narrow states are
+ * made of (docs/narrow_states.md, arithmetic in docs/numerics.md). */
 typedef int32_t swd_dtype;
 enum {
-  SWD_DTYPE_NONE = 0, /**< no such buffer */
-  SWD_DTYPE_F32 = 1,  /**< 4 bytes */
-  SWD_DTYPE_BF16 = 2, /**< 2 bytes */
-  SWD_DTYPE_F16 = 3   /**< 2 bytes */
+  SWD_DTYPE_NONE = 0,  /**< no such buffer */
+  SWD_DTYPE_F32 = 1,   /**< 4 bytes */
+  SWD_DTYPE_BF16 = 2,  /**< 2 bytes */
+  SWD_DTYPE_F16 = 3,   /**< 2 bytes */
+  SWD_DTYPE_I16 = 4,   /**< 2 bytes: the lower half of an fp32 parameter, whose upper half is in param */
+  SWD_DTYPE_I8 = 5,    /**< 1 byte: the 8 bits behind the bf16 number in param */
+  SWD_DTYPE_BLOCK8 = 6 /**< 1 byte, and one more for each block of 128 elements of a segment: moments only */
 };
 
 /** How weight_decay acts, per group. With d the decay factor of a step, param loses d * param:
@@ -145,7 +149,10 @@ enum {
   SWD_BUFFER_EXP_AVG = 2,
   SWD_BUFFER_EXP_AVG_SQ = 3,
   SWD_BUFFER_MAX_EXP_AVG_SQ = 4,
-  SWD_BUFFER_PARAM_COPY = 5
+  SWD_BUFFER_PARAM_COPY = 5,
+  SWD_BUFFER_REMAINDER = 6,
+  SWD_BUFFER_EXP_AVG_SCALE = 7, /**< ceil(count / 128) bytes a segment, as the next */
+  SWD_BUFFER_EXP_AVG_SQ_SCALE = 8
 };
 
 /** The two rounds of reduce, fold and decide. MAX exists only for plans with amsgrad and a scheduled or relative
@@ -162,8 +169,9 @@ enum {
   SWD_RESULT_SKIPPED_NONFINITE = 2, /**< a gradient is NaN or infinite, or found_inf was set */
   SWD_RESULT_SKIPPED_OVERFLOW = 3,  /**< the scaled gradients could make exp_avg_sq infinite: |s|^2 * sum g^2 > 2^126 */
   SWD_RESULT_SKIPPED_UNDERFLOW = 4, /**< clip_coef / loss_scale is below FLT_MIN */
-  SWD_RESULT_SKIPPED_INVALID = 5,   /**< a number or pointer read from where the backend computes is out of range, or
-                                       two pointers of a listed tensor share memory */
+  SWD_RESULT_SKIPPED_INVALID = 5,   /**< a number or pointer read from where the backend computes is out of range, two
+                                       pointers of a listed tensor share memory, or the state is of narrow moments and
+                                       the plan's are F32 */
   SWD_RESULT_SKIPPED_SUM_UNKNOWN = 6, /**< scheduled or relative decay needs a running sum that is unknown:
                                          swd_state_rebuild */
   SWD_RESULT_NOT_ARMED = 7,           /**< swd_update without a swd_decide before it; not counted as skipped */
@@ -216,9 +224,10 @@ typedef struct swd_plan_args {
   uint32_t struct_size;         /**< sizeof(swd_plan_args) */
   uint32_t flags;               /**< SWD_PLAN_* */
   swd_backend backend;          /**< needs no device here: a CUDA plan can be made where none is */
-  swd_dtype param_dtype;        /**< F32. The moments are F32 whatever the parameters are */
-  swd_dtype grad_dtype;         /**< F32, BF16 or F16 */
-  swd_dtype copy_dtype;         /**< NONE, BF16 or F16: param_copy, written by the same pass, rounded to nearest even */
+  swd_dtype param_dtype;        /**< F32, or BF16 with or without a remainder */
+  swd_dtype grad_dtype;         /**< F32, BF16 or F16; F16 only where parameters and moments are F32 */
+  swd_dtype copy_dtype;         /**< NONE, BF16 or F16: param_copy, written by the same pass, rounded to nearest even.
+                                   Parameters and moments in F32 only */
   const swd_segment* segments;  /**< segment_count elements; may be NULL if that is 0. Copied. */
   int64_t segment_count;        /**< 0 .. 2^31 - 1 */
   const swd_decay* decay_modes; /**< group_count elements. Copied. NULL: all SCHEDULED */
@@ -229,13 +238,17 @@ typedef struct swd_plan_args {
   uint32_t reserved;            /**< 0 */
   uint64_t model_key;           /**< any number that tells models apart; a blob of another key that is not 0 is refused.
                                    0: none */
+  swd_dtype moment_dtype;       /**< exp_avg and exp_avg_sq: NONE or F32; BF16; BLOCK8. Narrow ones are rounded
+                                   stochastically, and have no AMSGRAD */
+  swd_dtype remainder_dtype; /**< BF16 parameters: I16 (together exactly fp32), I8 (24 bits; moments BLOCK8), NONE (the
+                                bf16 number is all; narrow moments). Else NONE */
 } swd_plan_args;
 
 /** CPU, fp32 parameters and gradients, no copy, one group; segments still to be set. */
 #define SWD_PLAN_ARGS_INIT                                                                                  \
   {                                                                                                         \
     sizeof(swd_plan_args), 0, SWD_BACKEND_CPU, SWD_DTYPE_F32, SWD_DTYPE_F32, SWD_DTYPE_NONE, NULL, 0, NULL, \
-        sizeof(swd_segment), 1, 0, 0, 0                                                                     \
+        sizeof(swd_segment), 1, 0, 0, 0, SWD_DTYPE_NONE, SWD_DTYPE_NONE                                     \
   }
 
 /** An immutable plan. May be shared by threads and streams. */
@@ -270,6 +283,15 @@ SWD_API swd_status swd_workspace_size(const swd_plan* plan, uint64_t* bytes);
 /** Bytes of a state image of this plan, a multiple of 16. Errors: NULL, ALIGNMENT. */
 SWD_API swd_status swd_state_size(const swd_plan* plan, uint64_t* bytes);
 
+/** Bytes of exp_avg_scale and of exp_avg_sq_scale each: 32 a chunk of 4,096 elements of a segment, the last chunk
+ * whole. 0 without BLOCK8. Not of a list, where a tensor of n elements has (n + 127) / 128. Errors: NULL, ALIGNMENT,
+ * UNEXPECTED. */
+SWD_API swd_status swd_scale_size(const swd_plan* plan, uint64_t* bytes);
+
+/** Where the scales of a segment begin in either of them, in bytes; block b of the segment is at [offset + b]. Errors:
+ * those of swd_scale_size, SIZE. */
+SWD_API swd_status swd_scale_offset(const swd_plan* plan, int64_t segment, uint64_t* offset);
+
 /** Writes the plan's tables into `workspace` (16-byte aligned, at least swd_workspace_size bytes, where the backend
  * computes). The only call that may block: it copies from host memory and waits for the stream. Must not be
  * captured. Call it once per workspace; calling it again starts the workspace afresh. A workspace holds nothing
@@ -295,25 +317,32 @@ SWD_API swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_b
 
 /* ---- Buffers ------------------------------------------------------------------------------------ */
 
-/** What the caller owns. Pointers to where the backend computes. With SWD_PLAN_LIST the first six are NULL. */
+/** What the caller owns. Pointers to where the backend computes. With SWD_PLAN_LIST all but state and workspace are
+ * NULL. Zero bytes are fresh moments in any dtype, scales included. */
 typedef struct swd_buffers {
-  uint32_t struct_size;     /**< sizeof(swd_buffers) */
-  uint32_t flags;           /**< 0 */
-  void* param;              /**< read and written; element i of a segment is at [offset + i] */
-  const void* grad;         /**< raw gradients, grad_dtype; read only: never unscaled, clipped or zeroed in place */
-  void* exp_avg;            /**< first moment, read and written */
-  void* exp_avg_sq;         /**< second moment, read and written */
-  void* max_exp_avg_sq;     /**< with SWD_PLAN_AMSGRAD, else NULL */
-  void* param_copy;         /**< with copy_dtype, else NULL; write only, and untouched by a skipped step */
-  void* state;              /**< state image of this plan, read and written */
-  uint64_t state_bytes;     /**< at least swd_state_size */
-  void* workspace;          /**< initialised for this plan */
+  uint32_t struct_size; /**< sizeof(swd_buffers) */
+  uint32_t flags;       /**< 0 */
+  void* param;          /**< read and written; element i of a segment is at [offset + i]. With a remainder the upper
+                           half of each fp32 parameter, ties away from zero */
+  const void* grad;     /**< raw gradients, grad_dtype; read only: never unscaled, clipped or zeroed in place */
+  void* exp_avg;        /**< first moment, read and written */
+  void* exp_avg_sq;     /**< second moment, read and written. NOT the moment itself in BF16 and BLOCK8, but that over
+                           the segment's exp_avg_sq_unit: read it through swd_state_store */
+  void* max_exp_avg_sq; /**< with SWD_PLAN_AMSGRAD, else NULL */
+  void* param_copy;     /**< with copy_dtype, else NULL; write only, and untouched by a skipped step */
+  void* state;          /**< state image of this plan, read and written */
+  uint64_t state_bytes; /**< at least swd_state_size */
+  void* workspace;      /**< initialised for this plan */
   uint64_t workspace_bytes; /**< at least swd_workspace_size */
+  void* remainder;        /**< with remainder_dtype, else NULL: the lower bits of param. A param written by others keeps
+                             a stale one, at most half a bf16 step; zero it there, or swd_state_load */
+  void* exp_avg_scale;    /**< with BLOCK8, else NULL: swd_scale_size bytes */
+  void* exp_avg_sq_scale; /**< likewise */
 } swd_buffers;
 
 /** All NULL. */
 #define SWD_BUFFERS_INIT \
-  { sizeof(swd_buffers), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0 }
+  { sizeof(swd_buffers), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, NULL, NULL, NULL }
 
 /** Writes what SWD_BUFFERS_INIT holds. Errors: NULL, ALIGNMENT, STRUCT_SIZE. */
 SWD_API swd_status swd_buffers_init(swd_buffers* buffers, uint64_t struct_size);
@@ -499,12 +528,17 @@ typedef struct swd_state_header {
   uint64_t steps_skipped; /**< likewise */
   double vbar_reference; /**< RELATIVE decay: the vbar that weight_decay refers to, finite and >= 0; 0: not set yet. Set
                             it to choose it by hand, or to 0 to have it taken anew */
+  uint64_t rounding_seed; /**< of narrow states: with a segment's step and the element's index in the model it gives the
+                            bits that codes are rounded by. Any number; set it before the first step */
 } swd_state_header;
 
 /** What a state holds of one segment. */
 typedef struct swd_segment_state {
-  int64_t step;          /**< steps applied to this segment, >= 0 */
-  double exp_avg_sq_sum; /**< running sum of exp_avg_sq over the segment, finite and >= 0; -1: unknown */
+  int64_t step;           /**< steps applied to this segment, >= 0 */
+  double exp_avg_sq_sum;  /**< running sum of exp_avg_sq over the segment, finite and >= 0; -1: unknown */
+  double exp_avg_sq_unit; /**< of narrow moments: exp_avg_sq holds the second moment over this, 0.5 to 1; 0: 1. It
+                            belongs to what the buffer holds. Else 0 or 1 */
+  uint64_t reserved;      /**< 0 */
 } swd_segment_state;
 
 /** Reads the header of an image; at most sizeof(swd_state_header) bytes are written. Errors: NULL, SIZE, ALIGNMENT. */
@@ -551,6 +585,34 @@ SWD_API swd_status swd_state_import(const swd_plan* plan, const void* const* blo
  * `buffers`; other members are not read. Errors: those of swd_step. */
 SWD_API swd_status swd_state_rebuild(const swd_plan* plan, const swd_buffers* buffers, void* stream);
 
+/** Parameters and moments in fp32, element for element as the plan's. */
+typedef struct swd_fp32_arrays {
+  uint32_t struct_size; /**< sizeof(swd_fp32_arrays) */
+  uint32_t flags;       /**< 0 */
+  const void* param; /**< each NULL, or: flat base (float*) where the backend computes. With SWD_PLAN_LIST a host array
+                        of segment_count such pointers, free to reuse on return; there NULL leaves a segment alone */
+  const void* exp_avg;    /**< likewise */
+  const void* exp_avg_sq; /**< likewise; the second moment itself, whatever the unit */
+} swd_fp32_arrays;
+
+/** All NULL. */
+#define SWD_FP32_ARRAYS_INIT \
+  { sizeof(swd_fp32_arrays), 0, NULL, NULL, NULL }
+
+/** Writes what SWD_FP32_ARRAYS_INIT holds. Errors: NULL, ALIGNMENT, STRUCT_SIZE. */
+SWD_API swd_status swd_fp32_arrays_init(swd_fp32_arrays* arrays, uint64_t struct_size);
+
+/** fp32 to the plan's dtypes, rounded to nearest: to begin training from fp32 parameters, or to load a checkpoint of
+ * any Adam. What is NULL in `from` is left alone, with its buffers, which need not be set then. Where exp_avg_sq is
+ * loaded the segments' units become 1; running sums stay as they are: swd_state_rebuild, or swd_state_set. One launch,
+ * in a list one more per 480 pointers. Errors: those of swd_step, for what is used. */
+SWD_API swd_status swd_state_load(const swd_plan* plan, const swd_buffers* buffers, const swd_fp32_arrays* from,
+                                  void* stream);
+
+/** And back, exactly: what a step would compute with. `to` is written. */
+SWD_API swd_status swd_state_store(const swd_plan* plan, const swd_buffers* buffers, const swd_fp32_arrays* to,
+                                   void* stream);
+
 /* ---- Library ------------------------------------------------------------------------------------ */
 
 SWD_API uint32_t swd_version(void);           /**< MAJOR * 10000 + MINOR * 100 + PATCH of the library in use */
@@ -561,6 +623,12 @@ SWD_API const char* swd_result_name(swd_result result); /**< "SWD_RESULT_APPLIED
 /** Results are equal to the bit between libraries of one numerics version. A mended error may raise it, nothing else.
  */
 SWD_API uint32_t swd_numerics_version(void);
+
+/** Which build of the CPU backend's loops this process uses: "base", "v3" (AVX2) or "v4" (AVX-512). Static storage. */
+SWD_API const char* swd_cpu_isa(void);
+
+/** Most threads that a step on the CPU uses, called from this thread now, where swd_plan_args.threads is 0. */
+SWD_API int32_t swd_cpu_threads(void);
 
 /** What the latest failed call of this thread said: one line that names the argument; "" before any failure.
  * Valid until the thread's next failed call. */

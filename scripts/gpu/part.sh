@@ -19,13 +19,13 @@ needs_torch() { python3 -c 'import torch; assert torch.cuda.is_available()' 2> /
 # Equal bits first: nothing else matters without them. Then what only a device can say, in the order of its worth; the
 # tests that a simulator has passed; last what takes long and may be missed.
 list() {
-  printf '%s\n' info test:cuda_equality_test test:cuda_conversion_test test:cuda_graph_test overlap wide roof bench \
-    peers peers:148 peers:268435456 ncu large:fp32 large:bf16 python \
+  printf '%s\n' info test:cuda_equality_test test:cuda_narrow_test test:cuda_conversion_test test:cuda_graph_test overlap \
+    wide roof bench bench:states peers peers:148 peers:268435456 peers:narrow ncu large:fp32 large:bf16 python \
     sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
   local file
   for file in "$programs"/*_test; do
     case "$(basename "$file")" in
-      cuda_equality_test | cuda_conversion_test | cuda_graph_test | cuda_overlap_test | cpu_* | host_* | simulator_*) ;;
+      cuda_equality_test | cuda_narrow_test | cuda_conversion_test | cuda_graph_test | cuda_overlap_test | cpu_* | host_* | simulator_*) ;;
       *) echo "test:$(basename "$file")" ;;
     esac
   done
@@ -94,13 +94,16 @@ python() {
   python3 -c 'import pytest' || cannot "no pytest"
   mkdir -p "$site"
   cp -r bindings/python/swd "$site/"
-  cp -L "$programs/libswd.so" "$programs"/libcudart.so.* "$site/swd/"
+  mkdir -p "$site/swd/lib"
+  cp -L "$programs"/libswd.so.* "$programs"/libcudart.so.* "$site/swd/lib/"
   # Another PyTorch than ours may warn of other things.
   PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$site python3 -m pytest -q --maxfail=10 -c bindings/python/pytest.ini \
     --rootdir bindings/python -p no:cacheprovider -W default -m cuda bindings/python/tests || return
   rm -r "$site"
 }
 
+# Those on narrow states are a part of their own: one of them compiles its step, which takes its time.
+narrow='8bit|flashoptim'
 peers() {  # name of the JSON, options
   local json=$figures/$1
   shift
@@ -153,10 +156,12 @@ case "$1" in
   wide) SWD_TEST_WIDE=1 gtest cuda_equality_test --gtest_filter='*wide_*' ;;
   roof) roof ;;
   bench) bench step.json --quick ;;
+  bench:states) bench step-states.json --benchmark_filter='^(update|step)/.*/states:(master16|mixed16|compact8|tiny8)/' ;;
   bench:all) bench step-all.json ;;
-  peers) peers peers.json ;;
+  peers) peers peers.json --only "^(?!.*($narrow))" ;;
+  peers:narrow) peers peers-narrow.json --only "$narrow" ;;
   peers:148) peers peers-148.json --tensors 148 --elements 124439808 ;;  # GPT-2
-  peers:*) peers "peers-${1#peers:}.json" --elements "${1#peers:}" ;;
+  peers:*) peers "peers-${1#peers:}.json" --elements "${1#peers:}" --only "^(?!.*($narrow))" ;;
   ncu) counters detailed ncu ;;
   ncu:full) counters full ncu-full ;;
   large:fp32) large 1 16 ;;

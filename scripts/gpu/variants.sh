@@ -36,11 +36,11 @@ edit() {
   case "$1" in
     as_is) ;;
     no_overlap) change "$cuda/backend_cuda.cu" 'launch_update(plan, args, true, stream)' 'launch_update(plan, args, false, stream)' ;;
-    no_prefetch) change "$cuda/pass2_update.cu" 'if (args.may_prefetch) prefetch' 'if (false) prefetch' ;;
-    forward) change "$cuda/pass2_update.cu" 'items - 1 - warp' 'warp' ;;
+    no_prefetch) change "$cuda/pass2_kernel.cuh" 'if (args.may_prefetch) prefetch' 'if (false) prefetch' ;;
+    forward) change "$cuda/pass2_kernel.cuh" 'items - 1 - warp' 'warp' ;;
     fence)
-      if ! grep -q 'fence\.acq_rel\.gpu' "$cuda/pass2_update.cu"; then
-        change "$cuda/pass2_update.cu" 'cudaGridDependencySynchronize();' \
+      if ! grep -q 'fence\.acq_rel\.gpu' "$cuda/pass2_kernel.cuh"; then
+        change "$cuda/pass2_kernel.cuh" 'cudaGridDependencySynchronize();' \
           'cudaGridDependencySynchronize(); asm volatile("fence.acq_rel.gpu;" ::: "memory");'
       fi
       ;;
@@ -86,7 +86,7 @@ build() {
 
 measure() {
   local name=$1 folder=$programs/variants/$1 json loaded status=0
-  local filter=${SWD_VARIANT_FILTER:-'^(norm|update|step)/cuda/(4194304|67108864|1073741824)/grad:f32/copy:none.*eager.*warm'}
+  local filter=${SWD_VARIANT_FILTER:-'^(norm|update|step)/cuda/(4194304|67108864|1073741824)/grad:f32/copy:none/states:fp32/.*eager.*warm'}
   # Without this a program that finds another library would time that.
   export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   loaded=$(ldd "$programs/cuda_conversion_test") || true

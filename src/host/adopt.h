@@ -25,6 +25,8 @@ template <>
 inline constexpr uint32_t kFirstBytes<swd_group> = offsetof(swd_group, lr_pointer) + sizeof(float*);
 // These came with 0.2.
 template <>
+inline constexpr uint32_t kFirstBytes<swd_fp32_arrays> = offsetof(swd_fp32_arrays, exp_avg_sq) + sizeof(void*);
+template <>
 inline constexpr uint32_t kFirstBytes<swd_state_header> = offsetof(swd_state_header, vbar_reference) + sizeof(double);
 template <>
 inline constexpr uint32_t kFirstBytes<swd_segment_state> = offsetof(swd_segment_state, exp_avg_sq_sum) + sizeof(double);

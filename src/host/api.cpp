@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Entry points around the step: library, plan, workspace, statistics. Each one: adopt, check, do.
+// Entry points around the step: library, plan, workspace. Each one: adopt, check, do.
 #include <memory>
 
 #include "backend.h"
 #include "check.h"
 #include "check_step.h"
 #include "kernels/cpu/float_environment.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/team.h"
 #include "kernels/scalars.h"
 
 #define SWD_TEXT_OF(x) #x
@@ -18,6 +20,7 @@ namespace {
 const swd_plan_args kPlanArgs = SWD_PLAN_ARGS_INIT;
 const swd_buffers kBuffers = SWD_BUFFERS_INIT;
 const swd_step_args kStepArgs = SWD_STEP_ARGS_INIT;
+const swd_fp32_arrays kFp32ArraysInit = SWD_FP32_ARRAYS_INIT;
 
 template <class T>
 swd_status init(T* user, const char* name, uint64_t struct_size, const T& initial) {
@@ -75,6 +78,7 @@ uint64_t swd_sizeof(const char* struct_name) {
       {"swd_stats", sizeof(swd_stats)},
       {"swd_state_header", sizeof(swd_state_header)},
       {"swd_segment_state", sizeof(swd_segment_state)},
+      {"swd_fp32_arrays", sizeof(swd_fp32_arrays)},
   };
   for (const auto& known : kStructs) {
     if (struct_name && strcmp(struct_name, known.name) == 0) return known.bytes;
@@ -96,6 +100,10 @@ double swd_weight_decay_to_adamw(double weight_decay, double vbar) {
 // overflows, and a step without a finite vbar is skipped. Steps that need none of these have the bits of 0.1.
 uint32_t swd_numerics_version(void) { return 2; }
 
+const char* swd_cpu_isa(void) { return cpu::isa_name(); }
+
+int32_t swd_cpu_threads(void) { return cpu::most_threads(); }
+
 // ---- Plan ----
 
 swd_status swd_plan_args_init(swd_plan_args* args, uint64_t struct_size) {
@@ -108,6 +116,10 @@ swd_status swd_buffers_init(swd_buffers* buffers, uint64_t struct_size) {
 
 swd_status swd_step_args_init(swd_step_args* args, uint64_t struct_size) {
   return init(args, "args", struct_size, kStepArgs);
+}
+
+swd_status swd_fp32_arrays_init(swd_fp32_arrays* arrays, uint64_t struct_size) {
+  return init(arrays, "arrays", struct_size, kFp32ArraysInit);
 }
 
 swd_status swd_backend_available(swd_backend backend) {
@@ -171,10 +183,11 @@ swd_status swd_workspace_image(const swd_plan* plan, void* image, uint64_t bytes
 
 swd_status swd_set_pointers(const swd_plan* plan, void* workspace, swd_buffer_kind buffer, int64_t first, int64_t count,
                             const void* const* pointers, void* stream) {
-  swd_status status = check_pointers(plan, workspace, PointerRow{buffer, first, count, pointers}, stream);
+  swd_status status = check_pointers(plan, workspace, PointerRow{buffer, first, count, pointers, nullptr}, stream);
   if (status != SWD_OK || count == 0) return status;
-  int64_t at = buffer * plan->facts.segment_count + first;
-  return backend_of(*plan).set_pointers(*plan, workspace_at(*plan, workspace), at, pointers, count, stream);
+  Workspace ws = workspace_at(*plan, workspace);
+  void** to = ws.pointers + buffer * plan->facts.segment_count + first;
+  return backend_of(*plan).set_pointers(*plan, ws, to, pointers, count, stream);
 }
 
 swd_status swd_discard(const swd_plan* plan, void* workspace, uint64_t workspace_bytes, void* stream) {
@@ -184,34 +197,6 @@ swd_status swd_discard(const swd_plan* plan, void* workspace, uint64_t workspace
   if (status != SWD_OK) return status;
   status = backend_of(*plan).discard(*plan, workspace_at(*plan, workspace), stream);
   if (status == SWD_OK) plan->failed_pieces.take(workspace);
-  return status;
-}
-
-// ---- Statistics ----
-
-swd_status swd_stats_fetch(const swd_plan* plan, void* workspace, swd_stats* stats, uint64_t stats_size,
-                           double* lambda_eff, void* stream) {
-  swd_status status = check_workspace(plan, workspace, stream);
-  if (status == SWD_OK) status = check_bytes(stats_size, 1, "stats_size");
-  if (status == SWD_OK) status = check_object(stats, "stats");
-  if (status == SWD_OK) status = check_alignment(lambda_eff, alignof(double), "lambda_eff");
-  if (status != SWD_OK) return status;
-  uint64_t bytes = stats_size < sizeof(swd_stats) ? stats_size : sizeof(swd_stats);
-  uint64_t lambda_bytes = lambda_eff ? plan->facts.group_count * sizeof(double) : 0;
-  status = check_disjoint(stats, bytes, "stats", workspace, plan->workspace_bytes, "workspace");
-  if (status == SWD_OK) {
-    status = check_disjoint(lambda_eff, lambda_bytes, "lambda_eff", workspace, plan->workspace_bytes, "workspace");
-  }
-  if (status == SWD_OK) status = check_disjoint(lambda_eff, lambda_bytes, "lambda_eff", stats, bytes, "stats");
-  if (status == SWD_OK) status = check_initialised(*plan, workspace);
-  if (status != SWD_OK) return status;
-  return backend_of(*plan).fetch(*plan, workspace_at(*plan, workspace), stats, bytes, lambda_eff, stream);
-}
-
-swd_status swd_stats_pointer(const swd_plan* plan, const void* workspace, const swd_stats** stats) {
-  swd_status status = check_workspace(plan, workspace, nullptr);
-  if (status == SWD_OK) status = check_object(stats, "stats");
-  if (status == SWD_OK) *stats = &workspace_at(*plan, const_cast<void*>(workspace)).header->stats;
   return status;
 }
 

@@ -6,6 +6,7 @@
 #include "blob.h"
 #include "check_step.h"
 #include "kernels/cpu/float_environment.h"
+#include "kernels/record.h"
 
 using namespace swd;
 
@@ -26,21 +27,23 @@ swd_status check_image(const swd_plan* plan, const void* image, uint64_t image_b
   return status == SWD_OK ? check_alignment(image, kImageAlignment, "image") : status;
 }
 
-swd_status check_segment(const Plan& plan, int64_t segment) {
-  if (segment >= 0 && segment < plan.facts.segment_count) return SWD_OK;
-  return set_error(SWD_ERR_SIZE, "segment is %lld, but the plan has %lld", static_cast<long long>(segment),
-                   static_cast<long long>(plan.facts.segment_count));
-}
-
-swd_status check_state(int64_t step, double sum, const char* name, long long segment) {
+swd_status check_state(const Plan& plan, const SegmentState& state, const char* name, long long segment) {
+  int64_t step = state.step;
+  double sum = state.exp_avg_sq_sum, unit = state.exp_avg_sq_unit;
   if (step < 0) {
     return set_error(SWD_ERR_VALUE, "%s: step of segment %lld is %lld, expected at least 0", name, segment,
                      static_cast<long long>(step));
   }
-  if (is_valid_sum(sum)) return SWD_OK;
-  return set_error(SWD_ERR_VALUE,
-                   "%s: exp_avg_sq_sum of segment %lld is %.17g, expected a finite number >= 0, or -1: unknown", name,
-                   segment, sum);
+  if (!is_valid_sum(sum)) {
+    return set_error(SWD_ERR_VALUE,
+                     "%s: exp_avg_sq_sum of segment %lld is %.17g, expected a finite number >= 0, or -1: unknown", name,
+                     segment, sum);
+  }
+  if (!is_unit(unit, plan.facts.narrow != 0)) {
+    return set_error(SWD_ERR_VALUE, "%s: exp_avg_sq_unit of segment %lld is %.17g, expected %s", name, segment, unit,
+                     plan.facts.narrow ? "0.5 to 1, or 0" : "0 or 1: this plan's moments are F32");
+  }
+  return SWD_OK;
 }
 
 swd_status check_reference(double reference, const char* name) {
@@ -51,8 +54,7 @@ swd_status check_reference(double reference, const char* name) {
 swd_status check_contents(const Plan& plan, const void* image) {
   swd_status status = check_reference(header_of(image).vbar_reference, "image");
   for (int64_t k = 0; status == SWD_OK && k < plan.facts.segment_count; ++k) {
-    const SegmentState& state = segments_of(image)[k];
-    status = check_state(state.step, state.exp_avg_sq_sum, "image", k);
+    status = check_state(plan, segments_of(image)[k], "image", k);
   }
   return status;
 }
@@ -74,12 +76,12 @@ swd_status take(const T* in, uint64_t size, T& known) {
 
 swd_state_header public_header(const void* image) {
   const StateHeader& header = header_of(image);
-  return {header.steps_applied, header.steps_skipped, header.vbar_reference};
+  return {header.steps_applied, header.steps_skipped, header.vbar_reference, header.rounding_seed};
 }
 
 swd_segment_state public_state(const void* image, int64_t segment) {
   const SegmentState& state = segments_of(image)[segment];
-  return {state.step, state.exp_avg_sq_sum};
+  return {state.step, state.exp_avg_sq_sum, state.exp_avg_sq_unit, 0};
 }
 
 swd_status check_blobs(const Plan& plan, const Blobs& blobs, const void* image) {
@@ -120,6 +122,7 @@ swd_status swd_state_header_set(const swd_plan* plan, void* image, uint64_t imag
   header.steps_applied = known.steps_applied;
   header.steps_skipped = known.steps_skipped;
   header.vbar_reference = known.vbar_reference;
+  header.rounding_seed = known.rounding_seed;
   return SWD_OK;
 }
 
@@ -138,12 +141,14 @@ swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t image_bytes
   if (status != SWD_OK) return status;
   swd_segment_state known = public_state(image, segment);
   status = take(in, size, known);
-  if (status == SWD_OK) status = check_state(known.step, known.exp_avg_sq_sum, "in", segment);
-  if (status != SWD_OK) return status;
-  SegmentState& state = const_cast<SegmentState*>(segments_of(image))[segment];
-  state.step = known.step;
-  state.exp_avg_sq_sum = known.exp_avg_sq_sum;
-  return SWD_OK;
+  if (status == SWD_OK && known.reserved != 0) {
+    status = set_error(SWD_ERR_UNEXPECTED, "in: reserved is %llu, expected 0",
+                       static_cast<unsigned long long>(known.reserved));
+  }
+  SegmentState state{known.step, known.exp_avg_sq_sum, known.exp_avg_sq_unit, 0};
+  if (status == SWD_OK) status = check_state(*plan, state, "in", segment);
+  if (status == SWD_OK) const_cast<SegmentState*>(segments_of(image))[segment] = state;
+  return status;
 }
 
 swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes) {

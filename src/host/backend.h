@@ -11,8 +11,8 @@ struct Backend {
   swd_status (*available)();
   // Leaves what write_workspace writes. May block.
   swd_status (*init_workspace)(const Plan& plan, void* workspace, void* stream);
-  // Copies host pointers into the pointer tables, from entry `at` on, ordered in the stream.
-  swd_status (*set_pointers)(const Plan& plan, const Workspace& ws, int64_t at, const void* const* pointers,
+  // Copies host pointers into a pointer table of the workspace, ordered in the stream.
+  swd_status (*set_pointers)(const Plan& plan, const Workspace& ws, void** to, const void* const* pointers,
                              int64_t count, void* stream);
   // All of the below fused into as few launches as the plan allows.
   swd_status (*step)(const Plan& plan, const Pass& pass, void* stream);
@@ -28,6 +28,9 @@ struct Backend {
   swd_status (*rebuild)(const Plan& plan, const Pass& pass, void* stream);
   // Rounds param to param_copy, which the plan has.
   swd_status (*copy_params)(const Plan& plan, const Pass& pass, void* stream);
+  // Between the plan's buffers and fp32 arrays, those of pass.fp32 that are set.
+  swd_status (*load_state)(const Plan& plan, const Pass& pass, void* stream);
+  swd_status (*store_state)(const Plan& plan, const Pass& pass, void* stream);
   swd_status (*fetch)(const Plan& plan, const Workspace& ws, swd_stats* stats, uint64_t stats_bytes, double* lambda_eff,
                       void* stream);
 };

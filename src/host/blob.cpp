@@ -9,7 +9,7 @@
 //     24   8  steps applied
 //     32   8  steps skipped
 //     40   8  model key, 0: none
-//     48   8  rounding seed, 0
+//     48   8  rounding seed
 //     56   8  reference of relative decay (bits of a double), 0: not set
 //     64      n records: index (signed 64 bits), count (signed 64), step (signed 64), running sum (bits of a double),
 //             unit of exp_avg_sq (bits of a double; 0 reads as 1)
@@ -25,6 +25,7 @@
 #include <cstring>
 
 #include "error.h"
+#include "kernels/record.h"
 
 namespace swd {
 namespace {
@@ -93,7 +94,7 @@ swd_status check_records(const void* blob, Long number) {
   for (uint64_t i = 0; i < blob_record_count(blob); ++i) {
     BlobRecord r = blob_record(blob, i);
     bool in_range = r.index >= 0 && r.count >= 0 && r.index <= INT64_MAX - r.count && r.step >= 0;
-    if (!in_range || !is_valid_sum(r.sum) || !(r.unit > 0.0 && r.unit <= DBL_MAX)) {
+    if (!in_range || !is_valid_sum(r.sum) || !is_unit(r.unit, true)) {
       return set_error(SWD_ERR_BLOB_VALUE,
                        "blobs[%lld]: record %llu has index %lld, count %lld, step %lld, sum %.17g, unit %.17g", number,
                        static_cast<unsigned long long>(i), static_cast<Long>(r.index), static_cast<Long>(r.count),

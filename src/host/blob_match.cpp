@@ -115,6 +115,11 @@ swd_status read_segment(const Plan& plan, const Blobs& blobs, uint32_t k, Segmen
       out.exp_avg_sq_sum =
           out.exp_avg_sq_sum == kUnknownSum || sum == kUnknownSum ? kUnknownSum : out.exp_avg_sq_sum + sum;
     }
+    if (!plan.facts.narrow && record.unit != 1.0) {
+      return set_error(SWD_ERR_BLOB_PLAN,
+                       "blobs: segment %u: index %lld has unit %.17g, of narrow moments, but this plan's are F32", k,
+                       static_cast<Long>(position), record.unit);
+    }
     if (!is_valid_sum(out.exp_avg_sq_sum)) {
       return set_error(SWD_ERR_BLOB_VALUE, "blobs: segment %u: its running sums exceed a double", k);
     }

@@ -10,14 +10,13 @@ namespace swd {
 
 constexpr uint64_t kImageAlignment = 16;  // of workspaces and state images
 constexpr uint32_t kAllBuffers = (1u << kBufferCount) - 1u;
+constexpr uint32_t kSecondMoment = 1u << SWD_BUFFER_EXP_AVG_SQ | 1u << SWD_BUFFER_EXP_AVG_SQ_SCALE;
 constexpr uint32_t kState = 1u << kBufferCount;  // the state, in the same masks
 
 // The buffers as swd_buffers and the pointer tables call them, by SWD_BUFFER_*.
 constexpr const char* kBufferNames[kBufferCount] = {"param",      "grad",           "exp_avg",
-                                                    "exp_avg_sq", "max_exp_avg_sq", "param_copy"};
-
-// Bytes of an element; 0: the plan has no such buffer.
-uint32_t element_bytes(const Plan& plan, int buffer);
+                                                    "exp_avg_sq", "max_exp_avg_sq", "param_copy",
+                                                    "remainder",  "exp_avg_scale",  "exp_avg_sq_scale"};
 
 swd_status check_pointer(const void* pointer, const char* name);  // not NULL
 swd_status check_alignment(const void* pointer, uint64_t bytes, const char* name);
@@ -37,6 +36,7 @@ swd_status check_struct(const T* user, const char* name, T& copy) {
   return status == SWD_OK ? adopt(user, name, copy) : status;
 }
 
+swd_status check_segment(const Plan& plan, int64_t segment);
 swd_status check_backend(swd_backend backend, const char* name);
 
 // check_plan.cpp: before a plan is built, and what is easier to see once its segments are sorted.
@@ -51,11 +51,16 @@ struct Extent {
   uint64_t element;
 };
 
-// A row of a pointer table, as swd_set_pointers gets it.
+// What a flat plan may touch of a buffer: the segments, or, of scales, all of it.
+Extent extent_of(const Plan& plan, int buffer, const char* name, const void* base);
+
+// A row of a pointer table, as swd_set_pointers gets it; or the arrays of swd_fp32_arrays, one after the other.
+constexpr swd_buffer_kind kFp32Row = -1;
 struct PointerRow {
   swd_buffer_kind buffer;
   int64_t first, count;
   const void* const* pointers;
+  const char* const* names;  // of the arrays
 };
 
 // check_overlap.cpp.
@@ -63,6 +68,8 @@ swd_status check_apart(const Plan& plan, const Extent& a, const Extent& b);
 swd_status check_disjoint(const void* a, uint64_t a_bytes, const char* a_name, const void* b, uint64_t b_bytes,
                           const char* b_name);
 swd_status check_tensors_apart(const Plan& plan, const Workspace& ws, const PointerRow& row);
+
+void list_bases(const swd_buffers& buffers, const void** bases);  // by SWD_BUFFER_*
 
 // check_buffers.cpp. `used`: bit b for each SWD_BUFFER_* that the call touches, and kState; others are not looked at.
 swd_status check_stream(const Plan& plan, const void* stream);

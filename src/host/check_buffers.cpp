@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The preconditions on memory: workspace, state and the six buffers, flat or as a list.
+// The preconditions on memory: workspace, state and the other buffers, flat or as a list.
 #include "check.h"
 #include "kernels/record.h"
 
@@ -17,20 +17,20 @@ struct Range {
 
 constexpr int kRangeCount = kBufferCount + 2;
 
-constexpr const char* kMemberNames[kRangeCount] = {"buffers.param",      "buffers.grad",           "buffers.exp_avg",
-                                                   "buffers.exp_avg_sq", "buffers.max_exp_avg_sq", "buffers.param_copy",
-                                                   "buffers.state",      "buffers.workspace"};
+constexpr const char* kMemberNames[kRangeCount] = {
+    "buffers.param",      "buffers.grad",           "buffers.exp_avg",
+    "buffers.exp_avg_sq", "buffers.max_exp_avg_sq", "buffers.param_copy",
+    "buffers.remainder",  "buffers.exp_avg_scale",  "buffers.exp_avg_sq_scale",
+    "buffers.state",      "buffers.workspace"};
 
 void list_ranges(const Plan& plan, const swd_buffers& buffers, uint32_t used, Range* ranges) {
-  const void* bases[kBufferCount] = {buffers.param,      buffers.grad,           buffers.exp_avg,
-                                     buffers.exp_avg_sq, buffers.max_exp_avg_sq, buffers.param_copy};
+  const void* bases[kBufferCount];
+  list_bases(buffers, bases);
   bool list = (plan.facts.flags & SWD_PLAN_LIST) != 0;
   for (int b = 0; b < kBufferCount; ++b) {
-    uint64_t element = list ? 0 : element_bytes(plan, b);
     bool counts = (used >> b & 1u) != 0;
-    ranges[b].extent = {kMemberNames[b], counts ? bases[b] : nullptr, static_cast<uint64_t>(plan.extent) * element,
-                        element};
-    ranges[b].alignment = counts ? element : 0;
+    ranges[b].extent = extent_of(plan, b, kMemberNames[b], counts ? bases[b] : nullptr);
+    ranges[b].alignment = counts && !list ? plan.facts.element_bytes[b] : 0;
   }
   bool state = (used & kState) != 0;
   ranges[kBufferCount] = {{kMemberNames[kBufferCount], state ? buffers.state : nullptr, plan.state_bytes, 0},
@@ -77,7 +77,24 @@ swd_status check_overlaps(const Plan& plan, const Range* ranges) {
 
 }  // namespace
 
-uint32_t element_bytes(const Plan& plan, int buffer) { return bytes_of(plan.facts, buffer); }
+void list_bases(const swd_buffers& buffers, const void** bases) {
+  bases[SWD_BUFFER_PARAM] = buffers.param;
+  bases[SWD_BUFFER_GRAD] = buffers.grad;
+  bases[SWD_BUFFER_EXP_AVG] = buffers.exp_avg;
+  bases[SWD_BUFFER_EXP_AVG_SQ] = buffers.exp_avg_sq;
+  bases[SWD_BUFFER_MAX_EXP_AVG_SQ] = buffers.max_exp_avg_sq;
+  bases[SWD_BUFFER_PARAM_COPY] = buffers.param_copy;
+  bases[SWD_BUFFER_REMAINDER] = buffers.remainder;
+  bases[SWD_BUFFER_EXP_AVG_SCALE] = buffers.exp_avg_scale;
+  bases[SWD_BUFFER_EXP_AVG_SQ_SCALE] = buffers.exp_avg_sq_scale;
+}
+
+Extent extent_of(const Plan& plan, int buffer, const char* name, const void* base) {
+  uint64_t element = plan.facts.element_bytes[buffer];
+  bool scales = buffer == SWD_BUFFER_EXP_AVG_SCALE || buffer == SWD_BUFFER_EXP_AVG_SQ_SCALE;
+  if (scales) return Extent{name, base, element * static_cast<uint64_t>(plan.facts.chunk_count) * kScalesPerChunk, 0};
+  return Extent{name, base, element * static_cast<uint64_t>(plan.extent), element};
+}
 
 swd_status check_pointer(const void* pointer, const char* name) {
   return pointer ? SWD_OK : set_error(SWD_ERR_NULL, "%s is NULL", name);
@@ -93,6 +110,12 @@ swd_status check_bytes(uint64_t bytes, uint64_t needed, const char* name) {
   if (bytes >= needed) return SWD_OK;
   return set_error(SWD_ERR_SIZE, "%s is %llu, but %llu are needed", name, static_cast<UnsignedLong>(bytes),
                    static_cast<UnsignedLong>(needed));
+}
+
+swd_status check_segment(const Plan& plan, int64_t segment) {
+  if (segment >= 0 && segment < plan.facts.segment_count) return SWD_OK;
+  return set_error(SWD_ERR_SIZE, "segment is %lld, but the plan has %lld", static_cast<Long>(segment),
+                   static_cast<Long>(plan.facts.segment_count));
 }
 
 swd_status check_stream(const Plan& plan, const void* stream) {
@@ -130,7 +153,7 @@ swd_status check_tables(const Plan& plan, const Workspace& ws, uint32_t used) {
   if (plan.backend != SWD_BACKEND_CPU || !(plan.facts.flags & SWD_PLAN_LIST)) return SWD_OK;
   for (int b = 0; b < kBufferCount; ++b) {
     // A NULL gradient is no mistake: it says that there is none.
-    if (b == SWD_BUFFER_GRAD || !(used >> b & 1u) || element_bytes(plan, b) == 0) continue;
+    if (b == SWD_BUFFER_GRAD || !(used >> b & 1u) || plan.facts.element_bytes[b] == 0) continue;
     for (int64_t k = 0; k < plan.facts.segment_count; ++k) {
       if (ws.pointers[b * plan.facts.segment_count + k] || plan.segments[static_cast<size_t>(k)].count == 0) continue;
       return set_error(SWD_ERR_NULL, "pointer table %s, segment %lld, is NULL: swd_set_pointers", kBufferNames[b],

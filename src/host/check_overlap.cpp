@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "check.h"
+#include "kernels/record.h"
 
 namespace swd {
 namespace {
@@ -74,8 +75,28 @@ swd_status refuse(const Extent& a, const Extent& b) {
 
 struct Tensor {
   uintptr_t begin, end;
-  int64_t number;  // in the caller's array
+  int64_t number;  // in the row
 };
+
+// What the caller calls a pointer of a row.
+struct Name {
+  const char* array;
+  Long index;
+};
+
+Name name_of(const Plan& plan, const PointerRow& row, int64_t number) {
+  if (row.buffer != kFp32Row) return Name{"pointers", number};
+  return Name{row.names[number / plan.facts.segment_count], number % plan.facts.segment_count};
+}
+
+const char* kind_of(const PointerRow& row) { return row.buffer == kFp32Row ? "fp32" : kBufferNames[row.buffer]; }
+
+uint64_t bytes_of(const Plan& plan, const PointerRow& row, int64_t number) {
+  int64_t segment = (row.first + number) % plan.facts.segment_count;
+  int64_t count = plan.segments[static_cast<size_t>(segment)].count;
+  return row.buffer == kFp32Row ? sizeof(float) * static_cast<uint64_t>(count)
+                                : bytes_of(plan.facts, row.buffer, count);
+}
 
 bool starts_before(const Tensor& a, const Tensor& b) { return a.begin < b.begin; }
 
@@ -84,18 +105,18 @@ bool starts_before(const Tensor& a, const Tensor& b) { return a.begin < b.begin;
 swd_status check_against_set(const Plan& plan, const Workspace& ws, const PointerRow& row, const Tensor* tensors,
                              const Tensor* end) {
   for (int b = 0; b < kBufferCount; ++b) {
-    uint64_t element = b == SWD_BUFFER_GRAD ? 0 : element_bytes(plan, b);
-    for (int64_t k = 0; element != 0 && k < plan.facts.segment_count; ++k) {
+    bool counts = b != SWD_BUFFER_GRAD && plan.facts.element_bytes[b] != 0;
+    for (int64_t k = 0; counts && k < plan.facts.segment_count; ++k) {
       bool replaced = b == row.buffer && k >= row.first && k < row.first + row.count;
       uintptr_t at = address(ws.pointers[b * plan.facts.segment_count + k]);
-      uint64_t bytes = static_cast<uint64_t>(plan.segments[static_cast<size_t>(k)].count) * element;
+      uint64_t bytes = bytes_of(plan.facts, b, plan.segments[static_cast<size_t>(k)].count);
       if (replaced || at == 0 || bytes == 0) continue;
       const Tensor* behind = std::lower_bound(tensors, end, Tensor{end_of(at, bytes), 0, 0}, starts_before);
       if (behind == tensors || behind[-1].end <= at) continue;
-      return set_error(SWD_ERR_OVERLAP, "pointers[%lld] (%s, %p) and %s of segment %lld (%p, %llu bytes) share memory",
-                       static_cast<Long>(behind[-1].number), kBufferNames[row.buffer], row.pointers[behind[-1].number],
-                       kBufferNames[b], static_cast<Long>(k), reinterpret_cast<void*>(at),
-                       static_cast<UnsignedLong>(bytes));
+      Name name = name_of(plan, row, behind[-1].number);
+      return set_error(SWD_ERR_OVERLAP, "%s[%lld] (%s, %p) and %s of segment %lld (%p, %llu bytes) share memory",
+                       name.array, name.index, kind_of(row), row.pointers[behind[-1].number], kBufferNames[b],
+                       static_cast<Long>(k), reinterpret_cast<void*>(at), static_cast<UnsignedLong>(bytes));
     }
   }
   return SWD_OK;
@@ -124,19 +145,18 @@ swd_status check_tensors_apart(const Plan& plan, const Workspace& ws, const Poin
   }
   Tensor* tensors = many.empty() ? few : many.data();
   Tensor* end = tensors;
-  uint64_t element = element_bytes(plan, row.buffer);
   for (int64_t i = 0; i < row.count; ++i) {
-    uint64_t bytes = static_cast<uint64_t>(plan.segments[static_cast<size_t>(row.first + i)].count) * element;
+    uint64_t bytes = bytes_of(plan, row, i);
     uintptr_t at = address(row.pointers[i]);
     if (at != 0 && bytes != 0) *end++ = {at, end_of(at, bytes), i};
   }
   std::sort(tensors, end, starts_before);
   for (Tensor* t = tensors; t != end; ++t) {
     if (t + 1 == end || t[1].begin >= t->end) continue;
-    return set_error(SWD_ERR_OVERLAP, "pointers[%lld] (%p, %llu bytes) and pointers[%lld] (%p) share memory (%s)",
-                     static_cast<Long>(t->number), row.pointers[t->number],
-                     static_cast<UnsignedLong>(t->end - t->begin), static_cast<Long>(t[1].number),
-                     row.pointers[t[1].number], kBufferNames[row.buffer]);
+    Name name = name_of(plan, row, t->number), other = name_of(plan, row, t[1].number);
+    return set_error(SWD_ERR_OVERLAP, "%s[%lld] (%s, %p, %llu bytes) and %s[%lld] (%p) share memory", name.array,
+                     name.index, kind_of(row), row.pointers[t->number], static_cast<UnsignedLong>(t->end - t->begin),
+                     other.array, other.index, row.pointers[t[1].number]);
   }
   return plan.backend == SWD_BACKEND_CPU ? check_against_set(plan, ws, row, tensors, end) : SWD_OK;
 }

@@ -4,7 +4,6 @@
 
 #include "backend.h"
 #include "check.h"
-#include "kernels/dtype.h"
 
 namespace swd {
 namespace {
@@ -25,17 +24,38 @@ swd_status check_dtypes(const swd_plan_args& args) {
   const struct {
     swd_dtype value;
     const char* name;
-  } dtypes[] = {{args.param_dtype, "param_dtype"}, {args.grad_dtype, "grad_dtype"}, {args.copy_dtype, "copy_dtype"}};
+  } dtypes[] = {{args.param_dtype, "param_dtype"},
+                {args.grad_dtype, "grad_dtype"},
+                {args.copy_dtype, "copy_dtype"},
+                {args.moment_dtype, "moment_dtype"},
+                {args.remainder_dtype, "remainder_dtype"}};
   for (const auto& dtype : dtypes) {
-    if (dtype.value < SWD_DTYPE_NONE || dtype.value > SWD_DTYPE_F16) {
+    if (dtype.value < SWD_DTYPE_NONE || dtype.value > SWD_DTYPE_BLOCK8) {
       return set_error(SWD_ERR_ENUM, "args.%s is %d, which is no dtype", dtype.name, dtype.value);
     }
   }
-  for (const DtypeRow& row : kDtypeRows) {
-    if (row.param == args.param_dtype && row.grad == args.grad_dtype && row.copy == args.copy_dtype) return SWD_OK;
+  if (args.remainder_dtype != kNone && args.param_dtype != kBf16) {
+    return set_error(SWD_ERR_UNEXPECTED, "args.remainder_dtype is %d, but args.param_dtype is %d, not BF16",
+                     args.remainder_dtype, args.param_dtype);
   }
-  return set_error(SWD_ERR_UNSUPPORTED, "args.param_dtype %d, args.grad_dtype %d, args.copy_dtype %d: not offered",
-                   args.param_dtype, args.grad_dtype, args.copy_dtype);
+  if (args.copy_dtype != kNone && args.param_dtype == kBf16) {
+    return set_error(SWD_ERR_UNEXPECTED, "args.copy_dtype is %d, but args.param_dtype is BF16: param is the copy",
+                     args.copy_dtype);
+  }
+  const Dtypes wanted = dtypes_of(args);
+  bool offered = false;
+  for (const Dtypes& row : kDtypeRows) offered = offered || row == wanted;
+  if (!offered) {
+    return set_error(SWD_ERR_UNSUPPORTED,
+                     "args.param_dtype %d, args.grad_dtype %d, args.copy_dtype %d, args.moment_dtype %d, "
+                     "args.remainder_dtype %d: not offered",
+                     args.param_dtype, args.grad_dtype, args.copy_dtype, args.moment_dtype, args.remainder_dtype);
+  }
+  if ((args.flags & SWD_PLAN_AMSGRAD) && wanted.moment != kF32) {
+    return set_error(SWD_ERR_UNSUPPORTED, "args.flags has SWD_PLAN_AMSGRAD, but args.moment_dtype is %d, not F32",
+                     args.moment_dtype);
+  }
+  return SWD_OK;
 }
 
 swd_status check_counts(const swd_plan_args& args) {
@@ -137,6 +157,11 @@ swd_status check_backend(swd_backend backend, const char* name) {
   if (backend != SWD_BACKEND_CUDA) return set_error(SWD_ERR_ENUM, "%s is %d, which is no backend", name, backend);
   if (cuda_backend()) return SWD_OK;
   return set_error(SWD_ERR_NO_CUDA, "%s is SWD_BACKEND_CUDA, but this library was built without CUDA", name);
+}
+
+Dtypes dtypes_of(const swd_plan_args& args) {
+  swd_dtype moment = args.moment_dtype == kNone ? kF32 : args.moment_dtype;
+  return Dtypes{args.param_dtype, args.grad_dtype, args.copy_dtype, moment, args.remainder_dtype};
 }
 
 swd_status check_plan(const swd_plan_args& args) {

@@ -14,12 +14,9 @@ void fill_memory(const Plan& plan, const swd_buffers& buffers, Pass& pass) {
   pass = Pass{};
   pass.plan = plan.facts;
   pass.ws = workspace_at(plan, buffers.workspace);
-  pass.bases[SWD_BUFFER_PARAM] = buffers.param;
-  pass.bases[SWD_BUFFER_GRAD] = const_cast<void*>(buffers.grad);
-  pass.bases[SWD_BUFFER_EXP_AVG] = buffers.exp_avg;
-  pass.bases[SWD_BUFFER_EXP_AVG_SQ] = buffers.exp_avg_sq;
-  pass.bases[SWD_BUFFER_MAX_EXP_AVG_SQ] = buffers.max_exp_avg_sq;
-  pass.bases[SWD_BUFFER_PARAM_COPY] = buffers.param_copy;
+  const void* bases[kBufferCount];
+  list_bases(buffers, bases);
+  for (int b = 0; b < kBufferCount; ++b) pass.bases[b] = const_cast<void*>(bases[b]);
   pass.state = static_cast<StateHeader*>(buffers.state);
   pass.segment_states = reinterpret_cast<SegmentState*>(pass.state + 1);
   pass.phase = SWD_PHASE_GRAD;
@@ -115,21 +112,15 @@ swd_status check_record(const Plan& plan, const double* record, uint64_t record_
   swd_status status = check_bytes(record_doubles, kRecordDoubles, "record_doubles");
   if (status == SWD_OK) status = check_alignment(record, alignof(double), "record");
   Extent extent{"record", record, kRecordDoubles * sizeof(double), 0};
-  auto apart_from = [&](const char* name, const void* base, uint64_t bytes, uint64_t element) {
-    if (status == SWD_OK && base) status = check_apart(plan, extent, Extent{name, base, bytes, element});
+  auto apart_from = [&](const Extent& other) {
+    if (status == SWD_OK && other.base) status = check_apart(plan, extent, other);
   };
-  for (int b = 0; b < kBufferCount; ++b) {
-    uint64_t element = element_bytes(plan, b);
-    apart_from(kBufferNames[b], pass.bases[b], static_cast<uint64_t>(plan.extent) * element, element);
-  }
-  apart_from("state", pass.state, plan.state_bytes, 0);
-  apart_from("workspace", pass.ws.header, plan.workspace_bytes, 0);
+  for (int b = 0; b < kBufferCount; ++b) apart_from(extent_of(plan, b, kBufferNames[b], pass.bases[b]));
+  apart_from(Extent{"state", pass.state, plan.state_bytes, 0});
+  apart_from(Extent{"workspace", pass.ws.header, plan.workspace_bytes, 0});
   return status;
 }
 
-namespace {
-
-// A call that uses part of the buffers, and no step_args.
 swd_status check_part(const swd_plan* plan, const swd_buffers* buffers, uint32_t used, const void* stream, Pass& pass) {
   swd_buffers memory;
   swd_status status = check_struct(buffers, "buffers", memory);
@@ -140,17 +131,15 @@ swd_status check_part(const swd_plan* plan, const swd_buffers* buffers, uint32_t
   return check_contents(*plan, pass, used);
 }
 
-}  // namespace
-
 swd_status check_rebuild(const swd_plan* plan, const swd_buffers* buffers, const void* stream, Pass& pass) {
   swd_status status = check_pointer(plan, "plan");
-  return status == SWD_OK ? check_part(plan, buffers, 1u << SWD_BUFFER_EXP_AVG_SQ | kState, stream, pass) : status;
+  return status == SWD_OK ? check_part(plan, buffers, kSecondMoment | kState, stream, pass) : status;
 }
 
 swd_status check_copy(const swd_plan* plan, const swd_buffers* buffers, const void* stream, Pass& pass) {
   swd_status status = check_pointer(plan, "plan");
   if (status != SWD_OK) return status;
-  if (plan->copy_dtype == SWD_DTYPE_NONE) {
+  if (plan->dtypes.copy == SWD_DTYPE_NONE) {
     return set_error(SWD_ERR_UNEXPECTED, "plan has no copy_dtype, so there is no param_copy to fill");
   }
   return check_part(plan, buffers, 1u << SWD_BUFFER_PARAM | 1u << SWD_BUFFER_PARAM_COPY, stream, pass);
@@ -163,7 +152,7 @@ swd_status check_pointers(const swd_plan* plan, void* workspace, const PointerRo
     return set_error(SWD_ERR_ENUM, "buffer is %d, which is no buffer", row.buffer);
   }
   const char* name = kBufferNames[row.buffer];
-  uint32_t element = element_bytes(*plan, row.buffer);
+  uint32_t element = plan->facts.element_bytes[row.buffer];
   if (!(plan->facts.flags & SWD_PLAN_LIST) || element == 0) {
     const char* why = element == 0 ? "has no such buffer" : "is no list: SWD_PLAN_LIST";
     return set_error(SWD_ERR_UNEXPECTED, "buffer is %d (%s), but the plan %s", row.buffer, name, why);

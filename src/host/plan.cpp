@@ -8,7 +8,7 @@
 
 #include "adopt.h"
 #include "kernels/cpu/team.h"
-#include "kernels/dtype.h"
+#include "kernels/record.h"
 
 namespace swd {
 namespace {
@@ -53,8 +53,12 @@ uint64_t lay_out(const Plan& plan, void* base, Workspace& ws) {
   regions.take(ws.segments, facts.segment_count);
   regions.take(ws.chunk_segment, facts.chunk_count);
   regions.take(ws.group_info, groups);
-  regions.take(ws.pointers, facts.flags & SWD_PLAN_LIST ? kBufferCount * facts.segment_count : 0);
+  bool list = (facts.flags & SWD_PLAN_LIST) != 0, wide = plan.dtypes.param == kF32 && !facts.narrow;
+  regions.take(ws.pointers, list ? (wide ? kWideBuffers : kBufferCount) * facts.segment_count : 0);
   regions.take(ws.scratch, facts.segment_count);
+  regions.take(ws.narrow, facts.narrow ? facts.segment_count : 0);
+  regions.take(ws.index, facts.narrow ? facts.segment_count : 0);
+  regions.take(ws.fp32_pointers, list ? kFp32Arrays * facts.segment_count : 0);
   regions.take(ws.values, values);
   regions.take(ws.tickets, tickets);
   regions.take(ws.groups, groups);
@@ -97,6 +101,18 @@ void add_segments(const swd_plan_args& args, Plan& plan) {
   plan.facts.element_count = elements;
 }
 
+void set_element_bytes(Plan& plan) {
+  const Dtypes& dtypes = plan.dtypes;
+  uint32_t* bytes = plan.facts.element_bytes;
+  bytes[SWD_BUFFER_PARAM] = dtype_bytes(dtypes.param);
+  bytes[SWD_BUFFER_GRAD] = dtype_bytes(dtypes.grad);
+  bytes[SWD_BUFFER_EXP_AVG] = bytes[SWD_BUFFER_EXP_AVG_SQ] = dtype_bytes(dtypes.moment);
+  bytes[SWD_BUFFER_MAX_EXP_AVG_SQ] = plan.facts.flags & SWD_PLAN_AMSGRAD ? 4 : 0;
+  bytes[SWD_BUFFER_PARAM_COPY] = dtype_bytes(dtypes.copy);
+  bytes[SWD_BUFFER_REMAINDER] = dtype_bytes(dtypes.remainder);
+  bytes[SWD_BUFFER_EXP_AVG_SCALE] = bytes[SWD_BUFFER_EXP_AVG_SQ_SCALE] = dtypes.moment == kBlock8 ? 1 : 0;
+}
+
 // Who folds the record of a large plan waits for this many segments (kernels/cuda/record_fold.cuh).
 void count_fold_arrivals(Plan& plan) {
   if (plan.backend != SWD_BACKEND_CUDA || plan.facts.segment_count <= kOneBlockSegments) return;
@@ -126,8 +142,8 @@ uint64_t fingerprint_of(const Plan& plan) {
   };
   add(plan.backend);
   add(plan.facts.flags);
-  add(plan.grad_dtype);
-  add(plan.copy_dtype);
+  for (swd_dtype dtype : {plan.dtypes.param, plan.dtypes.grad, plan.dtypes.copy, plan.dtypes.moment}) add(dtype);
+  add(plan.dtypes.remainder);
   add(plan.groups.size());
   for (const GroupInfo& group : plan.groups) add(group.decay);
   add(plan.segments.size());
@@ -148,13 +164,12 @@ Plan::~Plan() = default;
 
 void build_plan(const swd_plan_args& args, Plan& plan) {
   plan.backend = args.backend;
-  plan.grad_dtype = args.grad_dtype;
-  plan.copy_dtype = args.copy_dtype;
+  plan.dtypes = dtypes_of(args);
   plan.facts.flags = args.flags;
   plan.facts.segment_count = args.segment_count;
   plan.facts.group_count = args.group_count;
-  plan.facts.grad_bytes = dtype_bytes(args.grad_dtype);
-  plan.facts.copy_bytes = dtype_bytes(args.copy_dtype);
+  plan.facts.narrow = plan.dtypes.moment != kF32;
+  set_element_bytes(plan);
   plan.model_key = args.model_key;
   for (uint32_t i = 0; i < args.group_count; ++i) {
     swd_decay decay = args.decay_modes ? args.decay_modes[i] : SWD_DECAY_SCHEDULED;
@@ -190,6 +205,7 @@ void write_workspace(const Plan& plan, void* base) {
     uint32_t* chunk = const_cast<uint32_t*>(ws.chunk_segment) + info.first_chunk;
     for (int64_t i = 0; i < info.chunks; ++i) chunk[i] = static_cast<uint32_t>(k);
   }
+  for (size_t k = 0; plan.facts.narrow && k < plan.index.size(); ++k) const_cast<int64_t*>(ws.index)[k] = plan.index[k];
   for (size_t i = 0; i < plan.groups.size(); ++i) const_cast<GroupInfo*>(ws.group_info)[i] = plan.groups[i];
   for (size_t i = 0; i < plan.fold_arrivals.size(); ++i) {
     const_cast<uint32_t*>(ws.fold_arrivals)[i] = plan.fold_arrivals[i];

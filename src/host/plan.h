@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "failed_pieces.h"
+#include "kernels/formats.h"
 #include "kernels/layout.h"
 
 namespace swd {
@@ -16,8 +17,7 @@ class Team;
 struct Plan {
   PlanFacts facts{};
   swd_backend backend = 0;
-  swd_dtype grad_dtype = 0;
-  swd_dtype copy_dtype = 0;
+  Dtypes dtypes{};  // a row of kDtypeRows
   std::vector<SegmentInfo> segments;
   std::vector<int64_t> index;      // of each segment in the unsharded model
   std::vector<uint32_t> by_index;  // segment numbers: with elements, ascending by index; then the empty ones
@@ -32,6 +32,9 @@ struct Plan {
   Plan();
   ~Plan();
 };
+
+// The dtypes that arguments ask for, defaults resolved.
+Dtypes dtypes_of(const swd_plan_args& args);
 
 // Fills a fresh plan from arguments that check_plan accepted. The only function of the library that allocates.
 void build_plan(const swd_plan_args& args, Plan& plan);

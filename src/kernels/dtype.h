@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Element types: conversion with defined rounding, and the one table of what is accepted and instantiated.
-// Used by the checks (host) and by the dispatch of both backends.
+// Element types of gradients and copies: conversion with defined rounding. Called by the loops of both backends.
 #pragma once
 #include "portable.h"
 #include "swd/swd.h"
@@ -68,61 +67,5 @@ SWD_FN F16 round_to(float x, F16) {
 }
 
 SWD_FN None round_to(float, None) { return None{}; }
-
-// What this version offers. One row per combination; check_plan reads it, visit_dtypes instantiates it.
-// Smaller parameters and states will add rows here, and a column for the state's type.
-struct DtypeRow {
-  swd_dtype param, grad, copy;
-};
-constexpr DtypeRow kDtypeRows[] = {
-    {SWD_DTYPE_F32, SWD_DTYPE_F32, SWD_DTYPE_NONE},  {SWD_DTYPE_F32, SWD_DTYPE_F32, SWD_DTYPE_BF16},
-    {SWD_DTYPE_F32, SWD_DTYPE_F32, SWD_DTYPE_F16},   {SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_NONE},
-    {SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_BF16}, {SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_F16},
-    {SWD_DTYPE_F32, SWD_DTYPE_F16, SWD_DTYPE_NONE},  {SWD_DTYPE_F32, SWD_DTYPE_F16, SWD_DTYPE_BF16},
-    {SWD_DTYPE_F32, SWD_DTYPE_F16, SWD_DTYPE_F16},
-};
-constexpr int kDtypeRowCount = static_cast<int>(sizeof(kDtypeRows) / sizeof(kDtypeRows[0]));
-
-constexpr uint32_t dtype_bytes(swd_dtype d) {
-  return d == SWD_DTYPE_F32 ? 4u : (d == SWD_DTYPE_BF16 || d == SWD_DTYPE_F16) ? 2u : 0u;
-}
-
-template <swd_dtype kDtype>
-struct TypeOf;
-template <>
-struct TypeOf<SWD_DTYPE_NONE> {
-  using type = None;
-};
-template <>
-struct TypeOf<SWD_DTYPE_F32> {
-  using type = float;
-};
-template <>
-struct TypeOf<SWD_DTYPE_BF16> {
-  using type = Bf16;
-};
-template <>
-struct TypeOf<SWD_DTYPE_F16> {
-  using type = F16;
-};
-
-template <class Grad, class Copy>
-struct Types {
-  using grad = Grad;
-  using copy = Copy;
-};
-
-// Calls f with the Types of the table's row for these dtypes. A plan holds only rows of the table.
-template <int kRow = 0, class F>
-static inline void visit_dtypes(swd_dtype grad, swd_dtype copy, F&& f) {
-  if constexpr (kRow < kDtypeRowCount) {
-    constexpr DtypeRow row = kDtypeRows[kRow];
-    if (row.grad == grad && row.copy == copy) {
-      f(Types<typename TypeOf<row.grad>::type, typename TypeOf<row.copy>::type>{});
-    } else {
-      visit_dtypes<kRow + 1>(grad, copy, static_cast<F&&>(f));
-    }
-  }
-}
 
 }  // namespace swd

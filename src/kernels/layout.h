@@ -2,12 +2,15 @@
 // What lies in a workspace, and the argument block that every loop and kernel gets. The host computes offsets
 // (src/host/plan.cpp), both backends read the same structs.
 #pragma once
+#include "rounding.h"
 #include "sum_order.h"
 #include "swd/swd.h"
 
 namespace swd {
 
-constexpr int kBufferCount = 6;    // SWD_BUFFER_*
+constexpr int kBufferCount = 9;    // SWD_BUFFER_*
+constexpr int kWideBuffers = 6;    // those of plans without a remainder and block scales
+constexpr int kFp32Arrays = 3;     // param, exp_avg, exp_avg_sq of swd_fp32_arrays, by SWD_FP32_*
 constexpr int kInlineGroups = 24;  // host groups that travel as kernel arguments
 
 // The norm record: the named terms of swd_norm_record, then zeros that later versions may give a meaning. A new term
@@ -21,7 +24,7 @@ static_assert(kRecordTerms <= kRecordDoubles);
 struct StateHeader {
   uint64_t steps_applied;
   uint64_t steps_skipped;
-  uint64_t rounding_seed;  // of states in fewer bits; 0
+  uint64_t rounding_seed;  // of narrow states
   double vbar_reference;   // 0: not set yet
   uint64_t reserved[4];
 };
@@ -30,7 +33,7 @@ static_assert(sizeof(StateHeader) == 64);
 struct SegmentState {
   int64_t step;
   double exp_avg_sq_sum;   // -1: unknown
-  double exp_avg_sq_unit;  // of second moments in fewer bits; 0 reads as 1
+  double exp_avg_sq_unit;  // of narrow second moments; 0 reads as 1
   uint64_t reserved;
 };
 static_assert(sizeof(SegmentState) == 32);
@@ -72,6 +75,15 @@ struct SegmentScratch {
   double bias2;        // 1 - beta2^t
   double max_sum;      // amsgrad: sum of the maxed second moment
   double invalid;      // pointers of this segment that are NULL or share memory, a step counter that cannot count on
+};
+
+// What pass 1 leaves behind beside it where moments are narrow. A second moment is stored as w = v / unit, and the unit
+// carries the decay of v, so that codes change only where a gradient arrives (docs/numerics.md).
+struct NarrowScratch {
+  double unit_after;         // the segment's unit after this step
+  float unit;                // before it
+  float inverse_unit_after;  // 1 / unit_after
+  RoundingKey key;
 };
 
 // What decide says for one group.
@@ -137,7 +149,10 @@ struct Workspace {
   const GroupInfo* group_info;
   void** pointers;  // tensor lists: [buffer][segment]
   SegmentScratch* scratch;
-  Partial* values;  // trees of pass 1
+  NarrowScratch* narrow;  // of narrow moments
+  const int64_t* index;   // likewise: of each segment in the unsharded model
+  void** fp32_pointers;   // tensor lists: what swd_state_load and _store got, [array][segment]
+  Partial* values;        // trees of pass 1
   uint32_t* tickets;
   GroupScalars* groups;
   double* lambda_eff;          // [2][group_count], see Header::lambda_slot
@@ -158,11 +173,11 @@ struct PlanFacts {
   int64_t chunk_count;
   int64_t element_count;
   uint32_t group_count;
-  uint32_t flags;         // SWD_PLAN_*
-  uint32_t needs_vbar;    // some group has SWD_DECAY_SCHEDULED or _RELATIVE
-  uint32_t has_relative;  // some group has SWD_DECAY_RELATIVE
-  uint32_t grad_bytes;
-  uint32_t copy_bytes;  // 0: no param_copy
+  uint32_t flags;                        // SWD_PLAN_*
+  uint32_t needs_vbar;                   // some group has SWD_DECAY_SCHEDULED or _RELATIVE
+  uint32_t has_relative;                 // some group has SWD_DECAY_RELATIVE
+  uint32_t narrow;                       // the moments are not fp32
+  uint32_t element_bytes[kBufferCount];  // by SWD_BUFFER_*; 0: no such buffer. Of scales: of a block's
 };
 
 // The arguments of one call, checked. One block for both backends; a kernel gets it by value.
@@ -170,6 +185,7 @@ struct Pass {
   PlanFacts plan;
   Workspace ws;
   void* bases[kBufferCount];  // flat layout, by SWD_BUFFER_*
+  void* fp32[kFp32Arrays];    // likewise, of swd_state_load and _store, in a list only whether it is there
   StateHeader* state;
   SegmentState* segment_states;
   const void* groups;  // group_count groups, every group_stride bytes

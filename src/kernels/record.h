@@ -2,9 +2,12 @@
 // From the sum of squares of a segment to the norm record, in fp64: step counters, bias corrections, the running sum S.
 // Called by one warp per segment and one block per step on the device, and by the CPU backend.
 #pragma once
+#include "block8.h"
 #include "layout.h"
 
 namespace swd {
+
+constexpr int kScalesPerChunk = kChunk / kScaleBlock;
 
 // beta^t by binary exponentiation in one fixed order: resumable, and the same on host and device.
 SWD_FN double power(double base, int64_t exponent) {
@@ -27,17 +30,22 @@ SWD_FN T* array_of(const Pass& pass, int buffer, int64_t segment) {
   return static_cast<T*>(pass.bases[buffer]) + pass.ws.segments[segment].offset;
 }
 
+// The first block's byte of a segment, in one of the scale buffers.
+SWD_FN uint8_t* scales_of(const Pass& pass, int buffer, int64_t segment) {
+  if (pass.plan.flags & SWD_PLAN_LIST) return static_cast<uint8_t*>(segment_pointer(pass, buffer, segment));
+  return static_cast<uint8_t*>(pass.bases[buffer]) + pass.ws.segments[segment].first_chunk * kScalesPerChunk;
+}
+
 SWD_FN bool has_gradient(const Pass& pass, int64_t segment) {
   if (pass.ws.segments[segment].count == 0) return false;
   if (pass.has_grad && pass.has_grad[segment] == 0) return false;
   return !(pass.plan.flags & SWD_PLAN_LIST) || segment_pointer(pass, SWD_BUFFER_GRAD, segment);
 }
 
-// Bytes of an element; 0: the plan has no such buffer.
-SWD_FN uint32_t bytes_of(const PlanFacts& plan, int buffer) {
-  if (buffer == SWD_BUFFER_GRAD) return plan.grad_bytes;
-  if (buffer == SWD_BUFFER_PARAM_COPY) return plan.copy_bytes;
-  return buffer != SWD_BUFFER_MAX_EXP_AVG_SQ || (plan.flags & SWD_PLAN_AMSGRAD) ? 4u : 0u;
+// Bytes that `count` elements of a segment take in one of its buffers; 0: the plan has no such buffer.
+SWD_FN uint64_t bytes_of(const PlanFacts& plan, int buffer, int64_t count) {
+  bool scales = buffer == SWD_BUFFER_EXP_AVG_SCALE || buffer == SWD_BUFFER_EXP_AVG_SQ_SCALE;
+  return static_cast<uint64_t>(scales ? divide_up(count, kScaleBlock) : count) * plan.element_bytes[buffer];
 }
 
 // Tensor lists: buffers of a segment that were never set, and pairs of them that share memory. Of segments with a
@@ -45,14 +53,14 @@ SWD_FN uint32_t bytes_of(const PlanFacts& plan, int buffer) {
 SWD_FN double wrong_pointers(const Pass& pass, int64_t segment) {
   if (!(pass.plan.flags & SWD_PLAN_LIST)) return 0.0;
   double wrong = 0.0;
-  uint64_t count = static_cast<uint64_t>(pass.ws.segments[segment].count);
+  int64_t count = pass.ws.segments[segment].count;
   for (int b = 0; b < kBufferCount; ++b) {
-    uint64_t bytes = count * bytes_of(pass.plan, b);
+    uint64_t bytes = bytes_of(pass.plan, b, count);
     if (bytes == 0) continue;
     uintptr_t at = reinterpret_cast<uintptr_t>(segment_pointer(pass, b, segment));
     if (at == 0) wrong += 1.0;
     for (int other = 0; at != 0 && other < b; ++other) {
-      uint64_t other_bytes = count * bytes_of(pass.plan, other);
+      uint64_t other_bytes = bytes_of(pass.plan, other, count);
       uintptr_t other_at = reinterpret_cast<uintptr_t>(segment_pointer(pass, other, segment));
       if (other_at != 0 && at < other_at + other_bytes && other_at < at + bytes) wrong += 1.0;
     }
@@ -68,6 +76,11 @@ SWD_FN bool starts_afresh(const Pass& pass) {
 // The epoch of what pass 1 leaves in the scratch. Where it begins one, the header follows when all of it is done.
 SWD_FN uint64_t epoch_of(const Pass& pass) {
   return fresh_word(&pass.ws.header->epoch) + (starts_afresh(pass) ? 1 : 0);
+}
+
+// Of a unit in a state image: 0 is a fresh one. fp32 moments have none, and an image that says so belongs to others.
+SWD_FN bool is_unit(double unit, bool narrow) {
+  return unit == 0.0 || unit == 1.0 || (narrow && unit >= 0.5 && unit <= 1.0);
 }
 
 // Ends pass 1 for a segment with a gradient: `total` is its sum of squares.
@@ -89,6 +102,23 @@ SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const P
   out.bias2 = 1.0 - power(g.beta2, out.step);
   out.max_sum = 0.0;
   out.invalid = wrong_pointers(pass, segment) + (counts_on ? 0.0 : 1.0);
+  if (!is_unit(state.exp_avg_sq_unit, pass.plan.narrow != 0)) out.invalid += 1.0;
+  return out;
+}
+
+// The unit of a segment's second moments.
+SWD_FN double unit_of(const SegmentState& state) { return state.exp_avg_sq_unit == 0.0 ? 1.0 : state.exp_avg_sq_unit; }
+
+// The same for narrow moments: `step` and beta2 as segment_scratch has them. Kept in [0.5, 1]: doubling a unit is
+// exact.
+SWD_FN NarrowScratch narrow_scratch(const Pass& pass, int64_t segment, int64_t step, double beta2) {
+  double unit = unit_of(pass.segment_states[segment]);
+  NarrowScratch out;
+  out.unit_after = beta2 >= 0.5 ? unit * beta2 : unit;
+  if (out.unit_after < 0.5) out.unit_after *= 2.0;
+  out.unit = static_cast<float>(unit);
+  out.inverse_unit_after = static_cast<float>(1.0 / out.unit_after);
+  out.key = rounding_key(pass.state->rounding_seed, step);
   return out;
 }
 

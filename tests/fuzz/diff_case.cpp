@@ -34,6 +34,72 @@ void draw_array(Input& in, std::vector<float>& to, int64_t n, bool positive) {
   }
 }
 
+// The upper halves of numbers that were drawn.
+std::vector<uint8_t> upper_halves(const std::vector<float>& from) {
+  std::vector<uint8_t> out;
+  for (float x : from) {
+    uint32_t bits = test::bits_of(x) >> 16;
+    out.push_back(static_cast<uint8_t>(bits));
+    out.push_back(static_cast<uint8_t>(bits >> 8));
+  }
+  return out;
+}
+
+std::vector<uint8_t> any_bytes(uint64_t seed, uint64_t count) {
+  std::vector<uint8_t> out;
+  for (uint64_t i = 0; i < count; ++i) out.push_back(static_cast<uint8_t>(test::mix(seed + i)));
+  return out;
+}
+
+// Block bytes of codes of `bits` bits: around one, or now and then any, or NaN's.
+std::vector<uint8_t> any_scales(uint64_t seed, uint64_t count, uint32_t bits) {
+  std::vector<uint8_t> out;
+  for (uint64_t i = 0; i < count; ++i) {
+    uint64_t random = test::mix(seed + i);
+    uint64_t byte = random % 16 == 0 ? 4 * bits + (random >> 8) % (255 - 4 * bits) : 115 + (random >> 8) % 8;
+    out.push_back(static_cast<uint8_t>(random % 61 == 0 ? 255 : byte));
+  }
+  return out;
+}
+
+// Makes the training one of narrow states.
+void draw_narrow(Input& in, Case& c) {
+  static constexpr swd_dtype kFormats[][3] = {
+      // param, remainder, moments
+      {SWD_DTYPE_BF16, SWD_DTYPE_I8, SWD_DTYPE_BLOCK8},  {SWD_DTYPE_BF16, SWD_DTYPE_I16, SWD_DTYPE_BF16},
+      {SWD_DTYPE_BF16, SWD_DTYPE_I16, SWD_DTYPE_F32},    {SWD_DTYPE_BF16, SWD_DTYPE_NONE, SWD_DTYPE_BLOCK8},
+      {SWD_DTYPE_BF16, SWD_DTYPE_NONE, SWD_DTYPE_BF16},  {SWD_DTYPE_BF16, SWD_DTYPE_I16, SWD_DTYPE_BLOCK8},
+      {SWD_DTYPE_F32, SWD_DTYPE_NONE, SWD_DTYPE_BLOCK8}, {SWD_DTYPE_F32, SWD_DTYPE_NONE, SWD_DTYPE_BF16}};
+  uint32_t number = in.below(17);  // 0: wide
+  if (number == 0) return;
+  Training& t = c.start;
+  const swd_dtype* format = kFormats[(number - 1) % 8];
+  t.param_dtype = format[0];
+  t.remainder_dtype = format[1];
+  t.moment_dtype = format[2];
+  t.copy_dtype = SWD_DTYPE_NONE;
+  if (c.grad_dtype == SWD_DTYPE_F16) c.grad_dtype = SWD_DTYPE_BF16;
+  if (t.moment_dtype != SWD_DTYPE_F32) t.plan_flags &= ~uint32_t{SWD_PLAN_AMSGRAD};
+  uint64_t seed = in.bits(1), elements = static_cast<uint64_t>(c.elements), scales = 0;
+  t.counts.rounding_seed = seed;
+  for (size_t k = 0; k < t.segments.size(); ++k) {
+    scales += 32 * static_cast<uint64_t>((t.segments[k].count + 4095) / 4096);
+    if (t.moment_dtype != SWD_DTYPE_F32 && in.below(4) == 1) t.states[k].exp_avg_sq_unit = 0.5 + in.byte() / 512.0;
+  }
+  if (t.param_dtype == SWD_DTYPE_BF16) t.codes[SWD_BUFFER_PARAM] = upper_halves(t.param);
+  const uint64_t width = t.remainder_dtype == SWD_DTYPE_I16 ? 2 : t.remainder_dtype == SWD_DTYPE_I8 ? 1 : 0;
+  t.codes[SWD_BUFFER_REMAINDER] = any_bytes(seed, width * elements);
+  if (t.moment_dtype == SWD_DTYPE_BF16) {
+    t.codes[SWD_BUFFER_EXP_AVG] = upper_halves(t.exp_avg);
+    t.codes[SWD_BUFFER_EXP_AVG_SQ] = upper_halves(t.exp_avg_sq);
+  } else if (t.moment_dtype == SWD_DTYPE_BLOCK8) {
+    t.codes[SWD_BUFFER_EXP_AVG] = any_bytes(seed + 1000, elements);
+    t.codes[SWD_BUFFER_EXP_AVG_SQ] = any_bytes(seed + 2000, elements);
+    t.codes[SWD_BUFFER_EXP_AVG_SCALE] = any_scales(seed + 3000, scales, 7);
+    t.codes[SWD_BUFFER_EXP_AVG_SQ_SCALE] = any_scales(seed + 4000, scales, 8);
+  }
+}
+
 }  // namespace
 
 void draw_gradients(Input& in, Case& c) {
@@ -54,8 +120,8 @@ Case draw_case(Input& in) {
     int64_t count = kCounts[in.below(16) != 1 ? in.below(8) : 8 + in.below(6)];
     t.segments.push_back({count, in.below(2), in.below(4) == 1 ? in.below(8) : 0});
     t.has_grad.push_back(in.below(8) != 1);
-    t.states.push_back(
-        {in.below(4) == 1 ? static_cast<int64_t>(in.bits(5)) : 0, in.below(4) == 1 ? std::fabs(in.real()) : 0.0});
+    t.states.push_back({in.below(4) == 1 ? static_cast<int64_t>(in.bits(5)) : 0,
+                        in.below(4) == 1 ? std::fabs(in.real()) : 0.0, 0.0, 0});
     if (!std::isfinite(t.states.back().exp_avg_sq_sum)) t.states.back().exp_avg_sq_sum = 1e300;
     if (in.below(16) == 1) t.states.back().exp_avg_sq_sum = -1.0;
     c.elements += count;
@@ -83,6 +149,7 @@ Case draw_case(Input& in) {
   draw_array(in, t.exp_avg_sq, c.elements, true);
   draw_array(in, t.max_exp_avg_sq, c.elements, true);
   t.param_copy.assign(t.param.size(), 0);
+  draw_narrow(in, c);
   return c;
 }
 

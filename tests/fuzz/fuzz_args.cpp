@@ -2,29 +2,17 @@
 // Every public function on right and spoiled arguments, up to four calls in a row on one workspace.
 // What must hold: no memory error; a call whose arguments are right succeeds; a call that fails has a known status,
 // says why and changes no byte; a call that succeeds writes only what swd.h says it writes.
+#include "convert_call.h"
 #include "plan_call.h"
 
 namespace swd::fuzz {
 namespace {
-
-constexpr uint32_t bit(PieceName piece) { return 1u << piece; }
-constexpr uint32_t kArrays = bit(kParam) | bit(kExpAvg) | bit(kExpAvgSq) | bit(kMaxExpAvgSq) | bit(kParamCopy);
-constexpr uint32_t kUpdated = kArrays | bit(kState) | bit(kWorkspace);
 
 // Printed at the end, beside libFuzzer's count of inputs.
 struct Calls {
   uint64_t count = 0;
   ~Calls() { fprintf(stderr, "calls of public functions: %llu\n", static_cast<unsigned long long>(count)); }
 } calls;
-
-// Two spoils may exchange the gradients and an array that is written, which are right arguments again.
-uint32_t updated(const Call& c) {
-  const void* grad = c.world->at(kGrad);
-  const swd_buffers& b = c.buffers;
-  bool written = b.param == grad || b.exp_avg == grad || b.exp_avg_sq == grad || b.max_exp_avg_sq == grad ||
-                 b.param_copy == grad || b.state == grad;
-  return written ? kUpdated | bit(kGrad) : kUpdated;
-}
 
 // Whether pointer tables and arrays are still such that right arguments mean success.
 bool memory_right = true;
@@ -49,12 +37,6 @@ Outcome call_step(Input& in, uint32_t which, Call& c) {
   }
 }
 
-Outcome call_rebuild(Input& in, Call& c) {
-  make_call(in, *c.world, bit(kExpAvgSq) | bit(kState) | bit(kWorkspace), c);
-  c.world->snapshot();
-  return {swd_state_rebuild(c.plan, c.buffers_or_null(), c.stream), bit(kState) | bit(kWorkspace)};
-}
-
 Outcome call_set_pointers(Input& in, Call& c) {
   make_call(in, *c.world, 0, c);
   swd_buffer_kind buffer = static_cast<swd_buffer_kind>(maybe_spoiled_number(in, SWD_BUFFER_PARAM, c));
@@ -62,11 +44,11 @@ Outcome call_set_pointers(Input& in, Call& c) {
   uint8_t* right = c.world->at(kParam);
   for (size_t k = 0; k < c.world->segments.size(); ++k) {
     pointers[k] = maybe_spoiled(in, *c.world, right, c);
-    right += 4 * c.world->segments[k].count;
+    right += c.world->bytes_of(SWD_BUFFER_PARAM, c.world->segments[k].count);
   }
   const void* const* table = in.below(8) == 1 ? nullptr : pointers;
   // A table of another buffer, or one that is moved, would describe memory that is not there.
-  bool moves = buffer != SWD_BUFFER_PARAM && buffer >= 0 && buffer < 6;
+  bool moves = buffer != SWD_BUFFER_PARAM && buffer >= 0 && buffer < kBuffers;
   if (moves || c.first != 0) c.count = 0;
   c.spoiled = c.spoiled || !c.world->list() || table == nullptr;
   c.world->snapshot();
@@ -102,8 +84,14 @@ Outcome call_workspace(Input& in, uint32_t which, Call& c) {
       return {swd_workspace_size(c.plan, bytes_at), 0};
     case 5:
       return {swd_state_size(c.plan, bytes_at), 0};
-    default:
+    case 6:
       return {swd_state_blob_size(c.plan, bytes_at), 0};
+    case 7:
+      c.spoiled = c.spoiled || c.world->list();
+      return {swd_scale_size(c.plan, bytes_at), 0};
+    default:
+      c.spoiled = c.spoiled || c.world->list() || c.world->segments.empty();
+      return {swd_scale_offset(c.plan, maybe_spoiled_number(in, 0, c), bytes_at), 0};
   }
 }
 
@@ -117,10 +105,10 @@ Outcome call_state(Input& in, uint32_t which, Call& c) {
   int64_t whole = static_cast<int64_t>(w.pieces[kBlob].bytes);
   int64_t blob_bytes = maybe_spoiled_number(in, whole, c);
   int64_t segment = maybe_spoiled_number(in, 0, c);
-  swd_segment_state state{1, 0.5};
+  swd_segment_state state{1, 0.5, 0.0, 0};
   if (in.below(4) == 1) {
     c.spoiled = true;
-    state = {in.integer(), in.real()};
+    state = {in.integer(), in.real(), in.real(), in.bits(1)};
   }
   swd_segment_state* state_at = in.below(8) == 1 ? nullptr : &state;
   c.spoiled = c.spoiled || w.segments.empty() || !state_at;
@@ -157,13 +145,14 @@ Outcome call_library(Input& in, Call& c) {
 }
 
 Outcome call_one(Input& in, Call& c) {
-  uint32_t which = in.below(20);
+  uint32_t which = in.below(24);
   if (which < 5) return call_step(in, which, c);
-  if (which < 12) return call_workspace(in, which - 5, c);
-  if (which < 16) return call_state(in, which - 12, c);
-  if (which == 16) return call_rebuild(in, c);
-  if (which == 17) return call_set_pointers(in, c);
-  if (which == 18) return call_library(in, c);
+  if (which < 14) return call_workspace(in, which - 5, c);
+  if (which < 18) return call_state(in, which - 14, c);
+  if (which == 18) return call_rebuild(in, c);
+  if (which == 19) return call_set_pointers(in, c);
+  if (which == 20) return call_library(in, c);
+  if (which < 23) return call_convert(in, which == 21, c);
   return call_plan(in, c);
 }
 

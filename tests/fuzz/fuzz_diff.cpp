@@ -9,8 +9,8 @@
 
 namespace swd::cpu {
 
-static const Loops* (*picked)(swd_dtype, swd_dtype) = loops_base;
-const Loops& loops_for(swd_dtype grad, swd_dtype copy) { return *picked(grad, copy); }
+static const Loops* (*picked)(const Dtypes&) = loops_base;
+const Loops& loops_for(const Dtypes& dtypes) { return *picked(dtypes); }
 
 }  // namespace swd::cpu
 
@@ -31,6 +31,9 @@ class Machine {
     args.flags = t.plan_flags;
     args.grad_dtype = c.grad_dtype;
     args.copy_dtype = t.copy_dtype;
+    args.param_dtype = t.param_dtype;
+    args.moment_dtype = t.moment_dtype;
+    args.remainder_dtype = t.remainder_dtype;
     args.segments = segments.data();
     args.segment_count = static_cast<int64_t>(segments.size());
     args.decay_modes = t.decay.data();
@@ -58,18 +61,22 @@ class Machine {
     uint64_t bytes = 8 * image.size();
     const void* grad =
         c.grad_dtype == SWD_DTYPE_F32 ? static_cast<const void*>(c.start.grad.data()) : c.grad_codes.data();
+    const bool split = t.param_dtype != SWD_DTYPE_F32, narrow = t.moment_dtype != SWD_DTYPE_F32;
     swd_buffers b = {sizeof b,
                      0,
-                     t.param.data(),
+                     split ? at(SWD_BUFFER_PARAM) : t.param.data(),
                      grad,
-                     t.exp_avg.data(),
-                     t.exp_avg_sq.data(),
+                     narrow ? at(SWD_BUFFER_EXP_AVG) : t.exp_avg.data(),
+                     narrow ? at(SWD_BUFFER_EXP_AVG_SQ) : t.exp_avg_sq.data(),
                      t.plan_flags & SWD_PLAN_AMSGRAD ? t.max_exp_avg_sq.data() : nullptr,
                      t.copy_dtype != SWD_DTYPE_NONE ? t.param_copy.data() : nullptr,
                      image.data(),
                      8 * image.size(),
                      workspace_.data(),
-                     8 * workspace_.size()};
+                     8 * workspace_.size(),
+                     at(SWD_BUFFER_REMAINDER),
+                     at(SWD_BUFFER_EXP_AVG_SCALE),
+                     at(SWD_BUFFER_EXP_AVG_SQ_SCALE)};
     swd_step_args a = {
         sizeof a,          t.step_flags,    t.groups.data(), nullptr,         2, 0, t.loss_scale, nullptr, &t.found_inf,
         t.has_grad.data(), t.max_grad_norm, t.max_decay,     t.reference_step};
@@ -82,6 +89,14 @@ class Machine {
   }
 
  private:
+  void* at(int buffer) {
+    std::vector<uint8_t>& codes = t.codes[buffer];
+    bool wanted = buffer == SWD_BUFFER_REMAINDER       ? t.remainder_dtype != SWD_DTYPE_NONE
+                  : buffer >= SWD_BUFFER_EXP_AVG_SCALE ? t.moment_dtype == SWD_DTYPE_BLOCK8
+                                                       : true;
+    if (codes.empty() && wanted) codes.reserve(16);  // no elements: an address all the same
+    return wanted ? codes.data() : nullptr;
+  }
   static void must(swd_status status) { SWD_FUZZ_EXPECT(status == SWD_OK); }
 
   decltype(cpu::picked) loops_;
@@ -112,13 +127,15 @@ void expect_same(const Training& a, const Training& b) {
     if (!same(a.stats.*x, b.stats.*x)) fprintf(stderr, "%.17g, but the oracle has %.17g\n", a.stats.*x, b.stats.*x);
     SWD_FUZZ_EXPECT(same(a.stats.*x, b.stats.*x));
   }
-  expect_same(a.param, b.param);
-  expect_same(a.exp_avg, b.exp_avg);
-  expect_same(a.exp_avg_sq, b.exp_avg_sq);
+  if (a.param_dtype == SWD_DTYPE_F32) expect_same(a.param, b.param);
+  if (a.moment_dtype == SWD_DTYPE_F32) expect_same(a.exp_avg, b.exp_avg);
+  if (a.moment_dtype == SWD_DTYPE_F32) expect_same(a.exp_avg_sq, b.exp_avg_sq);
+  for (int buffer = 0; buffer < 9; ++buffer) SWD_FUZZ_EXPECT(a.codes[buffer] == b.codes[buffer]);
   expect_same(a.max_exp_avg_sq, b.max_exp_avg_sq);
   expect_same(a.param_copy, b.param_copy);
   for (size_t k = 0; k < a.states.size(); ++k) {
     SWD_FUZZ_EXPECT(a.states[k].step == b.states[k].step &&
+                    a.states[k].exp_avg_sq_unit == b.states[k].exp_avg_sq_unit &&
                     same(a.states[k].exp_avg_sq_sum, b.states[k].exp_avg_sq_sum));
   }
   SWD_FUZZ_EXPECT(memcmp(&a.counts, &b.counts, sizeof a.counts) == 0);
@@ -126,7 +143,7 @@ void expect_same(const Training& a, const Training& b) {
 
 bool runs_here(decltype(cpu::picked) loops) {
   if (loops == cpu::loops_base) return true;
-  if (loops(SWD_DTYPE_F32, SWD_DTYPE_NONE) == nullptr) return false;
+  if (loops(Dtypes{kF32, kF32, kNone, kF32, kNone}) == nullptr) return false;
   return loops == cpu::loops_v3 ? __builtin_cpu_supports("avx2") != 0 : __builtin_cpu_supports("avx512bw") != 0;
 }
 

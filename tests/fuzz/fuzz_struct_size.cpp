@@ -60,6 +60,8 @@ constexpr uint32_t kFirst = sizeof(T);
 template <>
 constexpr uint32_t kFirst<swd_plan_args> = offsetof(swd_plan_args, model_key);
 template <>
+constexpr uint32_t kFirst<swd_buffers> = offsetof(swd_buffers, remainder);
+template <>
 constexpr uint32_t kFirst<swd_step_args> = offsetof(swd_step_args, reference_step);
 template <>
 constexpr uint32_t kFirst<swd_group> = offsetof(swd_group, lr_factor);
@@ -145,6 +147,17 @@ void try_buffers(Input& in, World& w) {
   if (!rule.refused) w.touch(kAllPieces);
 }
 
+void try_arrays(Input& in, World& w) {
+  std::vector<const void*> tables[3];
+  Rule rule = claim(in, room(0), w.fp32_arrays(tables));
+  swd_buffers buffers = w.buffers();
+  auto arrays = reinterpret_cast<const swd_fp32_arrays*>(room(0).data());
+  auto convert = in.below(2) != 0 ? swd_state_load : swd_state_store;
+  expect(convert(w.plan, &buffers, arrays, nullptr), rule.refused);
+  if (rule.refused) SWD_FUZZ_EXPECT(w.unchanged_but(0));
+  if (!rule.refused) w.touch(kAllPieces);
+}
+
 // An init function writes exactly the claimed bytes: the macro's values as far as both sides know, then zeros.
 template <class T>
 void try_init(Input& in, const T& right, swd_status (*init)(T*, uint64_t)) {
@@ -170,14 +183,16 @@ void try_init(Input& in, const T& right, swd_status (*init)(T*, uint64_t)) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace swd::fuzz;
   Input in(data, size);
-  World& w = world(in.below(kWorlds));
-  uint32_t which = in.below(6);
+  World& w = world(in.below(kWideWorlds));  // an older struct cannot describe the others
+  uint32_t which = in.below(8);
   if (which == 0) try_plan(in, w);
   if (which == 1) try_step(in, w);
   if (which == 2) try_buffers(in, w);
   if (which == 3) try_init<swd_plan_args>(in, SWD_PLAN_ARGS_INIT, swd_plan_args_init);
   if (which == 4) try_init<swd_buffers>(in, SWD_BUFFERS_INIT, swd_buffers_init);
   if (which == 5) try_init<swd_step_args>(in, SWD_STEP_ARGS_INIT, swd_step_args_init);
+  if (which == 6) try_init<swd_fp32_arrays>(in, SWD_FP32_ARRAYS_INIT, swd_fp32_arrays_init);
+  if (which == 7) try_arrays(in, w);
   w.restore();
   return 0;
 }

@@ -2,6 +2,7 @@
 // The step of oracle.h.
 #include "oracle.h"
 
+#include "narrow_oracle.h"
 #include "oracle_numbers.h"
 #include "oracle_sums.h"
 #include "support/numbers.h"
@@ -187,10 +188,9 @@ void oracle_step(Training& t) {
   if (t.stats.result == SWD_RESULT_APPLIED && needs_vbar(t) && !finite && !(t.step_flags & SWD_STEP_PROPAGATE)) {
     t.stats.result = SWD_RESULT_SKIPPED_VBAR;
   }
-  bool relative = std::count(t.decay.begin(), t.decay.end(), SWD_DECAY_RELATIVE) > 0;
   double reference = t.counts.vbar_reference;
-  if (relative && reference == 0.0 && t.counts.steps_applied + 1 >= t.reference_step && finite &&
-      t.stats.result == SWD_RESULT_APPLIED) {
+  if (std::count(t.decay.begin(), t.decay.end(), SWD_DECAY_RELATIVE) > 0 && reference == 0.0 &&
+      t.counts.steps_applied + 1 >= t.reference_step && finite && t.stats.result == SWD_RESULT_APPLIED) {
     reference = t.stats.vbar;
   }
   decay_factors(t, numbers, reference);
@@ -199,9 +199,11 @@ void oracle_step(Training& t) {
     int64_t at = 0;
     for (size_t k = 0; k < t.segments.size(); at += t.segments[k++].count) {
       if (!passes[k].takes_part) continue;
+      decode_segment(t, k, at);
       update(t, k, at, passes[k], numbers, lost);
       double sum = passes[k].kept < 0.0 ? -1.0 : passes[k].kept + numbers.s_squared * passes[k].gained;
-      t.states[k] = {t.states[k].step + 1, sum};
+      t.states[k] = {t.states[k].step + 1, sum, t.states[k].exp_avg_sq_unit, 0};
+      encode_segment(t, k, at);
     }
     if (t.plan_flags & SWD_PLAN_UPDATE_NORMS) {
       t.stats.param_norm = norm(t, passes, t.param);

@@ -18,6 +18,7 @@ struct Segment {
 struct Training {
   uint32_t plan_flags = 0;
   swd_dtype copy_dtype = SWD_DTYPE_NONE;
+  swd_dtype param_dtype = SWD_DTYPE_F32, moment_dtype = SWD_DTYPE_F32, remainder_dtype = SWD_DTYPE_NONE;
   std::vector<Segment> segments;
   std::vector<swd_decay> decay;
   std::vector<swd_group> groups;
@@ -29,8 +30,9 @@ struct Training {
   std::vector<float> grad;  // as the library's conversion to fp32 has them
   std::vector<float> param, exp_avg, exp_avg_sq, max_exp_avg_sq;
   std::vector<uint16_t> param_copy;
+  std::vector<uint8_t> codes[9];  // by SWD_BUFFER_*: what is narrow, as it is stored; fp32 then is its last decoding
   std::vector<swd_segment_state> states;
-  swd_state_header counts{0, 0, 0.0};
+  swd_state_header counts{0, 0, 0.0, 0};
   uint64_t reference_step = 100;
   swd_stats stats{};
 };

@@ -18,7 +18,7 @@ Outcome call_plan(Input& in, Call& c) {
   swd_plan** plan_at = &plan;
   for (uint32_t i = 0; i < spoils; ++i) {
     swd_segment& segment = segments[in.below(4)];
-    switch (in.below(17)) {
+    switch (in.below(19)) {
       case 0:
         args.struct_size = static_cast<uint32_t>(in.integer()) % sizeof args;
         break;
@@ -29,13 +29,13 @@ Outcome call_plan(Input& in, Call& c) {
         args.backend = static_cast<swd_backend>(in.integer());
         break;
       case 3:
-        args.param_dtype = static_cast<swd_dtype>(in.below(6)) - 1;
+        args.param_dtype = static_cast<swd_dtype>(in.below(9)) - 1;
         break;
       case 4:
-        args.grad_dtype = static_cast<swd_dtype>(in.below(6)) - 1;
+        args.grad_dtype = static_cast<swd_dtype>(in.below(9)) - 1;
         break;
       case 5:
-        args.copy_dtype = static_cast<swd_dtype>(in.below(6)) - 1;
+        args.copy_dtype = static_cast<swd_dtype>(in.below(9)) - 1;
         break;
       case 6:
         args.segments = nullptr;
@@ -66,6 +66,12 @@ Outcome call_plan(Input& in, Call& c) {
         break;
       case 15:
         (in.below(2) != 0 ? segment.group : segment.flags) = static_cast<uint32_t>(in.integer());
+        break;
+      case 16:
+        args.moment_dtype = static_cast<swd_dtype>(in.below(9)) - 1;
+        break;
+      case 17:
+        args.remainder_dtype = static_cast<swd_dtype>(in.below(9)) - 1;
         break;
       default:
         in.below(2) != 0 ? (void)(plan_at = nullptr)

@@ -5,8 +5,23 @@
 namespace swd::fuzz {
 namespace {
 
+struct BufferMember {
+  void* swd_buffers::*pointer;
+  PieceName piece;
+};
+constexpr BufferMember kMembers[] = {{&swd_buffers::param, kParam},
+                                     {&swd_buffers::exp_avg, kExpAvg},
+                                     {&swd_buffers::exp_avg_sq, kExpAvgSq},
+                                     {&swd_buffers::max_exp_avg_sq, kMaxExpAvgSq},
+                                     {&swd_buffers::param_copy, kParamCopy},
+                                     {&swd_buffers::remainder, kRemainder},
+                                     {&swd_buffers::exp_avg_scale, kExpAvgScale},
+                                     {&swd_buffers::exp_avg_sq_scale, kExpAvgSqScale},
+                                     {&swd_buffers::state, kState},
+                                     {&swd_buffers::workspace, kWorkspace}};
+
 void spoil_buffers(Input& in, const World& w, uint32_t used, swd_buffers& b) {
-  switch (in.below(12)) {
+  switch (in.below(8)) {
     case 0:
       b.struct_size = static_cast<uint32_t>(in.integer()) % sizeof b;
       break;
@@ -14,35 +29,18 @@ void spoil_buffers(Input& in, const World& w, uint32_t used, swd_buffers& b) {
       b.flags = static_cast<uint32_t>(in.integer());
       break;
     case 2:
-      b.param = spoiled_pointer(in, w, b.param, w.pieces[kParam].bytes, used);
-      break;
-    case 3:
       b.grad = spoiled_pointer(in, w, b.grad, w.pieces[kGrad].bytes, used);
       break;
-    case 4:
-      b.exp_avg = spoiled_pointer(in, w, b.exp_avg, w.pieces[kExpAvg].bytes, used);
-      break;
-    case 5:
-      b.exp_avg_sq = spoiled_pointer(in, w, b.exp_avg_sq, w.pieces[kExpAvgSq].bytes, used);
-      break;
-    case 6:
-      b.max_exp_avg_sq = spoiled_pointer(in, w, b.max_exp_avg_sq, w.pieces[kMaxExpAvgSq].bytes, used);
-      break;
-    case 7:
-      b.param_copy = spoiled_pointer(in, w, b.param_copy, w.pieces[kParamCopy].bytes, used);
-      break;
-    case 8:
-      b.state = spoiled_pointer(in, w, b.state, w.pieces[kState].bytes, used);
-      break;
-    case 9:
+    case 3:
       b.state_bytes = static_cast<uint64_t>(in.integer());
       break;
-    case 10:
-      b.workspace = spoiled_pointer(in, w, b.workspace, w.pieces[kWorkspace].bytes, used);
-      break;
-    default:
+    case 4:
       b.workspace_bytes = static_cast<uint64_t>(in.integer());
       break;
+    default: {
+      const BufferMember& member = kMembers[in.below(sizeof kMembers / sizeof kMembers[0])];
+      b.*member.pointer = spoiled_pointer(in, w, b.*member.pointer, w.pieces[member.piece].bytes, used);
+    }
   }
 }
 
@@ -136,7 +134,7 @@ void spoil_contents(Input& in, World& w, Call& call) {
       break;
     }
     default: {
-      uint64_t elements = w.pieces[kParam].bytes / 4;
+      uint64_t elements = w.elements();
       if (elements == 0) break;
       float value = static_cast<float>(in.real());
       PieceName array = static_cast<PieceName>(in.below(4));
@@ -192,8 +190,10 @@ void* spoiled_pointer(Input& in, const World& w, const void* now, uint64_t bytes
   uint32_t kind = in.below(3);
   if (kind == 0) return nullptr;
   if (kind == 1) return odd_address(const_cast<void*>(now), in.below(8));
-  uint32_t other = in.below(8);
-  bool in_use = (used >> other & 1u) != 0 && w.pieces[other].bytes != 0 && (!w.list() || other >= kState);
+  uint32_t other = in.below(11);
+  if (other > kWorkspace) other += kRemainder - kWorkspace - 1;
+  bool tensor = other < kState || other > kWorkspace;
+  bool in_use = (used >> other & 1u) != 0 && w.pieces[other].bytes != 0 && !(w.list() && tensor);
   return in_use && w.pieces[other].bytes >= bytes ? w.pieces[other].data : nullptr;
 }
 

@@ -30,7 +30,8 @@ struct Call {
 // `used`: bit i for each piece (PieceName) that the call may touch; only these are aliased.
 void make_call(Input& in, World& world, uint32_t used, Call& call);
 
-constexpr uint32_t kStepPieces = 0xFFu;  // arrays, state, workspace
+constexpr uint32_t kStepPieces =
+    0xFFu | 1u << kRemainder | 1u << kExpAvgScale | 1u << kExpAvgSqScale;  // arrays, state, workspace
 
 template <class T>
 T* odd_address(T* pointer, uint32_t distance) {

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "world_shapes.h"
+
 namespace swd::fuzz {
 namespace {
 
@@ -14,34 +16,6 @@ void must(swd_status status) {
   fprintf(stderr, "the fuzzer's own setup failed: %s\n", swd_error_detail());
   abort();
 }
-
-struct Shape {
-  uint32_t flags;
-  swd_dtype grad, copy;
-  std::vector<int64_t> counts;
-  std::vector<swd_decay> decay;
-};
-
-const Shape& shape(uint32_t number) {
-  static const Shape kShapes[kWorlds] = {
-      {0, SWD_DTYPE_F32, SWD_DTYPE_NONE, {5, 3}, {SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED}},
-      {SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS | SWD_PLAN_MAXIMIZE,
-       SWD_DTYPE_BF16,
-       SWD_DTYPE_F16,
-       {7},
-       {SWD_DECAY_SCHEDULED}},
-      {SWD_PLAN_LIST, SWD_DTYPE_F32, SWD_DTYPE_NONE, {3, 0, 4}, {SWD_DECAY_L2, SWD_DECAY_NONE}},
-      {0, SWD_DTYPE_F16, SWD_DTYPE_NONE, {}, {SWD_DECAY_DECOUPLED}},
-      {SWD_PLAN_LIST | SWD_PLAN_AMSGRAD | SWD_PLAN_INDEXED,
-       SWD_DTYPE_F16,
-       SWD_DTYPE_BF16,
-       {2, 2},
-       {SWD_DECAY_SCHEDULED}},
-  };
-  return kShapes[number];
-}
-
-uint32_t width(swd_dtype dtype) { return dtype == SWD_DTYPE_NONE ? 0 : dtype == SWD_DTYPE_F32 ? 4 : 2; }
 
 void allocate(Piece& piece, uint64_t bytes) {
   piece.bytes = bytes;
@@ -81,38 +55,39 @@ void fill_gradients(Piece& grad, swd_dtype dtype) {
 
 // Lists: each segment's part of the arrays, one behind the other.
 void set_tables(World& w) {
-  for (int b = 0; b < 6; ++b) {
-    uint32_t element = b == kGrad ? width(w.args.grad_dtype) : b == kParamCopy ? width(w.args.copy_dtype) : 4;
-    if (element == 0 || (b == kMaxExpAvgSq && !(w.args.flags & SWD_PLAN_AMSGRAD))) continue;
+  for (int b = 0; b < kBuffers; ++b) {
+    if (w.bytes_of(b, 1) == 0) continue;
     std::vector<const void*> pointers;
-    uint8_t* next = w.pieces[b].data;
+    uint8_t* next = w.at(piece_of(b));
     for (const swd_segment& segment : w.segments) {
       pointers.push_back(next);
-      next += element * segment.count;
+      next += w.bytes_of(b, segment.count);
     }
     must(swd_set_pointers(w.plan, w.at(kWorkspace), b, 0, w.args.segment_count, pointers.data(), nullptr));
   }
 }
 
-void allocate_all(World& w, uint64_t elements) {
+void allocate_all(World& w) {
   uint64_t state_bytes = 0, workspace_bytes = 0, blob_bytes = 0;
   must(swd_state_size(w.plan, &state_bytes));
   must(swd_workspace_size(w.plan, &workspace_bytes));
   must(swd_state_blob_size(w.plan, &blob_bytes));
-  bool amsgrad = (w.args.flags & SWD_PLAN_AMSGRAD) != 0;
-  const uint64_t bytes[kPieceCount] = {4 * elements,
-                                       width(w.args.grad_dtype) * elements,
-                                       4 * elements,
-                                       4 * elements,
-                                       amsgrad ? 4 * elements : 0,
-                                       width(w.args.copy_dtype) * elements,
-                                       state_bytes,
-                                       workspace_bytes,
-                                       w.groups.size() * sizeof(swd_group),
-                                       3 * sizeof(float),
-                                       w.segments.size(),
-                                       16 * sizeof(double),
-                                       blob_bytes};
+  uint64_t bytes[kPieceCount] = {};
+  for (int b = 0; b < kBuffers; ++b) {
+    for (const swd_segment& segment : w.segments) bytes[piece_of(b)] += w.bytes_of(b, segment.count);
+  }
+  if (!w.list()) {
+    must(swd_scale_size(w.plan, &bytes[kExpAvgScale]));
+    bytes[kExpAvgSqScale] = bytes[kExpAvgScale];
+  }
+  bytes[kState] = state_bytes;
+  bytes[kWorkspace] = workspace_bytes;
+  bytes[kGroupsDevice] = w.groups.size() * sizeof(swd_group);
+  bytes[kScalars] = 3 * sizeof(float);
+  bytes[kHasGrad] = w.segments.size();
+  bytes[kRecord] = 16 * sizeof(double);
+  bytes[kBlob] = blob_bytes;
+  for (PieceName piece : {kFp32Param, kFp32ExpAvg, kFp32ExpAvgSq}) bytes[piece] = 4 * w.elements();
   for (int i = 0; i < kPieceCount; ++i) allocate(w.pieces[i], bytes[i]);
 }
 
@@ -131,13 +106,16 @@ World make(const Shape& s) {
   w.args.flags = s.flags;
   w.args.grad_dtype = s.grad;
   w.args.copy_dtype = s.copy;
+  w.args.param_dtype = s.param;
+  w.args.moment_dtype = s.moment;
+  w.args.remainder_dtype = s.remainder;
   w.args.segments = w.segments.data();
   w.args.segment_count = static_cast<int64_t>(w.segments.size());
   w.args.decay_modes = w.decay.data();
   w.args.group_count = static_cast<uint32_t>(w.decay.size());
   w.args.threads = 1;
   must(swd_plan_create(&w.args, &w.plan));
-  allocate_all(w, static_cast<uint64_t>(elements));
+  allocate_all(w);
   fill_gradients(w.pieces[kGrad], s.grad);
   memcpy(w.at(kGroupsDevice), w.groups.data(), w.pieces[kGroupsDevice].bytes);
   memset(w.at(kHasGrad), 1, w.pieces[kHasGrad].bytes);
@@ -177,30 +155,6 @@ void World::restore() {
     copy(piece.before, piece.data);
   }
   touched_ = 0;
-}
-
-swd_buffers World::buffers() const {
-  swd_buffers b = SWD_BUFFERS_INIT;
-  if (!list()) {
-    b.param = at(kParam);
-    b.grad = at(kGrad);
-    b.exp_avg = at(kExpAvg);
-    b.exp_avg_sq = at(kExpAvgSq);
-    b.max_exp_avg_sq = args.flags & SWD_PLAN_AMSGRAD ? at(kMaxExpAvgSq) : nullptr;
-    b.param_copy = args.copy_dtype != SWD_DTYPE_NONE ? at(kParamCopy) : nullptr;
-  }
-  b.state = at(kState);
-  b.state_bytes = pieces[kState].bytes;
-  b.workspace = at(kWorkspace);
-  b.workspace_bytes = pieces[kWorkspace].bytes;
-  return b;
-}
-
-swd_step_args World::step_args() const {
-  swd_step_args a = SWD_STEP_ARGS_INIT;
-  a.groups = groups.data();
-  a.group_count = args.group_count;
-  return a;
 }
 
 World& world(uint32_t number) {

@@ -31,8 +31,18 @@ enum PieceName {  // the first six are numbered as SWD_BUFFER_*
   kHasGrad,
   kRecord,
   kBlob,
+  kRemainder,  // these three are numbered on from SWD_BUFFER_REMAINDER
+  kExpAvgScale,
+  kExpAvgSqScale,
+  kFp32Param,  // of swd_fp32_arrays
+  kFp32ExpAvg,
+  kFp32ExpAvgSq,
   kPieceCount
 };
+constexpr int kBuffers = 9;
+constexpr PieceName piece_of(int buffer) {
+  return static_cast<PieceName>(buffer < 6 ? buffer : kRemainder + buffer - 6);
+}
 constexpr uint32_t kAllPieces = (1u << kPieceCount) - 1u;
 
 class World {
@@ -58,13 +68,18 @@ class World {
   // Arguments with which every call succeeds.
   swd_buffers buffers() const;
   swd_step_args step_args() const;
+  // All three; `tables` is where those of a list lie.
+  swd_fp32_arrays fp32_arrays(std::vector<const void*> (&tables)[3]) const;
+
+  uint64_t elements() const;
+  uint64_t bytes_of(int buffer, int64_t count) const;  // of `count` elements of a segment
 
  private:
   uint32_t touched_ = 0;  // since the latest snapshot
   uint32_t changed_ = 0;  // since the start
 };
 
-constexpr uint32_t kWorlds = 5;
+constexpr uint32_t kWorlds = 7, kWideWorlds = 5;  // the first five are all fp32
 World& world(uint32_t number);
 
 }  // namespace swd::fuzz

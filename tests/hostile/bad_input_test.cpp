@@ -62,12 +62,13 @@ Rows all_rows() {
   add_piece_rows(rows);
   add_workspace_rows(rows);
   add_state_rows(rows);
+  add_narrow_rows(rows);
   return rows;
 }
 
 TEST(BadInput, EveryRowHasItsStatusNamesItsFieldAndChangesNothing) {
   Rows rows = all_rows();
-  for (Kind kind : {Kind::kPlain, Kind::kFull, Kind::kList}) {
+  for (Kind kind : {Kind::kPlain, Kind::kFull, Kind::kList, Kind::kNarrow, Kind::kNarrowList}) {
     Scene scene(kind);
     std::vector<uint8_t> before = scene.snapshot();
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -99,7 +100,7 @@ TEST(BadInput, EveryRowHasItsStatusNamesItsFieldAndChangesNothing) {
 // A longer struct whose tail is zero is a newer caller's: it is taken.
 TEST(BadInput, LongerStructsWithAZeroTailAreTaken) {
   Scene s(Kind::kPlain);
-  for (uint32_t more : {1u, 8u, 4000u}) {
+  for (uint32_t more : {1u, 8u, 3900u}) {
     swd_plan* plan = nullptr;
     ASSERT_EQ(swd_plan_create(s.lengthened(s.plan_args, sizeof(swd_plan_args) + more, 0), &plan), SWD_OK) << more;
     ASSERT_EQ(swd_plan_destroy(plan), SWD_OK);

@@ -88,7 +88,9 @@ int threads_of_a_step(int32_t threads = 0) {
   c.threads = threads;
   Model model(c);
   EXPECT_TRUE(model.step(1.0));
-  return starts - before + 1;
+  int used = starts - before + 1;
+  if (threads == 0) EXPECT_EQ(swd_cpu_threads(), used);
+  return used;
 }
 
 class CpuCores : public testing::Test {

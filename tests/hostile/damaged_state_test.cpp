@@ -123,5 +123,21 @@ TEST(DamagedState, MomentsThatWereNeverSet) {
   if (status == SWD_OK) EXPECT_EQ(r.stats().damaged_segment, 1);
 }
 
+// The state of narrow moments fits by its size, but what their exp_avg_sq holds is no second moment here.
+TEST(DamagedState, TheStateOfNarrowMomentsIsNoneOfFp32Ones) {
+  Runner r(small());
+  start(r);
+  fill(r, 1);
+  r.step();
+  std::vector<float> before = params(r);
+  std::vector<uint8_t> image = r.image();
+  const double unit = 0.75;
+  memcpy(&image[kStateHeaderBytes + 2 * kSegmentStateBytes + 16], &unit, sizeof unit);
+  r.set_image(image);
+  r.step();
+  EXPECT_EQ(r.stats().result, SWD_RESULT_SKIPPED_INVALID);
+  EXPECT_EQ(params(r), before);
+}
+
 }  // namespace
 }  // namespace swd::test

@@ -54,6 +54,12 @@ std::vector<uint8_t> everything(Runner& r) {
   EXPECT_EQ(swd_state_import(r.plan(), blobs, &bytes, 2, nullptr, image.size()), SWD_ERR_NULL);  // an error, too
   r.set_image(image);
   r.ok(swd_state_rebuild(r.plan(), &r.buffers, r.stream()));
+  DeviceBuffer values(r.setup().backend, 4 * 8192);
+  swd_fp32_arrays arrays = SWD_FP32_ARRAYS_INIT;
+  arrays.exp_avg_sq = values.data();
+  for (auto convert : {swd_state_store, swd_state_load}) {
+    if (!(r.setup().flags & SWD_PLAN_LIST)) r.ok(convert(r.plan(), &r.buffers, &arrays, r.stream()));
+  }
   r.step();
   return r.bytes();
 }
@@ -112,6 +118,48 @@ TEST(HostFaults, TheAllocationOfManyPointersFails) {
   EXPECT_EQ(few, r.setup().backend == SWD_BACKEND_CPU ? SWD_ERR_OVERLAP : SWD_OK);  // with what 64 was and still is
   if (few != SWD_OK) EXPECT_EQ(r.workspace_bytes(), before);
   EXPECT_EQ(set(65), SWD_OK) << swd_error_detail();
+}
+
+// The pointers of both ways from and to fp32 lie in the caller's memory; whether their tensors are apart is looked at
+// in memory of the call's own. Of a flat plan there is nothing to allocate.
+TEST(HostFaults, TheAllocationsOfConversionsFail) {
+  for (size_t segments : {size_t{3}, size_t{65}}) {
+    RunSetup s;
+    s.backend = backend_under_test();
+    s.flags = SWD_PLAN_LIST;
+    s.param = SWD_DTYPE_BF16;
+    s.remainder = SWD_DTYPE_I8;
+    s.moment = SWD_DTYPE_BLOCK8;
+    s.counts.assign(segments, 130);
+    Runner r(s);
+    start(r);
+    r.step();
+    DeviceBuffer values(s.backend, 4 * 130 * segments);
+    values.fill(0);
+    std::vector<const void*> tensors;
+    for (size_t k = 0; k < segments; ++k) tensors.push_back(values.data() + 4 * 130 * k);
+    swd_fp32_arrays arrays = SWD_FP32_ARRAYS_INIT;
+    arrays.exp_avg_sq = tensors.data();
+    for (auto convert : {swd_state_load, swd_state_store}) {
+      std::vector<uint8_t> before = r.bytes(), values_before = values.read_all(), workspace = r.workspace_bytes();
+      for (int fault = 1;; ++fault) {
+        ASSERT_LT(fault, 10);
+        Allocations at = allocations();
+        fail_library_allocation(fault);
+        swd_status status = convert(r.plan(), &r.buffers, &arrays, r.stream());
+        fail_library_allocation(0);
+        EXPECT_EQ(allocations().live, at.live);
+        if (status == SWD_OK) {
+          EXPECT_GT(fault, 1);
+          break;
+        }
+        EXPECT_EQ(status, SWD_ERR_MEMORY) << swd_error_detail();
+        EXPECT_EQ(r.bytes(), before);
+        EXPECT_EQ(r.workspace_bytes(), workspace);
+        EXPECT_EQ(values.read_all(), values_before);
+      }
+    }
+  }
 }
 
 TEST(HostFaults, NothingElseAllocates) {

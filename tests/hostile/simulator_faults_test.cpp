@@ -13,11 +13,19 @@
 namespace swd::test {
 namespace {
 
+constexpr uint32_t kNarrow = 1u << 31;  // beside SWD_PLAN_*: compact8
+
 RunSetup setup(uint32_t flags) {
   RunSetup s;
   s.backend = SWD_BACKEND_CUDA;
-  s.flags = flags;
+  s.flags = flags & ~kNarrow;
   s.copy = SWD_DTYPE_F16;
+  if (flags & kNarrow) {
+    s.copy = SWD_DTYPE_NONE;
+    s.param = SWD_DTYPE_BF16;
+    s.remainder = SWD_DTYPE_I8;
+    s.moment = SWD_DTYPE_BLOCK8;
+  }
   for (int64_t k = 0; k < 500; ++k) s.counts.push_back(k == 7 ? 5000 : k % 50 ? 0 : 90);  // two launches
   s.decay.assign(90, SWD_DECAY_SCHEDULED);  // their groups are carried in two more
   s.groups.assign(90, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr, 0.0});
@@ -38,13 +46,38 @@ swd_status set_all(Runner& r, int buffer) {
   return swd_set_pointers(r.plan(), r.buffers.workspace, buffer, 0, 500, pointers.data(), r.stream());
 }
 
+// The ways from and to fp32, through memory of their own, 2^15 elements an array: zeros, until something is stored
+// there.
+void add_conversions(std::vector<Operation>& out, bool list) {
+  auto values = std::make_shared<DeviceBuffer>(SWD_BACKEND_CUDA, 3 * 4 << 15);
+  values->fill(0);
+  using Convert = swd_status (*)(const swd_plan*, const swd_buffers*, const swd_fp32_arrays*, void*);
+  auto call = [values, list](Runner& r, Convert convert) {
+    std::vector<const void*> tensors[3];
+    for (uint64_t a = 0, at = 0; a < 3; ++a, at = a << 17) {
+      for (int64_t count : r.setup().counts) {
+        tensors[a].push_back(values->data() + at);
+        at += 4 * static_cast<uint64_t>(count);
+      }
+    }
+    auto base = [&](uint64_t a) { return list ? static_cast<const void*>(tensors[a].data()) : tensors[a][0]; };
+    swd_fp32_arrays arrays = SWD_FP32_ARRAYS_INIT;
+    arrays.param = base(0), arrays.exp_avg = base(1), arrays.exp_avg_sq = base(2);
+    return convert(r.plan(), &r.buffers, &arrays, r.stream());
+  };
+  out.push_back({"swd_state_load", true, [call](Runner& r) { return call(r, swd_state_load); }});
+  out.push_back({"swd_state_store", false, [call](Runner& r) { return call(r, swd_state_store); }});
+}
+
 std::vector<Operation> operations(uint32_t flags) {
   std::vector<Operation> out;
   out.push_back({"swd_workspace_init", false, [](Runner& r) {
                    return swd_workspace_init(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream());
                  }});
-  for (int b = 0; b < 6 && (flags & SWD_PLAN_LIST); ++b) {
+  for (int b = 0; b < kBuffers && (flags & SWD_PLAN_LIST); ++b) {
+    bool narrow = (flags & kNarrow) != 0;
     if (b == SWD_BUFFER_MAX_EXP_AVG_SQ && !(flags & SWD_PLAN_AMSGRAD)) continue;
+    if ((b == SWD_BUFFER_PARAM_COPY && narrow) || (b >= SWD_BUFFER_REMAINDER && !narrow)) continue;
     out.push_back({"swd_set_pointers", false, [b](Runner& r) { return set_all(r, b); }});
   }
   auto step = [](Runner& r) { return swd_step(r.plan(), &r.buffers, &r.args(), r.stream()); };
@@ -74,6 +107,7 @@ std::vector<Operation> operations(uint32_t flags) {
   out.push_back(
       {"swd_state_rebuild", true, [](Runner& r) { return swd_state_rebuild(r.plan(), &r.buffers, r.stream()); }});
   out.push_back({"swd_step", true, step});
+  add_conversions(out, (flags & SWD_PLAN_LIST) != 0);
   return out;
 }
 
@@ -139,7 +173,8 @@ TEST_P(SimulatorFaults, EveryRuntimeCallFailsOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Plans, SimulatorFaults,
-                         ::testing::Values(0u, uint32_t{SWD_PLAN_LIST} | SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS));
+                         ::testing::Values(0u, uint32_t{SWD_PLAN_LIST} | SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS,
+                                           kNarrow, kNarrow | uint32_t{SWD_PLAN_LIST}));
 
 TEST(SimulatorFaultsOfTheDevice, ADeviceThatIsGoneHasItsOwnStatus) {
   const std::pair<cudaError_t, swd_status> rows[] = {{cudaErrorNoDevice, SWD_ERR_NO_DEVICE},

@@ -28,8 +28,9 @@ void check(const T& macro, uint64_t first_version, swd_status (*init)(T*, uint64
 
 TEST(CpuInitFunctions, WriteWhatTheMacrosHold) {
   check<swd_plan_args>(SWD_PLAN_ARGS_INIT, offsetof(swd_plan_args, model_key), swd_plan_args_init);
-  check<swd_buffers>(SWD_BUFFERS_INIT, sizeof(swd_buffers), swd_buffers_init);
+  check<swd_buffers>(SWD_BUFFERS_INIT, offsetof(swd_buffers, remainder), swd_buffers_init);
   check<swd_step_args>(SWD_STEP_ARGS_INIT, offsetof(swd_step_args, reference_step), swd_step_args_init);
+  check<swd_fp32_arrays>(SWD_FP32_ARRAYS_INIT, sizeof(swd_fp32_arrays), swd_fp32_arrays_init);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls that came with 0.2: images of workspaces, copies of parameters, sums of records, versions.
 #include <cmath>
+#include <string>
 
 #include "support/small_model.h"
 
@@ -100,6 +101,8 @@ TEST(NewCalls, VersionsAndNames) {
   EXPECT_EQ(swd_version(), 200u);
   EXPECT_STREQ(swd_version_string(), "0.2.0");
   EXPECT_EQ(swd_numerics_version(), 2u);
+  EXPECT_NE(std::string(" base v3 v4 ").find(std::string(" ") + swd_cpu_isa() + " "), std::string::npos);
+  EXPECT_GE(swd_cpu_threads(), 1);
   EXPECT_STREQ(swd_result_name(SWD_RESULT_SKIPPED_VBAR), "SWD_RESULT_SKIPPED_VBAR");
   EXPECT_STREQ(swd_result_name(SWD_RESULT_FOREIGN_WORKSPACE), "SWD_RESULT_FOREIGN_WORKSPACE");
   EXPECT_STREQ(swd_status_name(SWD_ERR_DEVICE), "SWD_ERR_DEVICE");

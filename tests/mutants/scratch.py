@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A copy of the tree in which one file at a time is changed, with its builds. Used by run.py.
 
-The tests are built once: they link the shared library, so a mutant costs only the objects that it touches. Optimisation
+The tests are built once, but for those of the codes: they link the shared library, so a mutant costs only the objects that it touches. Optimisation
 is low, because building takes longer than testing."""
 import os
 import pathlib
@@ -106,7 +106,7 @@ class Scratch:
             original = (ROOT / mutant.file).read_text(encoding="utf-8")
             self.write(mutant.file, mutant.apply(original).encode("utf-8"))
             try:
-                self.build(mutant.kind, ["swd"])
+                self.build(mutant.kind, ["swd", test])  # some tests include the headers of pure functions
                 if not self.passes(mutant, test, 60 + 10 * self.seconds[(mutant.kind, test, mutant.env)]):
                     return test
             finally:

@@ -2,12 +2,11 @@
 // Trajectories of the authors' own AdamS in fp64 (tests/golden), flat and as a tensor list, all steps, on the backend
 // under test. Bounds are fractions of the largest value of a tensor. In a closed loop, where gradients follow the
 // optimizer's own fp32 parameters, a tensor may also err by as much as the authors' code does when run in fp32.
-#include "support/golden.h"
-
 #include <algorithm>
 #include <cmath>
 
 #include "support/figure.h"
+#include "support/golden_run.h"
 
 namespace swd::test {
 namespace {
@@ -58,36 +57,10 @@ void compare(const Golden& golden, const GoldenSnapshot& want, Runner& runner) {
 
 void run(const std::string& name, uint32_t layout) {
   Golden golden = read_golden(name);
-  RunSetup setup = golden.setup;
-  setup.backend = backend_under_test();
-  setup.flags = layout | (golden.amsgrad ? SWD_PLAN_AMSGRAD : 0u);
-  Runner runner(setup);
-  runner.args().max_grad_norm = golden.max_grad_norm;
-  DeviceBuffer has_grad(setup.backend, setup.counts.size());
-  if (!(layout & SWD_PLAN_LIST)) runner.args().has_grad = has_grad.data();
-  for (size_t k = 0; k < setup.counts.size(); ++k) {
-    runner.set(SWD_BUFFER_PARAM, k, uniform(golden.seed, 1000003 * (k + 1), setup.counts[k]));
-  }
-  uint64_t t = 0;
-  for (const GoldenSnapshot& snapshot : golden.snapshots) {
-    while (t < snapshot.step) {
-      ++t;
-      for (size_t k = 0; k < setup.counts.size(); ++k) {
-        std::vector<float> param = golden.closed_loop ? runner.get(SWD_BUFFER_PARAM, k) : std::vector<float>();
-        std::vector<float> grad = golden.gradient(t, k, param);
-        uint8_t present = !grad.empty();
-        runner.missing[k] = !present;
-        has_grad.write(k, &present, 1);
-        runner.set(SWD_BUFFER_GRAD, k, grad);
-      }
-      for (size_t i = 0; i < setup.groups.size(); ++i) {
-        runner.setup().groups[i].lr = setup.groups[i].lr * golden.lr_factor.at(t - 1);
-      }
-      runner.step();
-    }
-    compare(golden, snapshot, runner);
-  }
-  EXPECT_GE(t, 300u);
+  RunSetup formats;
+  formats.flags = layout;
+  auto at_snapshot = [&](const GoldenSnapshot& want, Runner& runner) { compare(golden, want, runner); };
+  EXPECT_GE(run_golden(golden, formats, at_snapshot), 300u);
 }
 
 class GoldenTest : public ::testing::TestWithParam<std::string> {};

@@ -76,7 +76,8 @@ inline Blob blob_of(const std::vector<Record>& records, const BlobStart& start =
 class StatePlan {
  public:
   explicit StatePlan(const std::vector<std::pair<int64_t, int64_t>>& cuts,
-                     uint32_t flags = SWD_PLAN_LIST | SWD_PLAN_INDEXED, uint64_t model_key = 0)
+                     uint32_t flags = SWD_PLAN_LIST | SWD_PLAN_INDEXED, uint64_t model_key = 0,
+                     swd_dtype moment = SWD_DTYPE_NONE)
       : image_(SWD_BACKEND_CPU, 64 + 32 * cuts.size()) {
     std::vector<swd_segment> segments;
     for (auto [index, count] : cuts) segments.push_back({0, count, index, 0, 0});
@@ -89,6 +90,7 @@ class StatePlan {
     args.decay_modes = &decay;
     args.group_count = 1;
     args.model_key = model_key;
+    args.moment_dtype = moment;
     EXPECT_EQ(swd_plan_create(&args, &plan_), SWD_OK) << swd_error_detail();
   }
   ~StatePlan() { EXPECT_EQ(swd_plan_destroy(plan_), SWD_OK); }

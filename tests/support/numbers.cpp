@@ -41,7 +41,10 @@ std::vector<float> uniform(uint64_t seed, uint64_t stream, int64_t n) {
   return out;
 }
 
-uint64_t element_bytes(swd_dtype dtype) { return dtype == SWD_DTYPE_F32 ? 4 : dtype == SWD_DTYPE_NONE ? 0 : 2; }
+uint64_t element_bytes(swd_dtype dtype) {
+  static constexpr uint64_t kBytes[] = {0, 4, 2, 2, 2, 1, 1};  // by SWD_DTYPE_*
+  return kBytes[dtype];
+}
 
 uint16_t nearest_code(swd_dtype dtype, float x) {
   Format f = format_of(dtype);

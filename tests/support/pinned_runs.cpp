@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstddef>
 
+#include "support/narrow.h"
+
 namespace swd::test {
 namespace {
 
@@ -43,6 +45,33 @@ RunSetup four_modes() {
 
 const char* name_of(swd_dtype dtype) {
   return dtype == SWD_DTYPE_F32 ? "f32" : dtype == SWD_DTYPE_BF16 ? "bf16" : dtype == SWD_DTYPE_F16 ? "f16" : "none";
+}
+
+// Of 0.2: every narrow format, and what its codes could trip over.
+void add_narrow_runs(std::vector<PinnedRun>& out) {
+  auto add = [&](const std::string& name, const NarrowFormat& format, uint32_t flags = 0) -> PinnedRun& {
+    RunSetup s = four_modes();
+    s.counts = {0, 1, 127, 128, 129, 255, 257, 1025, 4096, 4097};
+    s.group_of.resize(s.counts.size());
+    s.flags = flags;
+    s.seed = 0x0123456789ABCDEFu;
+    out.push_back({});
+    out.back().name = "narrow_" + name;
+    out.back().setup = format.in(s);
+    out.back().spread = 23;
+    return out.back();
+  };
+  for (const NarrowFormat& format : narrow_formats()) add(test_name(format), format);
+  const NarrowFormat mixed16 = narrow_presets()[1], compact8 = narrow_presets()[2];
+  const uint32_t flags = SWD_PLAN_MAXIMIZE | SWD_PLAN_UPDATE_NORMS | SWD_PLAN_LIST;
+  add("mixed16_flags", mixed16, flags);
+  add("compact8_flags", compact8, flags);
+  add("compact8_huge_gradients", compact8).exponent = 60;
+  add("compact8_smallest_gradients", compact8).exponent = -60;
+  add("mixed16_long_run", mixed16).steps = 30;
+  add("compact8_long_run", compact8).steps = 30;
+  add("compact8_skipped_step", compact8).bad_step = 2;
+  add("compact8_seed_zero", compact8).setup.seed = 0;
 }
 
 }  // namespace
@@ -109,6 +138,7 @@ std::vector<PinnedRun> pinned_runs() {
   wide.counts = {70003, 4096, 300};
   wide.flags = SWD_PLAN_UPDATE_NORMS | SWD_PLAN_AMSGRAD;
   add("wide_lanes", wide).spread = 31;
+  add_narrow_runs(out);
   return out;
 }
 
@@ -155,7 +185,14 @@ uint64_t hash_of(const PinnedRun& run, int32_t threads) {
     fnv.add(r.get(SWD_BUFFER_EXP_AVG_SQ, k));
     if (setup.flags & SWD_PLAN_AMSGRAD) fnv.add(r.get(SWD_BUFFER_MAX_EXP_AVG_SQ, k));
     if (setup.copy != SWD_DTYPE_NONE) fnv.add(r.get_codes(SWD_BUFFER_PARAM_COPY, k));
-    fnv.add(r.segment_state(k));
+    swd_segment_state state = r.segment_state(k);
+    fnv.add(state.step);  // as 0.1 had it
+    fnv.add(state.exp_avg_sq_sum);
+    if (setup.param == SWD_DTYPE_F32 && setup.moment == SWD_DTYPE_F32) continue;
+    fnv.add(state.exp_avg_sq_unit);
+    for (int b = 0; b < kBuffers; ++b) {
+      if (b != SWD_BUFFER_GRAD && r.at(b, k)) fnv.add(r.stored(b, k));
+    }
   }
   return fnv.hash();
 }

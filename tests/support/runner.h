@@ -16,74 +16,29 @@ namespace swd::test {
 struct RunSetup {
   swd_backend backend = SWD_BACKEND_CPU;
   swd_dtype grad = SWD_DTYPE_F32, copy = SWD_DTYPE_NONE;
+  swd_dtype param = SWD_DTYPE_F32, moment = SWD_DTYPE_F32, remainder = SWD_DTYPE_NONE;
   uint32_t flags = 0;
   std::vector<int64_t> counts;
   std::vector<uint32_t> group_of;  // empty: all in group 0
   std::vector<uint32_t> flags_of;  // SWD_SEGMENT_*; empty: none
+  std::vector<int64_t> index_of;   // with SWD_PLAN_INDEXED
   std::vector<swd_decay> decay{SWD_DECAY_SCHEDULED};
   std::vector<swd_group> groups{SWD_GROUP_INIT};
   uint64_t shift = 0;   // array b is misaligned by (b + 1) * shift elements
   uint32_t gap = 0;     // elements between segments of the flat layout
   int32_t threads = 0;  // CPU backend
+  uint64_t seed = 0;    // of the rounding bits
 };
+
+constexpr int kBuffers = 9;  // SWD_BUFFER_*
 
 // The layout of a state image, for tests that write into it what swd_state_set refuses.
 constexpr uint64_t kStateHeaderBytes = 64, kSegmentStateBytes = 32;
 
 class Runner {
  public:
-  explicit Runner(const RunSetup& s) : s_(s) {
-    std::vector<swd_segment> segments;
-    bool list = (s.flags & SWD_PLAN_LIST) != 0;
-    for (size_t k = 0; k < s.counts.size(); ++k) {
-      offsets_.push_back(extent_);
-      uint32_t group = s.group_of.empty() ? 0 : s.group_of[k];
-      segments.push_back({list ? 0 : extent_, s.counts[k], 0, group, s.flags_of.empty() ? 0 : s.flags_of[k]});
-      extent_ += s.counts[k] + s.gap;
-    }
-    swd_plan_args args = SWD_PLAN_ARGS_INIT;
-    args.flags = s.flags;
-    args.backend = s.backend;
-    args.grad_dtype = s.grad;
-    args.copy_dtype = s.copy;
-    args.threads = s.threads;
-    args.segments = segments.data();
-    args.segment_count = static_cast<int64_t>(segments.size());
-    args.decay_modes = s.decay.data();
-    args.group_count = static_cast<uint32_t>(s.decay.size());
-    ok(swd_plan_create(&args, &plan_));
-    for (int b = 0; b < 6; ++b) make_array(b);
-    uint64_t bytes = 0;
-    ok(swd_state_size(plan_, &bytes));
-    state_ = std::make_unique<DeviceBuffer>(s.backend, bytes);
-    state_->fill(0);
-    ok(swd_workspace_size(plan_, &bytes));
-    workspace_ = std::make_unique<DeviceBuffer>(s.backend, bytes);
-    ok(swd_workspace_init(plan_, workspace_->data(), bytes, stream()));
-    buffers = SWD_BUFFERS_INIT;
-    if (!list) {
-      buffers.param = base(SWD_BUFFER_PARAM);
-      buffers.grad = base(SWD_BUFFER_GRAD);
-      buffers.exp_avg = base(SWD_BUFFER_EXP_AVG);
-      buffers.exp_avg_sq = base(SWD_BUFFER_EXP_AVG_SQ);
-      buffers.max_exp_avg_sq = base(SWD_BUFFER_MAX_EXP_AVG_SQ);
-      buffers.param_copy = base(SWD_BUFFER_PARAM_COPY);
-    }
-    buffers.state = state_->data();
-    buffers.state_bytes = state_->bytes();
-    buffers.workspace = workspace_->data();
-    buffers.workspace_bytes = bytes;
-    missing.assign(s.counts.size(), 0);
-    if (list) {
-      for (int b = 0; b < 6; ++b) point(b);
-    }
-    args_ = SWD_STEP_ARGS_INIT;
-  }
-  ~Runner() {
-    synchronize(s_.backend);
-    EXPECT_TRUE(canaries_intact());
-    EXPECT_EQ(swd_plan_destroy(plan_), SWD_OK);
-  }
+  explicit Runner(const RunSetup& s);
+  ~Runner();
 
   void ok(swd_status status) { ASSERT_EQ(status, SWD_OK) << swd_error_detail(); }
   void* stream() const { return test_stream(s_.backend); }
@@ -95,13 +50,8 @@ class Runner {
   RunSetup& setup() { return s_; }
   swd_plan* plan() { return plan_; }
 
-  void set(int buffer, size_t k, const std::vector<float>& x) {
-    if (x.empty()) return;
-    if (width(buffer) == 4) return arrays_[buffer]->write(position(buffer, k), x.data(), 4 * x.size());
-    std::vector<uint16_t> codes;
-    for (float value : x) codes.push_back(nearest_code(s_.grad, value));
-    arrays_[buffer]->write(position(buffer, k), codes.data(), 2 * codes.size());
-  }
+  // Narrow parameters and moments go through swd_state_load, to nearest; a flat plan loads all segments anew then.
+  void set(int buffer, size_t k, const std::vector<float>& x);
   void set_codes(int buffer, size_t k, const std::vector<uint16_t>& codes) {
     arrays_[buffer]->write(position(buffer, k), codes.data(), 2 * codes.size());
   }
@@ -109,11 +59,8 @@ class Runner {
   void set_bytes(int buffer, const std::vector<uint8_t>& bytes) {
     arrays_[buffer]->write(0, bytes.data(), bytes.size());
   }
-  std::vector<float> get(int buffer, size_t k) {
-    std::vector<float> x(static_cast<size_t>(s_.counts[k]));
-    if (!x.empty()) arrays_[buffer]->read(position(buffer, k), x.data(), 4 * x.size());
-    return x;
-  }
+  // And through swd_state_store: exp_avg_sq is the second moment itself.
+  std::vector<float> get(int buffer, size_t k);
   std::vector<uint16_t> get_codes(int buffer, size_t k) {
     std::vector<uint16_t> codes(static_cast<size_t>(s_.counts[k]));
     if (!codes.empty()) arrays_[buffer]->read(position(buffer, k), codes.data(), 2 * codes.size());
@@ -127,14 +74,7 @@ class Runner {
     point_gradients();
     ok(swd_step(plan_, &buffers, &args(), stream()));
   }
-  swd_stats stats(std::vector<double>* lambda_eff = nullptr) {
-    swd_stats out{};
-    if (lambda_eff) lambda_eff->resize(s_.decay.size());
-    ok(swd_stats_fetch(plan_, workspace_->data(), &out, sizeof out, lambda_eff ? lambda_eff->data() : nullptr,
-                       stream()));
-    synchronize(s_.backend);
-    return out;
-  }
+  swd_stats stats(std::vector<double>* lambda_eff = nullptr);
   std::vector<uint8_t> image() {
     synchronize(s_.backend);
     return state_->read_all();
@@ -150,14 +90,15 @@ class Runner {
     return out;
   }
   // Every byte of every array and of the state.
-  std::vector<uint8_t> bytes() {
-    std::vector<uint8_t> out = state_->read_all();
-    for (auto& array : arrays_) {
-      if (!array) continue;
-      std::vector<uint8_t> more = array->read_all();
-      out.insert(out.end(), more.begin(), more.end());
-    }
-    return out;
+  std::vector<uint8_t> bytes();
+  // The bytes of one segment in one of the arrays, as they are stored.
+  std::vector<uint8_t> stored(int buffer, size_t k);
+  void set_stored(int buffer, size_t k, const std::vector<uint8_t>& bytes);
+  uint64_t array_bytes(int buffer) const { return arrays_[buffer] ? arrays_[buffer]->bytes() : 0; }
+  uint8_t array_byte(int buffer, uint64_t at) const {
+    uint8_t byte;
+    arrays_[buffer]->read(at, &byte, 1);
+    return byte;
   }
 
   // Where element 0 of a segment lies; NULL: the plan has no such buffer.
@@ -165,49 +106,30 @@ class Runner {
     return arrays_[buffer] ? arrays_[buffer]->data() + position(buffer, k) : nullptr;
   }
   std::vector<uint8_t> workspace_bytes() { return workspace_->read_all(); }
-  bool canaries_intact() const {
-    for (auto& array : arrays_) {
-      if (array && !array->canaries_intact()) return false;
-    }
-    return state_->canaries_intact() && workspace_->canaries_intact();
-  }
+  bool canaries_intact() const;
 
   swd_buffers buffers{};
   std::vector<uint8_t> missing;  // lists: segments without a gradient in the next step
 
  private:
-  uint64_t width(int buffer) const {
-    return buffer == SWD_BUFFER_GRAD         ? element_bytes(s_.grad)
-           : buffer == SWD_BUFFER_PARAM_COPY ? element_bytes(s_.copy)
-                                             : 4;
-  }
-  uint64_t position(int buffer, size_t k) const { return static_cast<uint64_t>(offsets_[k]) * width(buffer); }
+  bool is_list() const { return (s_.flags & SWD_PLAN_LIST) != 0; }
+  bool is_narrow(int buffer) const;
+  uint64_t width(int buffer) const;  // bytes of an element, or of a block's scale
+  uint64_t stored_bytes(int buffer, size_t k) const;
+  uint64_t position(int buffer, size_t k) const;
   void* base(int buffer) const { return arrays_[buffer] ? arrays_[buffer]->data() : nullptr; }
-  void make_array(int buffer) {
-    if (buffer == SWD_BUFFER_MAX_EXP_AVG_SQ && !(s_.flags & SWD_PLAN_AMSGRAD)) return;
-    if (buffer == SWD_BUFFER_PARAM_COPY && s_.copy == SWD_DTYPE_NONE) return;
-    uint64_t shift = static_cast<uint64_t>(buffer + 1) * s_.shift * width(buffer);
-    arrays_[buffer] = std::make_unique<DeviceBuffer>(s_.backend, static_cast<uint64_t>(extent_) * width(buffer), shift);
-    if (buffer != SWD_BUFFER_PARAM_COPY && buffer != SWD_BUFFER_GRAD) {
-      for (size_t k = 0; k < s_.counts.size(); ++k)
-        set(buffer, k, std::vector<float>(static_cast<size_t>(s_.counts[k])));
-    }
-  }
-  void point(int buffer) {
-    if (!arrays_[buffer]) return;
-    std::vector<const void*> pointers;
-    for (size_t k = 0; k < s_.counts.size(); ++k) {
-      pointers.push_back(buffer == SWD_BUFFER_GRAD && missing[k] ? nullptr : at(buffer, k));
-    }
-    ok(swd_set_pointers(plan_, workspace_->data(), buffer, 0, static_cast<int64_t>(pointers.size()), pointers.data(),
-                        stream()));
-  }
+  void make_plan();
+  void make_array(int buffer);
+  void point(int buffer);
+  template <class F>
+  void convert(int buffer, size_t k, const F& f);
 
   RunSetup s_;
   swd_plan* plan_ = nullptr;
   int64_t extent_ = 0;
   std::vector<int64_t> offsets_;
-  std::unique_ptr<DeviceBuffer> arrays_[6], state_, workspace_;
+  std::vector<uint64_t> scale_offsets_;  // with BLOCK8
+  std::unique_ptr<DeviceBuffer> arrays_[kBuffers], state_, workspace_, fp32_;
   swd_step_args args_{};
 };
 

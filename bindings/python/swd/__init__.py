@@ -3,6 +3,7 @@
 
     swd.torch.AdamS     a torch.optim.Optimizer; ``import swd`` alone never imports torch
     swd.Plan            the library's own calls, over any array that says where it lies
+    python -m swd       what can run here, and where the C header and library of this package are
 
 A first use without torch::
 
@@ -22,10 +23,8 @@ CPU plan takes 0. Arrays are torch tensors, objects with __cuda_array_interface_
 __dlpack__, writable buffers, or addresses. A refused call raises swd.Error, or TypeError and ValueError where the
 array itself is wrong; nothing was changed then. Calls release the GIL.
 """
-import os as _os
-
 from ._arrays import host_bytes
-from ._ffi import Error, check as _check, lib as _lib
+from ._ffi import PATH as library_path, Error, check as _check, lib as _lib
 from ._structs import (Backend, Buffer, Decay, Dtype, Group, NormRecord, Phase, Result, SegmentFlag, SegmentState,
                        StateHeader, StatsFlag)
 from . import names as _names
@@ -34,7 +33,6 @@ from .plan import Plan, Segment
 from .stats import Stats
 
 __version__ = _lib.swd_version_string().decode()
-library_path = _os.path.join(_os.path.dirname(_os.path.abspath(__file__)), "libswd.so")
 
 
 def check_backend(backend):
@@ -62,6 +60,16 @@ def numerics_version():
     return _lib.swd_numerics_version()
 
 
+def cpu_isa():
+    """Which build of the CPU loops runs here: "base", "v3" (AVX2) or "v4" (AVX-512)."""
+    return _lib.swd_cpu_isa().decode()
+
+
+def cpu_threads():
+    """Most threads that a step on the CPU uses when it is called from this thread now."""
+    return _lib.swd_cpu_threads()
+
+
 def __getattr__(name):
     """``swd.torch`` loads on first use."""
     if name == "torch":
@@ -72,5 +80,5 @@ def __getattr__(name):
 
 __all__ = ["Backend", "Buffer", "Buffers", "Decay", "Dtype", "Error", "Group", "NormRecord", "Phase", "Plan", "Result",
            "Segment", "SegmentFlag", "SegmentState", "StateHeader", "Stats", "StatsFlag", "StepArgs",
-           "backend_available", "check_backend", "host_bytes", "library_path", "numerics_version", "weight_decay_from_adamw",
+           "backend_available", "check_backend", "cpu_isa", "cpu_threads", "host_bytes", "library_path", "numerics_version", "weight_decay_from_adamw",
            "weight_decay_to_adamw"]

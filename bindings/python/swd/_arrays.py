@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from . import _dlpack
 
-ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "int8": 1, "uint8": 1, "int32": 4, "int64": 8,
-              "uint64": 8, "bool": 1}
-_TYPESTR = {"<f4": "float32", "<f2": "float16", "<f8": "float64", "|u1": "uint8", "|i1": "int8", "<i4": "int32",
-            "<i8": "int64", "<u8": "uint64", "|b1": "bool"}
+ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "int8": 1, "uint8": 1, "int16": 2, "int32": 4,
+              "int64": 8, "uint64": 8, "bool": 1}
+_TYPESTR = {"<f4": "float32", "<f2": "float16", "<f8": "float64", "|u1": "uint8", "|i1": "int8", "<i2": "int16",
+            "<i4": "int32", "<i8": "int64", "<u8": "uint64", "|b1": "bool"}
 
 
 class Array(NamedTuple):

@@ -8,7 +8,7 @@ CUDA_DEVICES = (2, 13)    # kDLCUDA, kDLCUDAManaged
 READ_ONLY = 1             # flag of the versioned form
 
 _CODES = {(2, 32): "float32", (2, 16): "float16", (4, 16): "bfloat16", (2, 64): "float64", (0, 8): "int8",
-          (1, 8): "uint8", (0, 32): "int32", (0, 64): "int64", (1, 64): "uint64", (6, 8): "bool"}
+          (1, 8): "uint8", (0, 16): "int16", (0, 32): "int32", (0, 64): "int64", (1, 64): "uint64", (6, 8): "bool"}
 
 
 class _DataType(ctypes.Structure):

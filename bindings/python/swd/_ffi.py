@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads libswd.so from this package, declares its functions, checks the structs, and turns a status into an Error."""
+"""Loads the C library from this package, declares its functions, checks the structs, and turns a status into an Error."""
 import ctypes
 import os
 from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 
-from ._structs import (STRUCTS, BuffersStruct, PlanArgsStruct, SegmentState, StateHeader, StatsStruct,
-                       StepArgsStruct)
+from ._structs import (STRUCTS, BuffersStruct, Fp32ArraysStruct, PlanArgsStruct, SegmentState, StateHeader,
+                       StatsStruct, StepArgsStruct)
 
 # The version whose structs _structs.py declares. While 0.x a minor release may change them.
 DECLARED_VERSION = (0, 2)
@@ -27,12 +27,14 @@ class Error(RuntimeError):
         return Error, (self.status, self.name, self.detail, self.cuda_error)
 
 
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", "libswd.so.%d.%d" % DECLARED_VERSION)
+
+
 def _load():
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libswd.so")
     try:
-        return ctypes.CDLL(path)
+        return ctypes.CDLL(PATH)
     except OSError as error:
-        raise ImportError(f"cannot load {path}: {error}. Install the package with pip; a source tree has no library "
+        raise ImportError(f"cannot load {PATH}: {error}. Install the package with pip; a source tree has no library "
                           "in it.") from error
 
 
@@ -47,6 +49,8 @@ _SIGNATURES = {
     "swd_backend_available": [c_int32],
     "swd_workspace_size": [_plan, POINTER(c_uint64)],
     "swd_state_size": [_plan, POINTER(c_uint64)],
+    "swd_scale_size": [_plan, POINTER(c_uint64)],
+    "swd_scale_offset": [_plan, c_int64, POINTER(c_uint64)],
     "swd_workspace_init": [_plan, c_void_p, c_uint64, _stream],
     "swd_workspace_image": [_plan, c_void_p, c_uint64],
     "swd_set_pointers": [_plan, c_void_p, c_int32, c_int64, c_int64, c_void_p, _stream],
@@ -71,6 +75,9 @@ _SIGNATURES = {
     "swd_state_export": [_plan, c_void_p, c_uint64, c_void_p, c_uint64],
     "swd_state_import": [_plan, POINTER(c_void_p), POINTER(c_uint64), c_int64, c_void_p, c_uint64],
     "swd_state_rebuild": [_plan, POINTER(BuffersStruct), _stream],
+    "swd_fp32_arrays_init": [POINTER(Fp32ArraysStruct), c_uint64],
+    "swd_state_load": [_plan, POINTER(BuffersStruct), POINTER(Fp32ArraysStruct), _stream],
+    "swd_state_store": [_plan, POINTER(BuffersStruct), POINTER(Fp32ArraysStruct), _stream],
 }
 for _name, _arguments in _SIGNATURES.items():
     getattr(lib, _name).argtypes = _arguments
@@ -78,7 +85,8 @@ for _name, _arguments in _SIGNATURES.items():
 for _name, _arguments, _result in [
         ("swd_version", [], c_uint32), ("swd_version_string", [], c_char_p), ("swd_status_name", [_status], c_char_p),
         ("swd_result_name", [c_int32], c_char_p), ("swd_error_detail", [], c_char_p),
-        ("swd_numerics_version", [], c_uint32), ("swd_error_cuda", [], c_int32),
+        ("swd_numerics_version", [], c_uint32), ("swd_cpu_isa", [], c_char_p), ("swd_cpu_threads", [], c_int32),
+        ("swd_error_cuda", [], c_int32),
         ("swd_sizeof", [c_char_p], c_uint64), ("swd_weight_decay_from_adamw", [c_double, c_double], c_double),
         ("swd_weight_decay_to_adamw", [c_double, c_double], c_double)]:
     getattr(lib, _name).argtypes = _arguments

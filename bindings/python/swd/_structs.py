@@ -12,11 +12,15 @@ class Backend(enum.IntEnum):
 
 
 class Dtype(enum.IntEnum):
-    """Element types. Parameters and moments are F32; gradients F32, BF16 or F16; the copy BF16 or F16."""
+    """Element types. Parameters are F32 or BF16; gradients F32, BF16 or F16; the copy BF16 or F16; moments F32, BF16 or
+    BLOCK8; the remainder of a BF16 parameter I16 or I8."""
     NONE = 0
     F32 = 1
     BF16 = 2
     F16 = 3
+    I16 = 4
+    I8 = 5
+    BLOCK8 = 6
 
 
 class Decay(enum.IntEnum):
@@ -36,6 +40,9 @@ class Buffer(enum.IntEnum):
     EXP_AVG_SQ = 3
     MAX_EXP_AVG_SQ = 4
     PARAM_COPY = 5
+    REMAINDER = 6
+    EXP_AVG_SCALE = 7
+    EXP_AVG_SQ_SCALE = 8
 
 
 class Phase(enum.IntEnum):
@@ -97,14 +104,16 @@ class PlanArgsStruct(ctypes.Structure):
     _fields_ = [("struct_size", c_uint32), ("flags", c_uint32), ("backend", c_int32), ("param_dtype", c_int32),
                 ("grad_dtype", c_int32), ("copy_dtype", c_int32), ("segments", POINTER(SegmentStruct)),
                 ("segment_count", c_int64), ("decay_modes", POINTER(c_int32)), ("segment_stride", c_uint32),
-                ("group_count", c_uint32), ("threads", c_int32), ("reserved", c_uint32), ("model_key", c_uint64)]
+                ("group_count", c_uint32), ("threads", c_int32), ("reserved", c_uint32), ("model_key", c_uint64),
+                ("moment_dtype", c_int32), ("remainder_dtype", c_int32)]
 
 
 class BuffersStruct(ctypes.Structure):
     _fields_ = [("struct_size", c_uint32), ("flags", c_uint32), ("param", c_void_p), ("grad", c_void_p),
                 ("exp_avg", c_void_p), ("exp_avg_sq", c_void_p), ("max_exp_avg_sq", c_void_p),
                 ("param_copy", c_void_p), ("state", c_void_p), ("state_bytes", c_uint64), ("workspace", c_void_p),
-                ("workspace_bytes", c_uint64)]
+                ("workspace_bytes", c_uint64), ("remainder", c_void_p), ("exp_avg_scale", c_void_p),
+                ("exp_avg_sq_scale", c_void_p)]
 
 
 class Group(ctypes.Structure):
@@ -146,20 +155,28 @@ class StatsStruct(ctypes.Structure):
 
 
 class StateHeader(ctypes.Structure):
-    """What a state image holds once: steps_applied, steps_skipped, and vbar_reference, the vbar that the weight_decay
-    of relative groups refers to (0: not set yet)."""
-    _fields_ = [("steps_applied", c_uint64), ("steps_skipped", c_uint64), ("vbar_reference", c_double)]
+    """What a state image holds once: steps_applied, steps_skipped, vbar_reference, the vbar that the weight_decay of
+    relative groups refers to (0: not set yet), and rounding_seed, of narrow states."""
+    _fields_ = [("steps_applied", c_uint64), ("steps_skipped", c_uint64), ("vbar_reference", c_double),
+                ("rounding_seed", c_uint64)]
 
     def __repr__(self):
         return "StateHeader(" + ", ".join(f"{name}={getattr(self, name)!r}" for name, _ in self._fields_) + ")"
 
 
 class SegmentState(ctypes.Structure):
-    """One segment's entry of a state image: step, and exp_avg_sq_sum (-1: unknown)."""
-    _fields_ = [("step", c_int64), ("exp_avg_sq_sum", c_double)]
+    """One segment's entry of a state image: step, exp_avg_sq_sum (-1: unknown), and exp_avg_sq_unit, by which a narrow
+    exp_avg_sq is to be multiplied (0: 1)."""
+    _fields_ = [("step", c_int64), ("exp_avg_sq_sum", c_double), ("exp_avg_sq_unit", c_double), ("reserved", c_uint64)]
 
     def __repr__(self):
-        return f"SegmentState(step={self.step}, exp_avg_sq_sum={self.exp_avg_sq_sum!r})"
+        return (f"SegmentState(step={self.step}, exp_avg_sq_sum={self.exp_avg_sq_sum!r}, "
+                f"exp_avg_sq_unit={self.exp_avg_sq_unit!r})")
+
+
+class Fp32ArraysStruct(ctypes.Structure):
+    _fields_ = [("struct_size", c_uint32), ("flags", c_uint32), ("param", c_void_p), ("exp_avg", c_void_p),
+                ("exp_avg_sq", c_void_p)]
 
 
 # The C names of the structs, for the layout check.
@@ -167,4 +184,5 @@ STRUCTS = {
     "swd_segment": SegmentStruct, "swd_plan_args": PlanArgsStruct, "swd_buffers": BuffersStruct, "swd_group": Group,
     "swd_step_args": StepArgsStruct, "swd_norm_record": NormRecord, "swd_stats": StatsStruct,
     "swd_state_header": StateHeader, "swd_segment_state": SegmentState,
+    "swd_fp32_arrays": Fp32ArraysStruct,
 }

@@ -5,31 +5,36 @@ from ctypes import byref
 
 from ._arrays import locate
 from ._ffi import check, lib
-from ._structs import BuffersStruct, Group, PlanFlag, StepArgsStruct, StepFlag
-from .names import DTYPE_NAMES
+from ._structs import Buffer, BuffersStruct, Group, PlanFlag, StepArgsStruct, StepFlag
+from .names import DTYPE_NAMES, ELEMENT_BYTES
+
+_SCALES = ("exp_avg_scale", "exp_avg_sq_scale")
 
 
 class Buffers:
     """What the caller owns, where the backend computes. Holds on to the arrays.
 
-    param, exp_avg, exp_avg_sq, max_exp_avg_sq (amsgrad): float32. grad: the plan's grad_dtype. param_copy: its
-    copy_dtype. Each has at least plan.extent elements; with as_list all six stay None (set_pointers). state: at least
-    state_bytes bytes, zeros for a fresh state. workspace: after init_workspace. Both 16-byte aligned.
+    param, grad, param_copy, remainder: the plan's param_dtype, grad_dtype, copy_dtype, remainder_dtype. exp_avg,
+    exp_avg_sq: its moment_dtype (block8: uint8). max_exp_avg_sq (amsgrad): float32. Each has at least plan.extent
+    elements. exp_avg_scale, exp_avg_sq_scale (block8): plan.scale_bytes bytes. With as_list all these stay None
+    (set_pointers). state: at least state_bytes bytes, zeros for a fresh state. workspace: after init_workspace. Both
+    16-byte aligned. A narrow exp_avg_sq is not the second moment: Plan.store gives that.
     """
 
     def __init__(self, plan, *, state, workspace, param=None, grad=None, exp_avg=None, exp_avg_sq=None,
-                 max_exp_avg_sq=None, param_copy=None, stream=0):
+                 max_exp_avg_sq=None, param_copy=None, remainder=None, exp_avg_scale=None, exp_avg_sq_scale=None,
+                 stream=0):
         struct = BuffersStruct()
         check(lib.swd_buffers_init(byref(struct), ctypes.sizeof(struct)))
-        grad_dtype, copy_dtype = DTYPE_NAMES[plan.grad_dtype], DTYPE_NAMES.get(plan.copy_dtype)
         extent = 0 if plan.flags & PlanFlag.LIST else plan.extent
         self._owners = []
-        for name, array, dtype in (
-                ("param", param, "float32"), ("grad", grad, grad_dtype), ("exp_avg", exp_avg, "float32"),
-                ("exp_avg_sq", exp_avg_sq, "float32"), ("max_exp_avg_sq", max_exp_avg_sq, "float32"),
-                ("param_copy", param_copy, copy_dtype)):
-            at = locate(array, name, dtype=dtype, least_bytes=extent * (4 if dtype == "float32" else 2),
-                        cuda=plan.on_cuda, writable=name != "grad", stream=stream)
+        for name, array in (("param", param), ("grad", grad), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq),
+                            ("max_exp_avg_sq", max_exp_avg_sq), ("param_copy", param_copy), ("remainder", remainder),
+                            ("exp_avg_scale", exp_avg_scale), ("exp_avg_sq_scale", exp_avg_sq_scale)):
+            dtype = plan.buffer_dtype(Buffer[name.upper()])
+            least = plan.scale_bytes if name in _SCALES else extent * ELEMENT_BYTES.get(dtype, 0)
+            at = locate(array, name, dtype=DTYPE_NAMES.get(dtype), least_bytes=least, cuda=plan.on_cuda,
+                        writable=name != "grad", stream=stream)
             setattr(struct, name, at.address or None)
             self._owners.append(at.owner)
         for name, array, needed in (("state", state, plan.state_bytes), ("workspace", workspace, plan.workspace_bytes)):

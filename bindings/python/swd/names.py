@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns the words that users write ("cuda", "bfloat16", "scheduled") into the numbers of the ABI. Used by plan."""
-from ._structs import Backend, Decay, Dtype
+from ._structs import Backend, Buffer, Decay, Dtype
 
 _DTYPES = {"none": Dtype.NONE, "float32": Dtype.F32, "f32": Dtype.F32, "bfloat16": Dtype.BF16, "bf16": Dtype.BF16,
-           "float16": Dtype.F16, "f16": Dtype.F16, "half": Dtype.F16}
-DTYPE_NAMES = {Dtype.F32: "float32", Dtype.BF16: "bfloat16", Dtype.F16: "float16"}
+           "float16": Dtype.F16, "f16": Dtype.F16, "half": Dtype.F16, "int16": Dtype.I16, "int8": Dtype.I8,
+           "block8": Dtype.BLOCK8}
+DTYPE_NAMES = {Dtype.F32: "float32", Dtype.BF16: "bfloat16", Dtype.F16: "float16", Dtype.I16: "int16",
+               Dtype.I8: "int8", Dtype.BLOCK8: "uint8"}  # of arrays
+ELEMENT_BYTES = {Dtype.F32: 4, Dtype.BF16: 2, Dtype.F16: 2, Dtype.I16: 2, Dtype.I8: 1, Dtype.BLOCK8: 1}
 
 
 def backend(value):
@@ -21,6 +24,14 @@ def dtype(value, name):
     if isinstance(value, str):
         value = value.rsplit(".", 1)[-1]
     return _lookup(name, value, Dtype, _DTYPES)
+
+
+def buffer_dtype(plan, buffer):
+    """The Dtype of the elements of a plan's buffer."""
+    return {Buffer.PARAM: plan.param_dtype, Buffer.GRAD: plan.grad_dtype, Buffer.EXP_AVG: plan.moment_dtype,
+            Buffer.EXP_AVG_SQ: plan.moment_dtype, Buffer.PARAM_COPY: plan.copy_dtype,
+            Buffer.REMAINDER: plan.remainder_dtype, Buffer.EXP_AVG_SCALE: Dtype.BLOCK8,
+            Buffer.EXP_AVG_SQ_SCALE: Dtype.BLOCK8}.get(buffer, Dtype.F32)
 
 
 def decay(value):

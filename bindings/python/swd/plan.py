@@ -6,67 +6,51 @@ from ctypes import byref, c_int32, c_uint64, c_void_p
 from . import names, state
 from ._arrays import host_bytes, locate
 from ._ffi import check, lib
-from ._structs import Backend, Buffer, Dtype, Phase, PlanArgsStruct, PlanFlag, SegmentStruct
+from ._structs import Backend, Buffer, Phase, PlanArgsStruct, PlanFlag, SegmentStruct
 from .buffers import Buffers, StepArgs
+from .convert import Conversions
+from .segments import Segment, segment_array
 from .stats import fetch, where
 
 
-class Segment:
-    """A contiguous run of elements with one step counter and one running sum: a tensor, or a shard of one.
-
-    count: elements. offset: first element from the flat bases (None: right after the segment before it). group: its
-    group. flags: SegmentFlag bits. index: with ``Plan(indexed=True)``, of its first element in the unsharded model.
-    """
-    __slots__ = ("count", "offset", "group", "flags", "index")
-
-    def __init__(self, count, offset=None, group=0, flags=0, index=0):
-        self.count, self.offset, self.group, self.flags, self.index = count, offset, group, flags, index
-
-
-def _segment_array(segments, as_list):
-    array, end = (SegmentStruct * len(segments))(), 0
-    for entry, segment in zip(array, segments):
-        if isinstance(segment, int):
-            segment = Segment(segment)
-        offset = end if segment.offset is None else segment.offset
-        entry.offset = 0 if as_list else offset
-        entry.count, entry.group, entry.flags = segment.count, segment.group, segment.flags
-        entry.index = segment.index
-        end = offset + segment.count
-    return array, end
-
-
-class Plan:
+class Plan(Conversions):
     """What swd_plan_create makes. Immutable, shareable between threads.
 
     segments: Segment objects, or plain counts of elements (then packed one after the other). decay: one word per
     group, "scheduled", "relative", "decoupled", "l2" or "none". backend: "cpu" or "cuda". grad_dtype, copy_dtype:
-    "float32", "bfloat16", "float16"; copy_dtype None: no 16-bit copy of the parameters. as_list: one pointer a segment
-    (set_pointers) instead of flat buffers. threads: CPU backend, 0 for one per core. model_key: a number that tells
-    models apart; blobs of another key are refused (0: none). Host only: a CUDA plan can be made without a device.
+    "float32", "bfloat16", "float16"; copy_dtype None: no 16-bit copy of the parameters. param_dtype: "float32", or
+    "bfloat16", whose remainder_dtype is "int16" (together exactly float32), "int8" or None. moment_dtype: "float32",
+    "bfloat16" or "block8". as_list: one pointer a segment (set_pointers) instead of flat buffers. threads:
+    CPU backend, 0 for one per core. model_key: a number that tells models apart; blobs of another key are refused (0:
+    none). Host only: a CUDA plan can be made without a device.
 
-    workspace_bytes, state_bytes: what each needs. record_doubles: the length of its norm record.
+    workspace_bytes, state_bytes: what each needs. scale_bytes: what exp_avg_scale and exp_avg_sq_scale need each (flat
+    plans with block8). record_doubles: the length of its norm record.
     """
 
     def __init__(self, segments, *, decay=("scheduled",), backend="cpu", grad_dtype="float32", copy_dtype=None,
                  as_list=False, amsgrad=False, maximize=False, update_norms=False, indexed=False, threads=0,
-                 model_key=0):
+                 model_key=0, param_dtype="float32", remainder_dtype=None, moment_dtype="float32"):
         self._handle = None
         self.backend = names.backend(backend)
         self.grad_dtype, self.copy_dtype = names.dtype(grad_dtype, "grad_dtype"), names.dtype(copy_dtype, "copy_dtype")
+        self.param_dtype = names.dtype(param_dtype, "param_dtype")
+        self.remainder_dtype = names.dtype(remainder_dtype, "remainder_dtype")
+        self.moment_dtype = names.dtype(moment_dtype, "moment_dtype")
         self.decay = tuple(names.decay(mode) for mode in ((decay,) if isinstance(decay, str) else decay))
         flags = PlanFlag(0)
         for wanted, flag in ((as_list, PlanFlag.LIST), (amsgrad, PlanFlag.AMSGRAD), (maximize, PlanFlag.MAXIMIZE),
                              (update_norms, PlanFlag.UPDATE_NORMS), (indexed, PlanFlag.INDEXED)):
             flags |= flag if wanted else 0
         self.flags = flags
-        array, self.extent = _segment_array(list(segments), as_list)
+        array, self.extent = segment_array(list(segments), as_list)
         self.segment_count, self.group_count = len(array), len(self.decay)
         modes = (c_int32 * self.group_count)(*self.decay)
         args = PlanArgsStruct()
         check(lib.swd_plan_args_init(byref(args), ctypes.sizeof(args)))
         args.flags, args.backend, args.threads, args.model_key = flags, self.backend, threads, model_key
-        args.grad_dtype, args.copy_dtype = self.grad_dtype, self.copy_dtype
+        args.param_dtype, args.grad_dtype, args.copy_dtype = self.param_dtype, self.grad_dtype, self.copy_dtype
+        args.moment_dtype, args.remainder_dtype = self.moment_dtype, self.remainder_dtype
         args.segments, args.segment_count, args.segment_stride = array, len(array), ctypes.sizeof(SegmentStruct)
         args.decay_modes, args.group_count = modes, self.group_count
         handle = c_void_p()
@@ -74,6 +58,7 @@ class Plan:
         self._handle = handle
         self.workspace_bytes = self._size(lib.swd_workspace_size)
         self.state_bytes = self._size(lib.swd_state_size)
+        self.scale_bytes = 0 if as_list else self._size(lib.swd_scale_size)
         self.record_doubles = self._size(lib.swd_record_size)
 
     def __del__(self):
@@ -91,6 +76,7 @@ class Plan:
 
     @property
     def on_cuda(self):
+        """Whether the plan's memory is a CUDA device's."""
         return self.backend == Backend.CUDA
 
     # ---- Memory ----
@@ -109,11 +95,21 @@ class Plan:
         check(lib.swd_workspace_image(self._handle, ctypes.addressof(image), self.workspace_bytes))
         return image
 
+    def buffer_dtype(self, buffer):
+        """The Dtype of a Buffer's elements; scales are BLOCK8, bytes."""
+        return names.buffer_dtype(self, buffer)
+
+    def scale_offset(self, segment):
+        """Where a segment's bytes begin in exp_avg_scale and exp_avg_sq_scale; one byte for 128 elements."""
+        out = c_uint64()
+        check(lib.swd_scale_offset(self._handle, segment, byref(out)))
+        return out.value
+
     def set_pointers(self, workspace, buffer, arrays, first=0, stream=0):
         """With as_list: says where the arrays of segments first, first + 1, ... lie. buffer: a Buffer. An array, an
         address, or None (a gradient: none this step). The arrays are not kept alive."""
         buffer = Buffer(buffer)
-        dtype = {Buffer.GRAD: self.grad_dtype, Buffer.PARAM_COPY: self.copy_dtype}.get(buffer, Dtype.F32)
+        dtype = self.buffer_dtype(buffer)
         pointers = (c_void_p * len(arrays))()
         for i, array in enumerate(arrays):
             pointers[i] = array if array is None or type(array) is int else locate(
@@ -201,9 +197,10 @@ class Plan:
         """The SegmentState of one segment in a state image in host memory."""
         return state.get(self, image, segment)
 
-    def set_state(self, image, segment, step, exp_avg_sq_sum):
-        """Writes one segment's entry; exp_avg_sq_sum -1: unknown."""
-        state.set_(self, image, segment, step, exp_avg_sq_sum)
+    def set_state(self, image, segment, step, exp_avg_sq_sum, exp_avg_sq_unit=0.0):
+        """Writes one segment's entry; exp_avg_sq_sum -1: unknown. exp_avg_sq_unit belongs to what a narrow exp_avg_sq
+        holds; 0 is 1."""
+        state.set_(self, image, segment, step, exp_avg_sq_sum, exp_avg_sq_unit)
 
     def export_state(self, image):
         """A state image in host memory as a versioned, checksummed blob (bytes)."""

@@ -37,8 +37,8 @@ def get(plan, image, segment):
     return out
 
 
-def set_(plan, image, segment, step, exp_avg_sq_sum):
-    entry = SegmentState(step, exp_avg_sq_sum)
+def set_(plan, image, segment, step, exp_avg_sq_sum, exp_avg_sq_unit):
+    entry = SegmentState(step, exp_avg_sq_sum, exp_avg_sq_unit, 0)
     address, size = _image(plan, image, True)
     check(lib.swd_state_set(plan._handle, address, size, segment, byref(entry), ctypes.sizeof(entry)))
 

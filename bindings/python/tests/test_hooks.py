@@ -148,3 +148,30 @@ def test_two_optimizers_in_two_threads(network):
     for model in models[1:]:
         assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), model.parameters()))
     assert results[0] == results[1] == results[2]
+
+
+def test_what_is_reported_is_of_the_whole_model_where_a_hook_sums():
+    """vbar, its conversion and the norms; the second process is played by the hook, which doubles."""
+    param = torch.nn.Parameter(torch.randn(40))
+    twins = shards([param, param])
+    half = AdamS([param], lr=0.01, weight_decay=0.01, update_norms=True, record_hook=lambda record: record.mul_(2.0))
+    whole = AdamS(twins, lr=0.01, weight_decay=0.01, update_norms=True)
+    for _ in range(3):
+        param.grad = torch.randn(40)
+        for twin in twins:
+            twin.grad = param.grad.clone()
+        half.step()
+        whole.step()
+    assert half.vbar() == pytest.approx(whole.vbar(), rel=1e-12)
+    assert half.weight_decay_from_adamw(0.1) == pytest.approx(whole.weight_decay_from_adamw(0.1), rel=1e-12)
+    ours, theirs = half.stats(), whole.stats()
+    assert {key: ours[key] for key in ("param_norm", "update_norm", "grad_norm")} == pytest.approx(
+        {key: theirs[key] for key in ("param_norm", "update_norm", "grad_norm")}, rel=1e-12)
+    assert half.log() == pytest.approx(whole.log(), rel=1e-12)
+
+    def uneven(record):  # another process with as many elements, of twice the mean
+        record[0] *= 3.0
+        record[1] *= 2.0
+
+    half.record_hook = uneven
+    assert half.vbar() == pytest.approx(whole.vbar() * 1.5, rel=1e-12)

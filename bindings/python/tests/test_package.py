@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wheel: what is in it, that it works in a clean environment outside the source tree, and that both pyproject.toml
-describe the same package. The wheel is the one scripts/test_python.sh built, in $SWD_WHEEL; else it is built here."""
+"""The wheel: what is in it, that it works in a clean environment outside the source tree, what python -m swd says, and
+what a build without a compiler says. The wheel is the one scripts/test_python.sh built, in $SWD_WHEEL; else it is built
+here."""
 import glob
+import importlib.util
 import os
 import subprocess
 import sys
 import zipfile
 
 import pytest
+
+import swd
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = os.path.dirname(HERE)
@@ -43,10 +47,13 @@ def test_contents_of_the_wheel(wheel):
     name = os.path.basename(wheel)
     assert "-py3-none-linux" in name or "-py3-none-manylinux" in name
     files = zipfile.ZipFile(wheel).namelist()
-    assert files.count("swd/libswd.so") == 1 and "swd/torch/adams.py" in files
+    assert name.startswith("libswd-")
+    assert {"swd/lib/libswd.so.0.2", "swd/include/swd/swd.h", "swd/include/swd/swd.hpp", "swd/lib/pkgconfig/swd.pc",
+            "swd/lib/cmake/swd/swd-config.cmake", "swd/torch/adams.py"} <= set(files)
+    assert sum("libswd.so" in file for file in files) == 1  # a link would be a copy
     modules = {os.path.relpath(path, PYTHON) for path in glob.glob(PYTHON + "/swd/**/*.py", recursive=True)}
     assert modules == {name for name in files if name.endswith(".py")}
-    assert [name for name in files if not name.startswith(("swd/", "swd-"))] == []
+    assert [name for name in files if not name.startswith(("swd/", "libswd-"))] == []
 
 
 def test_wheel_works_in_a_clean_environment_outside_the_source_tree(wheel, tmp_path):
@@ -62,11 +69,36 @@ def test_wheel_works_in_a_clean_environment_outside_the_source_tree(wheel, tmp_p
     assert "No module named 'torch'" in missing.stderr  # said plainly, by Python
 
 
-def test_both_projects_describe_the_same_package():
-    def lines(folder):
-        with open(os.path.join(folder, "pyproject.toml"), encoding="ascii") as file:
-            return [line for line in file if not line.startswith("#")]
+def test_python_m_swd(tmp_path):
+    def says(*options):
+        return subprocess.run([sys.executable, "-m", "swd", *options], cwd=str(tmp_path), capture_output=True, text=True,
+                              check=True).stdout.strip()
 
-    paths = ("cmake.source-dir", "wheel.packages", "input", "sdist.exclude")
-    root, here = ([line for line in lines(folder) if not line.startswith(paths)] for folder in (ROOT, PYTHON))
-    assert root == here and any(line.startswith("version =") or "dynamic" in line for line in root)
+    assert says("--version") == swd.__version__
+    assert os.path.exists(os.path.join(says("--include-dir"), "swd", "swd.h"))
+    assert os.path.exists(os.path.join(says("--cmake-dir"), "swd-config.cmake"))
+    assert os.path.exists(os.path.join(says("--pkgconfig-dir"), "swd.pc"))
+    info = says("--info")
+    assert swd.library_path in info and swd.cpu_isa() in info and "\ncuda " in info
+    assert subprocess.run([sys.executable, "-m", "swd"], capture_output=True, check=False).returncode == 2
+
+
+def test_a_build_without_a_compiler_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scikit_build_core", type(sys)("scikit_build_core"))
+    monkeypatch.setitem(sys.modules, "scikit_build_core.build", type(sys)("scikit_build_core.build"))
+    sys.modules["scikit_build_core"].build = sys.modules["scikit_build_core.build"]
+    sys.modules["scikit_build_core.build"].build_wheel = lambda *arguments: "built"
+    spec = importlib.util.spec_from_file_location("backend", os.path.join(ROOT, "packaging", "python", "backend.py"))
+    backend = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(backend)
+    for name in ("CC", "CXX", "CMAKE_ARGS", "SKBUILD_CMAKE_ARGS"):
+        monkeypatch.delenv(name, raising=False)
+    assert backend.build_wheel("out") == "built"
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(SystemExit, match="no cc or gcc or clang. Install a C.. compiler .*or take a wheel"):
+        backend.build_wheel("out")
+    assert backend.build_wheel("out", {"cmake.define.CMAKE_CXX_COMPILER": "/opt/c++"}) == "built"
+    monkeypatch.setenv("CC", sys.executable)
+    monkeypatch.setenv("CXX", "no-such-compiler -m64")
+    with pytest.raises(SystemExit, match="there is no no-such-compiler"):
+        backend.build_wheel("out")

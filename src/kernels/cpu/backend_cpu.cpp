@@ -22,7 +22,7 @@ void for_segments(const Plan& plan, int64_t first, int64_t end, const F& f) {
   plan.team->run(first, end, kSegments, call, &f);
 }
 
-const Loops& loops_of(const Plan& plan) { return loops_for(plan.grad_dtype, plan.copy_dtype); }
+const Loops& loops_of(const Plan& plan) { return loops_for(plan.dtypes); }
 
 RangeLoop update_loop_of(const Plan& plan) {
   bool amsgrad = (plan.facts.flags & SWD_PLAN_AMSGRAD) != 0, norms = (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) != 0;
@@ -36,9 +36,8 @@ swd_status init_workspace(const Plan& plan, void* workspace, void*) {
   return SWD_OK;
 }
 
-swd_status set_pointers(const Plan&, const Workspace& ws, int64_t at, const void* const* pointers, int64_t count,
-                        void*) {
-  for (int64_t i = 0; i < count; ++i) ws.pointers[at + i] = const_cast<void*>(pointers[i]);
+swd_status set_pointers(const Plan&, const Workspace&, void** to, const void* const* pointers, int64_t count, void*) {
+  for (int64_t i = 0; i < count; ++i) to[i] = const_cast<void*>(pointers[i]);
   return SWD_OK;
 }
 
@@ -134,6 +133,22 @@ swd_status copy_params(const Plan& plan, const Pass& pass, void*) {
   return SWD_OK;
 }
 
+// Moments that come from fp32 have no unit.
+swd_status load_state(const Plan& plan, const Pass& pass, void*) {
+  plan.team->run(0, plan.facts.chunk_count, kChunks, loops_of(plan).load_state, &pass);
+  bool list = (plan.facts.flags & SWD_PLAN_LIST) != 0;
+  const void* const* tensors = pass.ws.fp32_pointers + 2 * plan.facts.segment_count;
+  for (int64_t k = 0; pass.fp32[2] && k < plan.facts.segment_count; ++k) {
+    if (!list || tensors[k]) pass.segment_states[k].exp_avg_sq_unit = 0.0;
+  }
+  return SWD_OK;
+}
+
+swd_status store_state(const Plan& plan, const Pass& pass, void*) {
+  plan.team->run(0, plan.facts.chunk_count, kChunks, loops_of(plan).store_state, &pass);
+  return SWD_OK;
+}
+
 swd_status fetch(const Plan& plan, const Workspace& ws, swd_stats* stats, uint64_t stats_bytes, double* lambda_eff,
                  void*) {
   memcpy(stats, &ws.header->stats, stats_bytes);
@@ -148,9 +163,10 @@ swd_status fetch(const Plan& plan, const Workspace& ws, swd_stats* stats, uint64
 namespace swd {
 
 const Backend& cpu_backend() {
-  static const Backend backend = {cpu::available, cpu::init_workspace, cpu::set_pointers, cpu::step,   cpu::reduce,
-                                  cpu::fold,      cpu::add_record,     cpu::decide,       cpu::update, cpu::discard,
-                                  cpu::rebuild,   cpu::copy_params,    cpu::fetch};
+  static const Backend backend = {cpu::available,  cpu::init_workspace, cpu::set_pointers, cpu::step,
+                                  cpu::reduce,     cpu::fold,           cpu::add_record,   cpu::decide,
+                                  cpu::update,     cpu::discard,        cpu::rebuild,      cpu::copy_params,
+                                  cpu::load_state, cpu::store_state,    cpu::fetch};
   return backend;
 }
 

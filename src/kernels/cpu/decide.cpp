@@ -37,6 +37,14 @@ swd_group group_of(const Pass& pass, uint32_t group) {
   return read_group(static_cast<const char*>(pass.groups) + pass.group_stride * group, pass.group_stride);
 }
 
+// What pass 1 leaves for a segment with a gradient.
+void begin_segment(const Pass& pass, int64_t segment, const Partial& total) {
+  swd_group group = group_of(pass, pass.ws.segments[segment].group);
+  SegmentScratch& scratch = pass.ws.scratch[segment];
+  scratch = segment_scratch(pass, segment, total, group);
+  if (pass.plan.narrow) pass.ws.narrow[segment] = narrow_scratch(pass, segment, scratch.step, group.beta2);
+}
+
 void finish_max(const Pass& pass, int64_t first, int64_t end) {
   for (int64_t k = first; k < end; ++k) {
     const SegmentInfo& info = pass.ws.segments[k];
@@ -86,7 +94,7 @@ void finish_segments(const Pass& pass, int64_t first, int64_t end) {
   for (int64_t k = first; k < end; ++k) {
     SegmentScratch& scratch = pass.ws.scratch[k];
     if (has_gradient(pass, k)) {
-      scratch = segment_scratch(pass, k, total_of(pass, k), group_of(pass, pass.ws.segments[k].group));
+      begin_segment(pass, k, total_of(pass, k));
     } else {
       scratch.epoch = 0;  // it may have had one in an earlier call of this step
     }
@@ -97,7 +105,7 @@ void prepare_segments(const Pass& pass, int64_t first, int64_t end) {
   for (int64_t k = first; k < end; ++k) {
     SegmentScratch& scratch = pass.ws.scratch[k];
     if (has_gradient(pass, k)) {
-      scratch = segment_scratch(pass, k, Partial{0.0, 0.0}, group_of(pass, pass.ws.segments[k].group));
+      begin_segment(pass, k, Partial{0.0, 0.0});
     } else {
       scratch.epoch = 0;
     }
@@ -110,8 +118,9 @@ void keep_sums(const Pass& pass, int64_t first, int64_t end) {
     double& sum = pass.segment_states[k].exp_avg_sq_sum;
     if (info.decay == SWD_DECAY_L2 && info.count > 0) {
       sum = -1.0;
-    } else if (info.chunks > 1) {
-      sum = fold_tree(pass.ws.values + info.first_value, info.chunks).sum;
+    } else {
+      if (info.chunks > 1) sum = fold_tree(pass.ws.values + info.first_value, info.chunks).sum;
+      if (info.count > 0 && pass.plan.narrow) sum *= unit_of(pass.segment_states[k]);
     }
   }
 }

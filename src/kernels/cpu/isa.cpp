@@ -7,7 +7,7 @@
 namespace swd::cpu {
 namespace {
 
-using LoopsFunction = const Loops* (*)(swd_dtype, swd_dtype);
+using LoopsFunction = const Loops* (*)(const Dtypes&);
 
 bool cpu_has_v3() {
 #if defined(__x86_64__)
@@ -31,7 +31,7 @@ bool cpu_has_v4() {
 #endif
 }
 
-bool built(LoopsFunction loops) { return loops(SWD_DTYPE_F32, SWD_DTYPE_NONE) != nullptr; }
+bool built(LoopsFunction loops) { return loops(kDtypeRows[0]) != nullptr; }
 
 LoopsFunction pick() {
 #if defined(__x86_64__)
@@ -44,11 +44,15 @@ LoopsFunction pick() {
   return loops_base;
 }
 
+LoopsFunction picked() {
+  static const LoopsFunction function = pick();
+  return function;
+}
+
 }  // namespace
 
-const Loops& loops_for(swd_dtype grad, swd_dtype copy) {
-  static const LoopsFunction picked = pick();
-  return *picked(grad, copy);
-}
+const Loops& loops_for(const Dtypes& dtypes) { return *picked()(dtypes); }
+
+const char* isa_name() { return picked() == loops_v4 ? "v4" : picked() == loops_v3 ? "v3" : "base"; }
 
 }  // namespace swd::cpu

@@ -10,8 +10,9 @@
 #include <immintrin.h>
 #endif
 
-#include "../dtype.h"
+#include "../formats.h"
 #include "../scalars.h"
+#include "../sum_sources.h"
 #include "loops.h"
 
 #ifdef __FAST_MATH__
@@ -22,27 +23,42 @@ namespace swd::cpu {
 namespace {
 
 #include "loops_shared.inl"
+#include "loops_stored.inl"
 #include "pass1_sources.inl"
 #include "pass1_sums.inl"
+#include "pass2_blocks.inl"
+#include "pass2_narrow.inl"
 #include "pass2_update.inl"
+#include "state_convert.inl"
 
-template <class Grad, class Copy>
+template <class Row, bool kAmsgrad, bool kNorms>
+constexpr RangeLoop update_loop() {
+  if constexpr (kAmsgrad && !Row::kAmsgrad)
+    return nullptr;
+  else
+    return update<Row, kAmsgrad, kNorms>;
+}
+
+template <class Row>
 const Loops* table() {
-  static constexpr Loops loops = {sum_squares<Grad>,
-                                  sum_maxed<Grad>,
-                                  sum_moments,
-                                  copy_params<Copy>,
-                                  {{update<Grad, Copy, false, false>, update<Grad, Copy, false, true>},
-                                   {update<Grad, Copy, true, false>, update<Grad, Copy, true, true>}}};
+  using Param = typename Row::param;
+  using Moment = typename Row::moment;
+  static constexpr Loops loops = {sum_squares<typename Row::grad>,
+                                  sum_maxed<typename Row::grad>,
+                                  sum_moments<Moment>,
+                                  copy_params<typename Row::copy>,
+                                  convert<Param, Moment, false>,
+                                  convert<Param, Moment, true>,
+                                  {{update_loop<Row, false, false>(), update_loop<Row, false, true>()},
+                                   {update_loop<Row, true, false>(), update_loop<Row, true, true>()}}};
   return &loops;
 }
 
 }  // namespace
 
-const Loops* SWD_LOOPS(swd_dtype grad, swd_dtype copy) {
+const Loops* SWD_LOOPS(const Dtypes& dtypes) {
   const Loops* loops = nullptr;
-  visit_dtypes(grad, copy,
-               [&](auto types) { loops = table<typename decltype(types)::grad, typename decltype(types)::copy>(); });
+  visit_dtypes(dtypes, [&](auto row) { loops = table<decltype(row)>(); });
   return loops;
 }
 

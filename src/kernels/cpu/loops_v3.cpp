@@ -7,6 +7,6 @@
 #include "loops.h"
 
 namespace swd::cpu {
-const Loops* loops_v3(swd_dtype, swd_dtype) { return nullptr; }
+const Loops* loops_v3(const Dtypes&) { return nullptr; }
 }  // namespace swd::cpu
 #endif

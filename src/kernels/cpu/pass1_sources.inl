@@ -1,60 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What pass 1 sums. Included by loops.inl, inside its unnamed namespace; used by pass1_sums.inl.
-//
-// A source says what is summed. Overloads give its value i in fp32, what the fp32 run adds of a value, its exact term.
+// How the sources of sum_sources.h are prefetched, a block at a time, where they are read row by row. Included by
+// loops.inl, inside its unnamed namespace.
 
-template <class T>
-struct GradSquares {
-  const T* grad;
-};
-template <class T>
-inline float value(const GradSquares<T>& source, int64_t i) {
-  return to_float(source.grad[i]);
-}
-template <class T>
-inline float run_term(const GradSquares<T>&, float g) {
-  return run_square(g);
-}
-// What run_square leaves out is below any fp16 number but 0.
-inline float run_term(const GradSquares<F16>&, float g) { return g * g; }
-template <class T>
-inline double exact_term(const GradSquares<T>&, float g) {
-  return static_cast<double>(g) * static_cast<double>(g);
-}
 template <class T>
 inline void prefetch_block(const GradSquares<T>& source, int64_t i) {
-  prefetch(source.grad + i, kSumAhead);
-}
-
-struct Moments {
-  const float* v;
-};
-inline float value(const Moments& source, int64_t i) { return source.v[i]; }
-inline float run_term(const Moments&, float v) { return v; }
-inline double exact_term(const Moments&, float v) { return static_cast<double>(v); }
-inline void prefetch_block(const Moments& source, int64_t i) { prefetch(source.v + i, kSumAhead); }
-
-// What max_exp_avg_sq will be after this step. Members of vbar have no L2 decay, so the parameter is not needed.
-template <class T>
-struct MaxedMoments {
-  const T* grad;
-  const float* v;
-  const float* v_max;
-  Coefficients c;
-};
-template <class T>
-inline float value(const MaxedMoments<T>& source, int64_t i) {
-  float g = scaled_gradient(source.c, to_float(source.grad[i]), 0.0f);
-  return larger(source.v_max[i], second_moment(source.c, g, source.v[i]));
+  prefetch(source.x + i, kSumAhead);
 }
 template <class T>
-inline float run_term(const MaxedMoments<T>&, float v) {
-  return v;
+inline void prefetch_block(const Moments<T>& source, int64_t i) {
+  prefetch(source.x + i, kSumAhead);
 }
-template <class T>
-inline double exact_term(const MaxedMoments<T>&, float v) {
-  return static_cast<double>(v);
-}
+inline void prefetch_block(const Moments<Block8>& source, int64_t i) { prefetch(source.code + i, kSumAhead); }
 template <class T>
 inline void prefetch_block(const MaxedMoments<T>& source, int64_t i) {
   prefetch(source.grad + i, kUpdateAhead);

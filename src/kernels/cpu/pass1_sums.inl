@@ -32,8 +32,17 @@ inline void add_terms(const Source& source, int64_t begin, float* __restrict run
 template <size_t kCount, class T>
 inline void add_terms(const GradSquares<T>& source, int64_t begin, float* __restrict run) {
   alignas(kCacheLine) float room[kCount];
-  auto* grad = in_bulk(source.grad + begin, kCount, room);
+  auto* grad = in_bulk(source.x + begin, kCount, room);
   for (int64_t i = 0; i < static_cast<int64_t>(kCount); ++i) run[i] += run_term(source, to_float(grad[i]));
+}
+
+template <size_t kCount>  // a block, or a part of one, at a time: its scale is a constant then
+inline void add_terms(const Moments<Block8>& source, int64_t begin, float* __restrict run) {
+  constexpr int64_t kPart = kCount < kScaleBlock ? kCount : kScaleBlock;
+  for (int64_t at = 0; at < static_cast<int64_t>(kCount); at += kPart) {
+    BlockScale scale = scale_at(source, begin + at);
+    for (int64_t i = at; i < at + kPart; ++i) run[i] += decode_second(source.code[begin + i], scale);
+  }
 }
 
 // Adds the terms of `count` elements row by row.
@@ -95,14 +104,10 @@ template <class Source>
 constexpr bool kIsOneArray = false;
 template <class T>
 constexpr bool kIsOneArray<GradSquares<T>> = true;
-template <>
-constexpr bool kIsOneArray<Moments> = true;
-
 template <class T>
-inline const T* array_of(const GradSquares<T>& source) {
-  return source.grad;
-}
-inline const float* array_of(const Moments& source) { return source.v; }
+constexpr bool kIsOneArray<Moments<T>> = true;
+template <>
+constexpr bool kIsOneArray<Moments<Block8>> = false;
 
 // Sums chunk `local` of a segment, to which `source` points, and three more where there are four whole ones among the
 // next `most`. Says how many it was. A sum of one chunk has no tree; the caller of the loops finds it where it belongs
@@ -113,7 +118,7 @@ inline int64_t sum_into(const Pass& pass, const SegmentInfo& info, int64_t local
   Partial* leaf = info.chunks > 1 ? pass.ws.values + info.first_value + local : alone;
   if constexpr (kIsOneArray<Source>) {
     if (most >= kStreams && info.count - local * kChunk >= kStreams * kChunk) {
-      sum_streams(source, array_of(source), leaf);
+      sum_streams(source, source.x, leaf);
       return kStreams;
     }
   }
@@ -162,6 +167,16 @@ void sum_maxed(const void* context, int64_t first, int64_t end) {
   }
 }
 
+template <class T>
+inline Moments<T> moments_of(const Pass& pass, int64_t segment, int64_t local, const T*) {
+  return {array_of<const T>(pass, SWD_BUFFER_EXP_AVG_SQ, segment, local)};
+}
+inline Moments<Block8> moments_of(const Pass& pass, int64_t segment, int64_t local, const Block8*) {
+  const uint8_t* scales = scales_of(pass, SWD_BUFFER_EXP_AVG_SQ_SCALE, segment) + local * kScalesPerChunk;
+  return {array_of<const uint8_t>(pass, SWD_BUFFER_EXP_AVG_SQ, segment, local), scales};
+}
+
+template <class T>
 void sum_moments(const void* context, int64_t first, int64_t end) {
   const Pass& pass = *static_cast<const Pass*>(context);
   for (int64_t chunk = first, done; chunk < end; chunk += done) {
@@ -171,7 +186,7 @@ void sum_moments(const void* context, int64_t first, int64_t end) {
     if (info.decay == SWD_DECAY_L2) continue;
     int64_t local = chunk - info.first_chunk;
     Partial alone{0.0, 0.0};
-    Moments source{array_of<const float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment, local)};
+    Moments<T> source = moments_of(pass, segment, local, static_cast<const T*>(nullptr));
     done = sum_into(pass, info, local, end - chunk, source, &alone);
     if (info.chunks == 1) pass.segment_states[segment].exp_avg_sq_sum = alone.sum;
   }

@@ -1,93 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pass 2 over chunks: loads, the formula of element.h, stores. Included by loops.inl, inside its unnamed namespace.
+// Pass 2 over chunks of any kind, and the copy of parameters by itself. Included by loops.inl, inside its unnamed
+// namespace.
 
-// The arrays of one chunk, from its first element on.
-template <class Grad, class Copy>
-struct Arrays {
-  float* p;
-  const Grad* g;
-  float* m;
-  float* v;
-  float* v_max;
-  Copy* copy;
-};
-
-// Runs of the update norms, kItem / kLanes terms each.
-struct NormLanes {
-  float param[kLanes];
-  float lost[kLanes];
-};
-
-template <class Grad, class Copy, bool kAmsgrad>
-inline Arrays<Grad, Copy> arrays_of(const Pass& pass, int64_t segment, int64_t local) {
-  Arrays<Grad, Copy> out = {};
-  out.p = array_of<float>(pass, SWD_BUFFER_PARAM, segment, local);
-  out.g = array_of<const Grad>(pass, SWD_BUFFER_GRAD, segment, local);
-  out.m = array_of<float>(pass, SWD_BUFFER_EXP_AVG, segment, local);
-  out.v = array_of<float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment, local);
-  if constexpr (kAmsgrad) out.v_max = array_of<float>(pass, SWD_BUFFER_MAX_EXP_AVG_SQ, segment, local);
-  if constexpr (sizeof(Copy) == 2) out.copy = array_of<Copy>(pass, SWD_BUFFER_PARAM_COPY, segment, local);
-  return out;
-}
-
-template <class Grad, class Copy, bool kAmsgrad>
-inline void prefetch_block(const Arrays<Grad, Copy>& at, int64_t i) {
-  prefetch(at.p + i, kUpdateAhead);
-  prefetch(at.g + i, kUpdateAhead);
-  prefetch(at.m + i, kUpdateAhead);
-  prefetch(at.v + i, kUpdateAhead);
-  if constexpr (kAmsgrad) prefetch(at.v_max + i, kUpdateAhead);
-}
-
-// What most steps are: no L2 decay, and both betas 0.5 or more. With the constants known that say so, compilers leave
-// out a quarter of the arithmetic, which shows wherever memory is fast; the bits are the same.
-inline bool is_plain(const Coefficients& c) { return c.l2 == 0.0f && c.from_target1 == 0.0f && c.from_target2 == 0.0f; }
-
-// Elements [begin, begin + count) of a chunk, within one row of lanes. The arrays are disjoint, as swd.h demands;
-// compilers believe it best of parameters. Flattened, because a call left inside would keep the loop from being
-// vectorised.
-template <bool kAmsgrad, bool kNorms, bool kPlain, class Grad, class Copy>
-__attribute__((noinline, flatten)) void update_block(float* __restrict p, const Grad* __restrict g, float* __restrict m,
-                                                     float* __restrict v, float* __restrict v_max,
-                                                     Copy* __restrict copy, float* __restrict param_run,
-                                                     float* __restrict lost_run, const Coefficients& coefficients,
-                                                     int64_t count) {
-  Coefficients c = coefficients;
-  if constexpr (kPlain) c.l2 = c.from_target1 = c.from_target2 = 0.0f;
-  for (int64_t i = 0; i < count; ++i) {
-    Element e{p[i], m[i], v[i], 0.0f};
-    if constexpr (kAmsgrad) e.v_max = v_max[i];
-    float lost = update_element<kAmsgrad>(c, to_float(g[i]), e);
-    p[i] = e.p;
-    m[i] = e.m;
-    v[i] = e.v;
-    if constexpr (kAmsgrad) v_max[i] = e.v_max;
-    if constexpr (sizeof(Copy) == 2) copy[i] = round_to(e.p, Copy{});
-    if constexpr (kNorms) {
-      param_run[i] += run_square(e.p);
-      lost_run[i] += run_square(lost);
-    }
-  }
-}
-
-// Elements [begin, end) of a chunk: the whole chunk, or one item where norms are kept.
-template <bool kAmsgrad, bool kNorms, bool kPlain, class Grad, class Copy>
-inline void update_blocks(const Arrays<Grad, Copy>& at, const Coefficients& c, int64_t begin, int64_t end,
-                          NormLanes& norms) {
-  alignas(kCacheLine) float room[kBlock];
-  for (; begin < end; begin += kBlock) {
-    int64_t count = end - begin < kBlock ? end - begin : kBlock;
-    prefetch_block<Grad, Copy, kAmsgrad>(at, begin);
-    update_block<kAmsgrad, kNorms, kPlain>(at.p + begin, in_bulk(at.g + begin, count, room), at.m + begin, at.v + begin,
-                                           kAmsgrad ? at.v_max + begin : nullptr,
-                                           sizeof(Copy) == 2 ? at.copy + begin : nullptr, norms.param + begin % kLanes,
-                                           norms.lost + begin % kLanes, c, count);
+// Arrays or NarrowArrays; update_blocks knows both.
+template <class Row, bool kAmsgrad>
+inline auto row_arrays_of(const Pass& pass, int64_t segment, int64_t local) {
+  if constexpr (Row::kPlain) {
+    return arrays_of<typename Row::grad, typename Row::copy, kAmsgrad>(pass, segment, local);
+  } else {
+    return narrow_arrays_of<typename Row::grad, typename Row::param, typename Row::moment, kAmsgrad>(pass, segment,
+                                                                                                     local);
   }
 }
 
 // Called only where the step applies. Commits the counter and the running sum with a segment's first chunk.
 // Norms: an item of a chunk is a leaf of their tree; items beyond the chunk's end hold 0.
-template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
+template <class Row, bool kAmsgrad, bool kNorms>
 void update(const void* context, int64_t first, int64_t end_chunk) {
   const Pass& pass = *static_cast<const Pass*>(context);
   const Header& header = *pass.ws.header;
@@ -103,9 +31,10 @@ void update(const void* context, int64_t first, int64_t end_chunk) {
     if (local == 0) {
       pass.segment_states[segment].step = scratch.step;
       pass.segment_states[segment].exp_avg_sq_sum = next_sum(scratch, header.decision.s_squared);
+      if (pass.plan.narrow) pass.segment_states[segment].exp_avg_sq_unit = pass.ws.narrow[segment].unit_after;
     }
     Coefficients c = coefficients(header.decision, info, scratch, pass.ws.groups[info.group]);
-    Arrays<Grad, Copy> at = arrays_of<Grad, Copy, kAmsgrad>(pass, segment, local);
+    auto at = row_arrays_of<Row, kAmsgrad>(pass, segment, local);
     int count = count_of(info, local);
     for (int begin = 0; begin < count; begin += kStride) {
       NormLanes norms;

@@ -2,6 +2,8 @@
 // How many threads a run gets, and how it is cut into ranges.
 #include "team.h"
 
+#include <algorithm>
+
 #include "float_environment.h"
 #include "pool.h"
 
@@ -23,6 +25,8 @@ int divide(Job& job, int64_t count, Cut cut, int64_t threads, bool as_many_as_co
 }
 
 }  // namespace
+
+int most_threads() { return std::min({cores_of_this_thread().count, default_threads(), kMostWorkers + 1}); }
 
 Team::Team(int threads) : threads_(threads == 0 ? default_threads() : threads), by_cores_(threads == 0) {
   pool.enter_team();

@@ -39,4 +39,7 @@ class Team {
   uint64_t forks_;  // that the pool had behind it
 };
 
+// Most threads of a run that begins on this thread now, for a Team of 0.
+int most_threads();
+
 }  // namespace swd::cpu

@@ -22,6 +22,7 @@ swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
   if (status == SWD_OK) status = load_update(plan);
   if (status == SWD_OK) status = load_tables();
   if (status == SWD_OK) status = load_copy_params(plan);
+  if (status == SWD_OK) status = load_conversions(plan);
   if (status == SWD_OK) {
     status = check_cuda(cudaMemsetAsync(workspace, 0, plan.workspace_bytes, stream), "cudaMemsetAsync");
   }
@@ -32,6 +33,10 @@ swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
   if (status == SWD_OK) {
     status = upload(const_cast<GroupInfo*>(ws.group_info), plan.groups.data(), plan.groups.size() * sizeof(GroupInfo),
                     stream);
+  }
+  if (status == SWD_OK) {
+    status = upload(const_cast<int64_t*>(ws.index), plan.index.data(),
+                    plan.facts.narrow ? plan.index.size() * sizeof(int64_t) : 0, stream);
   }
   if (status == SWD_OK) {
     status = upload(const_cast<uint32_t*>(ws.fold_arrivals), plan.fold_arrivals.data(),
@@ -46,9 +51,9 @@ swd_status init_workspace(const Plan& plan, void* workspace, void* raw_stream) {
   return status;
 }
 
-swd_status set_pointers(const Plan& plan, const Workspace& ws, int64_t at, const void* const* pointers, int64_t count,
+swd_status set_pointers(const Plan& plan, const Workspace& ws, void** to, const void* const* pointers, int64_t count,
                         void* stream) {
-  return launch_carry(plan.facts, ws, pointers, static_cast<uint64_t>(count) * sizeof(void*), ws.pointers + at, stream);
+  return launch_carry(plan.facts, ws, pointers, static_cast<uint64_t>(count) * sizeof(void*), to, stream);
 }
 
 // The argument block of a launch. Host groups go along with it; more than fit are carried into the workspace first.
@@ -149,14 +154,22 @@ swd_status discard(const Plan& plan, const Workspace& ws, void* stream) {
   return launch_discard(plan.facts, ws, stream);
 }
 
-swd_status rebuild(const Plan&, const Pass& pass, void* stream) {
+swd_status rebuild(const Plan& plan, const Pass& pass, void* stream) {
   Launch args = of_pass(pass);
   args.then = kReport;
-  return launch_rebuild(args, stream);
+  return launch_rebuild(plan, args, stream);
 }
 
 swd_status copy_params(const Plan& plan, const Pass& pass, void* stream) {
   return launch_copy_params(plan, of_pass(pass), stream);
+}
+
+swd_status load_state(const Plan& plan, const Pass& pass, void* stream) {
+  return launch_load_state(plan, of_pass(pass), stream);
+}
+
+swd_status store_state(const Plan& plan, const Pass& pass, void* stream) {
+  return launch_store_state(plan, of_pass(pass), stream);
 }
 
 swd_status fetch(const Plan& plan, const Workspace& ws, swd_stats* stats, uint64_t stats_bytes, double* lambda_eff,
@@ -181,10 +194,10 @@ swd_status fetch(const Plan& plan, const Workspace& ws, swd_stats* stats, uint64
 namespace swd {
 
 const Backend* cuda_backend() {
-  static const Backend backend = {cuda::available, cuda::init_workspace, cuda::set_pointers, cuda::step,
-                                  cuda::reduce,    cuda::fold,           cuda::add_record,   cuda::decide,
-                                  cuda::update,    cuda::discard,        cuda::rebuild,      cuda::copy_params,
-                                  cuda::fetch};
+  static const Backend backend = {cuda::available,  cuda::init_workspace, cuda::set_pointers, cuda::step,
+                                  cuda::reduce,     cuda::fold,           cuda::add_record,   cuda::decide,
+                                  cuda::update,     cuda::discard,        cuda::rebuild,      cuda::copy_params,
+                                  cuda::load_state, cuda::store_state,    cuda::fetch};
   return &backend;
 }
 

@@ -29,13 +29,13 @@ __global__ void __launch_bounds__(kThreads) copy_params_kernel(const __grid_cons
 using CopyKernel = void (*)(Launch);
 
 CopyKernel kernel_of(const Plan& plan) {
-  return plan.copy_dtype == SWD_DTYPE_BF16 ? copy_params_kernel<Bf16> : copy_params_kernel<F16>;
+  return plan.dtypes.copy == SWD_DTYPE_BF16 ? copy_params_kernel<Bf16> : copy_params_kernel<F16>;
 }
 
 }  // namespace
 
 swd_status load_copy_params(const Plan& plan) {
-  return plan.copy_dtype == SWD_DTYPE_NONE ? SWD_OK : load(kernel_of(plan));
+  return plan.dtypes.copy == SWD_DTYPE_NONE ? SWD_OK : load(kernel_of(plan));
 }
 
 swd_status launch_copy_params(const Plan& plan, const Launch& args, void* stream) {

@@ -11,12 +11,15 @@ swd_status load_reduce(const Plan& plan);
 swd_status load_update(const Plan& plan);
 swd_status load_tables();
 
-swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream);  // pass 1, for args.pass.phase
-swd_status launch_rebuild(const Launch& args, void* stream);                   // sums of exp_avg_sq into the state
-swd_status launch_decide(const Launch& args, void* stream);                    // args.then in a launch of its own
+swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream);   // pass 1, for args.pass.phase
+swd_status launch_rebuild(const Plan& plan, const Launch& args, void* stream);  // sums of exp_avg_sq into the state
+swd_status launch_decide(const Launch& args, void* stream);                     // args.then in a launch of its own
 swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, void* stream);  // pass 2
 swd_status launch_copy_params(const Plan& plan, const Launch& args, void* stream);
 swd_status load_copy_params(const Plan& plan);
+swd_status load_conversions(const Plan& plan);
+swd_status launch_load_state(const Plan& plan, const Launch& args, void* stream);   // fp32 arrays into the plan's
+swd_status launch_store_state(const Plan& plan, const Launch& args, void* stream);  // and back
 swd_status launch_add_record(double* to, const double* from, void* stream);
 swd_status launch_fetch(const PlanFacts& plan, const Workspace& ws, void* stream);
 swd_status launch_chunk_table(const PlanFacts& plan, const Workspace& ws, void* stream);

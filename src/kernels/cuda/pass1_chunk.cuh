@@ -1,54 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sum of one chunk by one warp, in the order of sum_order.h. Called by the reduce kernels.
-//
-// A Source says what is summed. It has: kArray, whether it is one array `x` that can be loaded in vectors;
-// from(i), the source from element i on; value(i), the fp32 value of element i; run_term(value), what the fp32 run
-// adds; term(value), the exact fp64 term.
 #pragma once
 #include <cub/warp/warp_reduce.cuh>
 
 #include "../scalars.h"
+#include "../sum_sources.h"
 #include "fold.cuh"
 #include "tuning.h"
 #include "vector.cuh"
 
 namespace swd::cuda {
 
+// Whether a source is one array `x`, which is loaded in vectors. The others are rare, and bound by memory anyway.
+template <class Source>
+constexpr bool kIsArray = false;
 template <class T>
-struct GradSquares {
-  static constexpr bool kArray = true;
-  const T* x;
-  __device__ GradSquares from(int64_t i) const { return {x + i}; }
-  __device__ float value(int i) const { return load_element<Hint::kKeep>(x + i); }
-  __device__ static float run_term(float g) { return run_square(g); }
-  __device__ static double term(float g) { return static_cast<double>(g) * static_cast<double>(g); }
-};
-
-struct Moments {
-  static constexpr bool kArray = true;
-  const float* x;
-  __device__ Moments from(int64_t i) const { return {x + i}; }
-  __device__ float value(int i) const { return load_element<Hint::kKeep>(x + i); }
-  __device__ static float run_term(float v) { return v; }
-  __device__ static double term(float v) { return static_cast<double>(v); }
-};
-
-// What max_exp_avg_sq will be after this step. Three arrays, element by element: a rare mode, bound by memory anyway.
+constexpr bool kIsArray<GradSquares<T>> = true;
 template <class T>
-struct MaxedMoments {
-  static constexpr bool kArray = false;
-  const T* grad;
-  const float* v;
-  const float* v_max;
-  Coefficients c;
-  __device__ MaxedMoments from(int64_t i) const { return {grad + i, v + i, v_max + i, c}; }
-  __device__ float value(int i) const {
-    float g = scaled_gradient(c, load_element<Hint::kKeep>(grad + i), 0.0f);
-    return larger(load_element<Hint::kKeep>(v_max + i), second_moment(c, g, load_element<Hint::kKeep>(v + i)));
-  }
-  __device__ static float run_term(float v) { return v; }
-  __device__ static double term(float v) { return static_cast<double>(v); }
-};
+constexpr bool kIsArray<Moments<T>> = sizeof(T) > 1;
 
 // fp64 terms in the same lanes; counts non-finite elements.
 template <class Source>
@@ -62,9 +31,9 @@ __device__ __forceinline__ Partial sum_carefully(const Source& source, int count
     for (int slot = 0; slot < 8; ++slot) {
       int i = row + 32 * slot + thread;
       if (i < count) {
-        float value = source.value(i);
-        lanes[slot] += Source::term(value);
-        bad += is_finite(value) ? 0 : 1;
+        float x = value(source, i);
+        lanes[slot] += exact_term(source, x);
+        bad += is_finite(x) ? 0 : 1;
       }
     }
   }
@@ -93,7 +62,7 @@ __device__ __forceinline__ void add_part_of_row(const T* grid, int row, int begi
       }
     }
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) lanes[part * kVector + i] += Source::run_term(values[i]);
+    for (int i = 0; i < kVector; ++i) lanes[part * kVector + i] += run_term(Source{}, values[i]);
   }
 }
 
@@ -113,7 +82,7 @@ __device__ __forceinline__ void add_rows(const T* grid, int row, float (&lanes)[
     float values[kVector];
     unpack<kVector, T>(words[load], values);
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) lanes[load * kVector % 8 + i] += Source::run_term(values[i]);
+    for (int i = 0; i < kVector; ++i) lanes[load * kVector % 8 + i] += run_term(Source{}, values[i]);
   }
 }
 
@@ -142,7 +111,7 @@ __device__ __forceinline__ Partial sum_chunk(const Source& source, int count) {
   float lanes[8] = {};
   double wide[8];
   double sum;
-  if constexpr (Source::kArray) {
+  if constexpr (kIsArray<Source>) {
     constexpr int kVector = 16 / static_cast<int>(sizeof(*source.x));
     add_vectors<Source, kVector>(source, count, lanes);
 #pragma unroll
@@ -155,11 +124,11 @@ __device__ __forceinline__ Partial sum_chunk(const Source& source, int count) {
 #pragma unroll
       for (int slot = 0; slot < 8; ++slot) {  // behind the end the last one again: without a branch all loads go first
         int i = row + 32 * slot + thread;
-        values[slot] = source.value(i < count ? i : count - 1);
+        values[slot] = value(source, i < count ? i : count - 1);
       }
 #pragma unroll
       for (int slot = 0; slot < 8; ++slot) {
-        lanes[slot] += row + 32 * slot + thread < count ? Source::run_term(values[slot]) : 0.0f;
+        lanes[slot] += row + 32 * slot + thread < count ? run_term(source, values[slot]) : 0.0f;
       }
     }
 #pragma unroll
@@ -174,7 +143,7 @@ __device__ __forceinline__ Partial sum_chunk(const Source& source, int count) {
 #pragma unroll
       for (int slot = 0; slot < 8; ++slot) {
         int i = row + 32 * slot + thread;
-        any |= float_bits(source.value(i < count ? i : count - 1)) << 1;  // without the sign
+        any |= float_bits(value(source, i < count ? i : count - 1)) << 1;  // without the sign
       }
     }
     careful = __any_sync(kFullWarp, any != 0) != 0;

@@ -1,83 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pass 1: sums over the chunks of all segments, the segments' scalars, and, in the last block, the decision.
 // Called by backend_cuda.cu.
-#include "decide.cuh"
 #include "kernels.h"
-#include "pass1_chunk.cuh"
+#include "pass1_sums.cuh"
 
 namespace swd::cuda {
 namespace {
-
-// What a kernel sums: says which segments take part, builds the source of a segment, and drops it or keeps its total
-// and says what that adds to the record.
-template <class T>
-struct SumSquares {
-  using Source = GradSquares<T>;
-  __device__ static bool begins(const Launch& args) { return starts_afresh(args.pass); }
-  __device__ static bool skips(const Launch& args, int64_t segment) { return !has_gradient(args.pass, segment); }
-  __device__ static Source source(const Launch& args, int64_t segment) {
-    return {array_of<const T>(args.pass, SWD_BUFFER_GRAD, segment)};
-  }
-  __device__ static void drop(const Launch& args, int64_t segment) {
-    args.pass.ws.scratch[segment].epoch = 0;  // it may have had a gradient in an earlier call of this step
-  }
-  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record& r) {
-    const Pass& pass = args.pass;
-    const SegmentInfo& info = pass.ws.segments[segment];
-    SegmentScratch scratch = segment_scratch(pass, segment, total, group_at(args, info.group));
-    pass.ws.scratch[segment] = scratch;
-    add_sums(info, scratch, r);
-  }
-};
-
-template <class T>
-struct SumMaxed {
-  using Source = MaxedMoments<T>;
-  __device__ static bool begins(const Launch& args) { return starts_afresh(args.pass); }
-  __device__ static bool skips(const Launch& args, int64_t segment) {
-    const Pass& pass = args.pass;
-    return pass.begins || !max_round_runs(*pass.ws.header) ||
-           !takes_part(pass.ws.scratch[segment], fresh_word(&pass.ws.header->epoch)) ||
-           !in_vbar(pass.ws.segments[segment]);
-  }
-  __device__ static Source source(const Launch& args, int64_t segment) {
-    const Pass& pass = args.pass;
-    const SegmentInfo& info = pass.ws.segments[segment];
-    return {array_of<const T>(pass, SWD_BUFFER_GRAD, segment),
-            array_of<const float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment),
-            array_of<const float>(pass, SWD_BUFFER_MAX_EXP_AVG_SQ, segment),
-            coefficients(pass.ws.header->decision, info, pass.ws.scratch[segment], pass.ws.groups[info.group])};
-  }
-  __device__ static void drop(const Launch&, int64_t) {}
-  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record& r) {
-    SegmentScratch& scratch = args.pass.ws.scratch[segment];
-    scratch.max_sum = total.sum;
-    scratch.max_epoch = args.pass.ws.header->epoch;
-    add_max(args.pass.ws.segments[segment], total.sum, scratch.bias2, r);
-  }
-};
-
-struct SumMoments {
-  using Source = Moments;
-  __device__ static bool begins(const Launch&) { return false; }
-  __device__ static bool skips(const Launch& args, int64_t segment) {
-    return array_of<const float>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment) == nullptr;  // of a list
-  }
-  __device__ static Source source(const Launch& args, int64_t segment) {
-    return {array_of<const float>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment)};
-  }
-  // The lowest segment wins, as the largest distance from the end: 0 is none.
-  __device__ static void drop(const Launch& args, int64_t segment) {
-    const Pass& pass = args.pass;
-    atomicMax(reinterpret_cast<unsigned long long*>(&pass.ws.header->damaged),
-              static_cast<unsigned long long>(pass.plan.segment_count - segment));
-  }
-  __device__ static void keep(const Launch& args, int64_t segment, const Partial& total, swd_norm_record&) {
-    const SegmentInfo& info = args.pass.ws.segments[segment];
-    args.pass.segment_states[segment].exp_avg_sq_sum = info.decay == SWD_DECAY_L2 ? -1.0 : total.sum;
-    if (is_damaged(info, total.sum)) drop(args, segment);
-  }
-};
 
 // Ends a rebuild: says in the statistics which segment was damaged.
 __device__ __forceinline__ void report_damage(const Pass& pass) {
@@ -132,7 +60,7 @@ __global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) reduce_kernel(co
       continue;
     }
     int64_t left = count - local * kChunk;
-    Partial total = sum_chunk(source.from(local * kChunk), left < kChunk ? static_cast<int>(left) : kChunk);
+    Partial total = sum_chunk(from(source, local * kChunk), left < kChunk ? static_cast<int>(left) : kChunk);
     const SegmentInfo& info = pass.ws.segments[segment];  // not kept: registers are for loads in flight
     bool complete = fold_tree(pass.ws.values + info.first_value, pass.ws.tickets + info.first_ticket, local,
                               divide_up(count, kChunk), total);
@@ -174,9 +102,10 @@ swd_status launch_sum(const Launch& args, void* stream) {
 
 swd_status load_reduce(const Plan& plan) {
   swd_status status = load(decide_kernel);
-  if (status == SWD_OK) status = load(reduce_kernel<SumMoments>);
-  visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
+  visit_dtypes(plan.dtypes, [&](auto types) {
     using Grad = typename decltype(types)::grad;
+    using Moment = typename decltype(types)::moment;
+    if (status == SWD_OK) status = load(reduce_kernel<SumMoments<Moment>>);
     if (status == SWD_OK) status = load(reduce_kernel<SumSquares<Grad>>);
     if (status == SWD_OK && needs_max(plan.facts)) status = load(reduce_kernel<SumMaxed<Grad>>);
   });
@@ -185,7 +114,7 @@ swd_status load_reduce(const Plan& plan) {
 
 swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream) {
   swd_status status = SWD_OK;
-  visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
+  visit_dtypes(plan.dtypes, [&](auto types) {
     using Grad = typename decltype(types)::grad;
     status = args.pass.phase == SWD_PHASE_MAX ? launch_sum<SumMaxed<Grad>>(args, stream)
                                               : launch_sum<SumSquares<Grad>>(args, stream);
@@ -193,7 +122,12 @@ swd_status launch_reduce(const Plan& plan, const Launch& args, void* stream) {
   return status;
 }
 
-swd_status launch_rebuild(const Launch& args, void* stream) { return launch_sum<SumMoments>(args, stream); }
+swd_status launch_rebuild(const Plan& plan, const Launch& args, void* stream) {
+  swd_status status = SWD_OK;
+  visit_dtypes(plan.dtypes,
+               [&](auto types) { status = launch_sum<SumMoments<typename decltype(types)::moment>>(args, stream); });
+  return status;
+}
 
 swd_status find_code() {
   cudaFuncAttributes attributes{};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One work item of pass 2 by one warp: loads, the formula of element.h, stores. Called by pass2_update.cu.
+// One work item of pass 2 by one warp, where parameters and moments are fp32: loads, the formula of element.h, stores.
+// Called by pass2_kernel.cuh.
 #pragma once
 #include "../commit.h"
 #include "fold.cuh"
@@ -7,7 +8,7 @@
 
 namespace swd::cuda {
 
-// The arrays of a segment, from position 0 of its grid on (pass2_update.cu).
+// The arrays of a segment, from position 0 of its grid on (pass2_kernel.cuh).
 template <class Grad, class Copy>
 struct Arrays {
   float* p;
@@ -175,5 +176,34 @@ __device__ __forceinline__ Partial update_item(const Arrays<Grad, Copy>& at, con
   if constexpr (!kNorms) return Partial{0.0, 0.0};
   return whole ? fold_norms<1>(norms) : fold_norms<3>(norms);
 }
+
+// What pass2_kernel.cuh asks of a kind of rows.
+template <class Types, bool kAmsgrad, bool kNorms>
+struct WideItem {
+  using Grad = typename Types::grad;
+  using Copy = typename Types::copy;
+  using Arrays = cuda::Arrays<Grad, Copy>;
+  using Constants = Coefficients;
+  static constexpr bool kFromStart = kNorms;  // whether the grid starts with the first element
+  static constexpr bool kHasUnit = false;
+
+  __device__ __forceinline__ static Arrays arrays_of(const Pass& pass, int64_t segment) {
+    return cuda::arrays_of<Grad, Copy, kAmsgrad>(pass, pass.ws.segments[segment].offset, segment);
+  }
+  __device__ __forceinline__ static Arrays moved(const Arrays& at, int64_t by) { return cuda::moved<kAmsgrad>(at, by); }
+  __device__ __forceinline__ static bool all_aligned(const Arrays& at) {
+    return cuda::all_aligned<Grad, Copy, kAmsgrad>(at);
+  }
+  // Calls f with each array that pass 1 neither reads nor writes.
+  template <class F>
+  __device__ __forceinline__ static void visit_prefetched(const Arrays& at, const F& f) {
+    for (const float* array : {at.p, at.m, at.v}) f(array);
+  }
+  __device__ __forceinline__ static Constants constants_of(const Pass&, int64_t, const Coefficients& c) { return c; }
+  __device__ __forceinline__ static Partial update(const Arrays& at, const Constants& c, int begin, int end,
+                                                   bool aligned) {
+    return update_item<Grad, Copy, kAmsgrad, kNorms>(at, c, begin, end, aligned);
+  }
+};
 
 }  // namespace swd::cuda

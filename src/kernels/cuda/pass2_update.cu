@@ -1,160 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pass 2: walks the work items, last ones first, and commits the step. Called by backend_cuda.cu.
+// Launches pass 2, and holds its kernels for fp32 parameters and moments. Called by backend_cuda.cu.
 #include <atomic>
 
-#include "kernels.h"
-#include "pass2_item.cuh"
+#include "pass2_kernel.cuh"
 
 namespace swd::cuda {
 namespace {
 
-constexpr int kGrid = 32;  // parameters in a 128-byte line
-
-// A segment as pass 2 walks it: on a grid that starts `shift` elements before the first one, on a 128-byte line of the
-// parameters, so that items of a misaligned segment are whole lines all the same. The update norms sum runs of kItem
-// from the first element on (sum_order.h), so there the grid starts with it.
-// For example parameters 20 floats behind a line: element 0 has position 20, item 0 holds elements 0 to 1,003, item 1
-// 1,004 to 2,027: whole lines. Of 4,096 elements the fourth and last item takes positions 3,072 to 4,115.
-template <class Grad, class Copy>
-struct Walk {
-  int64_t first_chunk;
-  int64_t last_item;  // takes what the shift pushed behind the last whole item
-  int64_t end;        // position behind the last element
-  int shift;
-  bool aligned;  // all arrays are, at position 0
-  Arrays<Grad, Copy> at;
+// The kernel of a plan, and for how many blocks of it a multiprocessor has room.
+struct Chosen {
+  UpdateKernel kernel;
+  int blocks_per_sm;
 };
 
-template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
-__device__ __forceinline__ Walk<Grad, Copy> walk_of(const Pass& pass, int64_t segment) {
-  const SegmentInfo& info = pass.ws.segments[segment];
-  Walk<Grad, Copy> walk;
-  walk.first_chunk = info.first_chunk;
-  walk.last_item = info.chunks * kItemsPerChunk - 1;
-  walk.at = arrays_of<Grad, Copy, kAmsgrad>(pass, info.offset, segment);
-  walk.shift = kNorms ? 0 : vector_shift<kGrid>(walk.at.p);
-  walk.end = walk.shift + info.count;
-  walk.at = moved<kAmsgrad>(walk.at, -walk.shift);
-  walk.aligned = all_aligned<Grad, Copy, kAmsgrad>(walk.at);
-  return walk;
-}
-
-struct Item {
-  int64_t number;  // within the segment; its positions start at number * kItem
-  int begin, end;  // relative to that; end <= begin: nothing left for this item
-};
-
-template <class Grad, class Copy>
-__device__ __forceinline__ Item item_of(const Walk<Grad, Copy>& walk, int64_t number) {
-  int64_t item = number - walk.first_chunk * kItemsPerChunk;
-  int64_t left = walk.end - item * kItem;
-  return Item{item, item == 0 ? walk.shift : 0,
-              left <= kItem || item == walk.last_item ? static_cast<int>(left < 0 ? 0 : left) : kItem};
-}
-
-// Whether the item is surely empty: of a small segment's chunk most are, and need not look at the rest of its tables.
-__device__ __forceinline__ bool is_beyond(const SegmentInfo& info, int64_t number) {
-  return (number - info.first_chunk * kItemsPerChunk) * kItem >= info.count + kGrid;
-}
-
-// While pass 1 drains, brings the first item's parameter and moments into L2: pass 1 writes neither. Only addresses of
-// elements: the grid starts before the first one, and a pointer of a list that was never set is known to nobody yet.
-template <bool kAmsgrad, class Grad, class Copy>
-__device__ __forceinline__ void prefetch(const Walk<Grad, Copy>& walk, const Item& item) {
-  int line = static_cast<int>(threadIdx.x % 32) * kGrid;
-  int position = line < item.begin ? item.begin : line;
-  if (position >= item.end) return;
-  auto first = moved<kAmsgrad>(walk.at, walk.shift);
-  int64_t i = item.number * kItem + position - walk.shift;
-  for (const float* array : {first.p, first.m, first.v}) {
-    if (array) asm volatile("prefetch.global.L2 [%0];" ::"l"(array + i));
-  }
-}
-
-// A warp takes item after item, the last ones first: what pass 1 read last is still in L2. What it needs of a segment
-// it keeps until another one comes: three dependent loads and 300 instructions of fp64, a tenth of an item's work.
-template <class Grad, class Copy, bool kAmsgrad, bool kNorms>
-__global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(kAmsgrad, kNorms))
-    update_kernel(const __grid_constant__ Launch args) {
-  const Pass& pass = args.pass;
-  Header& header = *pass.ws.header;
-  int64_t items = pass.plan.chunk_count * kItemsPerChunk;
-  int64_t warps = static_cast<int64_t>(gridDim.x) * kUpdateWarps;
-  int64_t warp = static_cast<int64_t>(blockIdx.x) * kUpdateWarps + threadIdx.x / 32;
-  bool ours = __ldcg(&header.fingerprint) == pass.plan.fingerprint;  // written by swd_workspace_init alone
-  int64_t segment = -1;
-  Walk<Grad, Copy> walk;
-  // Before the wait: where the first item lies. These tables are older than pass 1, so their latency passes meanwhile.
-  if (ours && warp < items) {
-    int64_t number = items - 1 - warp;
-    int64_t in = pass.ws.chunk_segment[number / kItemsPerChunk];
-    if (!is_beyond(pass.ws.segments[in], number)) {
-      segment = in;
-      walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, segment);
-      if (args.may_prefetch) prefetch<kAmsgrad>(walk, item_of(walk, number));
-    }
-  }
-#if __CUDA_ARCH__ >= 900
-  cudaGridDependencySynchronize();  // every block, also an idle one: else a later kernel could overtake pass 1
-#endif
-  if (!ours) return;
-  Decision decision = fresh(header.decision);
-  bool applies = __ldcg(&header.armed) == kArmed && decision.result == SWD_RESULT_APPLIED;
-  uint64_t epoch = fresh_word(&header.epoch);
-  bool has_gradient = false;
-  Coefficients c;
-  auto decide_segment = [&] {
-    const SegmentInfo& info = pass.ws.segments[segment];
-    const SegmentScratch& scratch = pass.ws.scratch[segment];
-    has_gradient = takes_part(scratch, epoch);
-    c = coefficients(decision, info, scratch, fresh(pass.ws.groups[info.group]));
-  };
-  if (segment >= 0) decide_segment();
-  for (; applies && warp < items; warp += warps) {
-    int64_t number = items - 1 - warp;
-    int64_t in = pass.ws.chunk_segment[number / kItemsPerChunk];
-    bool beyond = in != segment && is_beyond(pass.ws.segments[in], number);
-    if (in != segment && !beyond) {
-      segment = in;
-      walk = walk_of<Grad, Copy, kAmsgrad, kNorms>(pass, segment);
-      decide_segment();
-    }
-    Partial norms{0.0, 0.0};
-    if (has_gradient && !beyond) {
-      Item item = item_of(walk, number);
-      if (item.number == 0 && threadIdx.x % 32 == 0) {
-        const SegmentScratch& scratch = pass.ws.scratch[segment];
-        pass.segment_states[segment].step = scratch.step;
-        pass.segment_states[segment].exp_avg_sq_sum = next_sum(scratch, decision.s_squared);
-      }
-      norms = update_item<Grad, Copy, kAmsgrad, kNorms>(moved<kAmsgrad>(walk.at, item.number * kItem), c, item.begin,
-                                                        item.end, walk.aligned);
-    }
-    if constexpr (kNorms) {
-      bool complete = fold_tree(pass.ws.norm_values, pass.ws.norm_tickets, number, items, norms);
-      if (complete && threadIdx.x % 32 == 0) header.update_norms = norms;
-    }
-  }
-  __syncthreads();
-  if (threadIdx.x == 0 && arrives_last(&header.update_ticket, gridDim.x)) {
-    commit_step(header, *pass.state, kNorms && items > 0 ? header.update_norms : Partial{0.0, 0.0});
-  }
-}
-
-using UpdateKernel = void (*)(Launch);
-
-// Calls f with the kernel of a plan.
-template <class F>
-void visit_update(const Plan& plan, const F& f) {
+Chosen choose(const Plan& plan) {
   bool amsgrad = (plan.facts.flags & SWD_PLAN_AMSGRAD) != 0, norms = (plan.facts.flags & SWD_PLAN_UPDATE_NORMS) != 0;
-  visit_dtypes(plan.grad_dtype, plan.copy_dtype, [&](auto types) {
-    using Grad = typename decltype(types)::grad;
-    using Copy = typename decltype(types)::copy;
-    UpdateKernel kernel =
-        amsgrad ? (norms ? update_kernel<Grad, Copy, true, true> : update_kernel<Grad, Copy, true, false>)
-                : (norms ? update_kernel<Grad, Copy, false, true> : update_kernel<Grad, Copy, false, false>);
-    f(kernel, update_blocks_per_sm(amsgrad, norms));
+  Chosen out{};
+  visit_dtypes(plan.dtypes, [&](auto types) {
+    using Types = decltype(types);
+    out.blocks_per_sm = update_blocks_per_sm(Types::kPlain, amsgrad, norms);
+    if constexpr (Types::kPlain) {
+      out.kernel =
+          amsgrad
+              ? (norms ? update_kernel<WideItem, Types, true, true> : update_kernel<WideItem, Types, true, false>)
+              : (norms ? update_kernel<WideItem, Types, false, true> : update_kernel<WideItem, Types, false, false>);
+    } else {
+      out.kernel = narrow_kernel_of(plan);
+    }
   });
+  return out;
 }
 
 // Whether pass 2, in the version that a device runs, waits for its predecessor. Asked of the runtime: which version a
@@ -187,25 +61,22 @@ swd_status load_update(const Plan& plan) {
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
   bool waits = false;
-  visit_update(plan, [&](UpdateKernel kernel, int) { status = ask_whether_it_waits(kernel, device.number, waits); });
-  return status;
+  return ask_whether_it_waits(choose(plan).kernel, device.number, waits);
 }
 
 swd_status launch_update(const Plan& plan, const Launch& args, bool overlaps, void* stream) {
   Device device{};
   swd_status status = query_device(device);
   if (status != SWD_OK) return status;
-  visit_update(plan, [&](UpdateKernel kernel, int blocks_per_sm) {
-    bool waits = false;
-    if (overlaps) status = waits_for_predecessor(kernel, device.number, waits);
-    if (status != SWD_OK) return;
-    Launch with_overlap = args;
-    with_overlap.may_prefetch = waits ? 1 : 0;
-    unsigned int blocks =
-        grid_size(device, plan.facts, plan.facts.chunk_count * kItemsPerChunk, kUpdateWarps, blocks_per_sm);
-    status = launch("launch of the update kernel", kernel, blocks, kUpdateThreads, stream, waits, with_overlap);
-  });
-  return status;
+  Chosen chosen = choose(plan);
+  bool waits = false;
+  if (overlaps) status = waits_for_predecessor(chosen.kernel, device.number, waits);
+  if (status != SWD_OK) return status;
+  Launch with_overlap = args;
+  with_overlap.may_prefetch = waits ? 1 : 0;
+  int64_t items = plan.facts.chunk_count * kItemsPerChunk;
+  unsigned int blocks = grid_size(device, plan.facts, items, kUpdateWarps, chosen.blocks_per_sm);
+  return launch("launch of the update kernel", chosen.kernel, blocks, kUpdateThreads, stream, waits, with_overlap);
 }
 
 }  // namespace swd::cuda

@@ -15,7 +15,10 @@ constexpr int kReduceLoads = 8;
 // KiB in flight; 3 * 256 would leave 80 and spill. CUB's own figure for full bandwidth is 48 KiB on H200.
 constexpr int kUpdateThreads = 128;
 constexpr int kUpdateWarps = kUpdateThreads / 32;
-constexpr int update_blocks_per_sm(bool amsgrad, bool norms) { return amsgrad && norms ? 3 : amsgrad || norms ? 4 : 5; }
+constexpr int update_blocks_per_sm(bool plain, bool amsgrad, bool norms) {
+  int blocks = amsgrad && norms ? 3 : amsgrad || norms ? 4 : 5;
+  return plain || amsgrad ? blocks : blocks - 1;  // codes need more registers: 128 where fp32 has 96
+}
 
 // From so many times what is resident on, a grid has a warp for each chunk or item instead of resident warps that take
 // one after the other: blocks then start in the order of memory, and what is in flight stays close together. On an H100

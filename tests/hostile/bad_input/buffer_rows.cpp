@@ -40,6 +40,12 @@ const Field kFields[] = {
     FIELD(param, 4, false),          FIELD(grad, 4, false),       FIELD(exp_avg, 4, false), FIELD(exp_avg_sq, 4, true),
     FIELD(max_exp_avg_sq, 4, false), FIELD(param_copy, 2, false), FIELD(state, 16, true),   FIELD(workspace, 16, true),
 };
+// Of compact8.
+const Field kNarrowFields[] = {
+    FIELD(param, 2, false),           FIELD(grad, 4, false),      FIELD(exp_avg, 1, false),
+    FIELD(exp_avg_sq, 1, true),       FIELD(remainder, 1, false), FIELD(exp_avg_scale, 1, false),
+    FIELD(exp_avg_sq_scale, 1, true), FIELD(state, 16, true),     FIELD(workspace, 16, true),
+};
 #undef FIELD
 
 void add_struct_rows(Rows& rows) {
@@ -58,7 +64,7 @@ void add_struct_rows(Rows& rows) {
                       [call, bytes](Scene& s) { return call(s, s.lengthened(s.buffers, bytes, 1), &s.args); }});
     }
   }
-  for (uint32_t bytes : {0u, 1u, 8u, uint32_t{sizeof(swd_buffers)} - 1, 4097u, UINT32_MAX}) {
+  for (uint32_t bytes : {0u, 1u, 8u, uint32_t{offsetof(swd_buffers, remainder)} - 1, 4097u, UINT32_MAX}) {
     spoil(
         rows, Kind::kPlain, SWD_ERR_STRUCT_SIZE, "struct_size", [bytes](Scene& s) { s.buffers.struct_size = bytes; },
         true);
@@ -80,27 +86,24 @@ void add_struct_rows(Rows& rows) {
       rows, Kind::kPlain, SWD_ERR_SIZE, "workspace_bytes", [](Scene& s) { s.buffers.workspace_bytes = 0; }, true);
 }
 
-}  // namespace
-
-void add_buffer_rows(Rows& rows) {
-  add_struct_rows(rows);
-  for (const Field& field : kFields) {
+template <size_t kCount>
+void add_field_rows(Rows& rows, Kind kind, const Field (&fields)[kCount]) {
+  for (const Field& field : fields) {
     spoil(
-        rows, Kind::kFull, SWD_ERR_NULL, field.name, [&field](Scene& s) { field.set(s.buffers, nullptr); },
-        field.in_rebuild);
+        rows, kind, SWD_ERR_NULL, field.name, [&field](Scene& s) { field.set(s.buffers, nullptr); }, field.in_rebuild);
     for (int64_t by = 1; by < 16; ++by) {
       if (static_cast<uint64_t>(by) % field.alignment == 0) continue;
       spoil(
-          rows, Kind::kFull, SWD_ERR_ALIGNMENT, field.name,
+          rows, kind, SWD_ERR_ALIGNMENT, field.name,
           [&field, by](Scene& s) { field.set(s.buffers, moved(static_cast<char*>(field.get(s.buffers)), by)); },
           field.in_rebuild);
     }
     // The first byte of one in the first, or in the last block of 16 bytes, of the other.
-    for (const Field& other : kFields) {
+    for (const Field& other : fields) {
       if (&field == &other) continue;
       for (int64_t at : {0, 32}) {
         spoil(
-            rows, Kind::kFull, SWD_ERR_OVERLAP, field.name,
+            rows, kind, SWD_ERR_OVERLAP, field.name,
             [&field, &other, at](Scene& s) {
               field.set(s.buffers, moved(static_cast<char*>(other.get(s.buffers)), at));
             },
@@ -108,6 +111,14 @@ void add_buffer_rows(Rows& rows) {
       }
     }
   }
+}
+
+}  // namespace
+
+void add_buffer_rows(Rows& rows) {
+  add_struct_rows(rows);
+  add_field_rows(rows, Kind::kFull, kFields);
+  add_field_rows(rows, Kind::kNarrow, kNarrowFields);
   auto set_any = [](Scene& s) { return s.runner.at(SWD_BUFFER_PARAM, 0); };
   for (int b = 0; b < 6; ++b) {  // a list has no bases
     const Field& field = kFields[b];
@@ -118,6 +129,14 @@ void add_buffer_rows(Rows& rows) {
     spoil(
         rows, Kind::kPlain, SWD_ERR_UNEXPECTED, field.name,
         [&field, set_any](Scene& s) { field.set(s.buffers, set_any(s)); }, false);
+  }
+  for (size_t i = 4; i < 7; ++i) {  // remainder and scales belong to what is narrow
+    const Field& field = kNarrowFields[i];
+    for (Kind kind : {Kind::kPlain, Kind::kNarrowList}) {
+      spoil(
+          rows, kind, SWD_ERR_UNEXPECTED, field.name, [&field, set_any](Scene& s) { field.set(s.buffers, set_any(s)); },
+          field.in_rebuild);
+    }
   }
   // A workspace of another plan: the host can look into it on the CPU; on the device the kernels do, and do nothing.
   bool cpu = backend_under_test() == SWD_BACKEND_CPU;

@@ -71,13 +71,15 @@ void add_plan_rows(Rows& rows) {
     spoil(rows, SWD_ERR_FLAGS, "flags", [bit](swd_plan_args& a) { a.flags = 1u << bit; });
   }
   values<swd_backend>(rows, SWD_ERR_ENUM, "backend", &swd_plan_args::backend, {-1, 0, 3, INT32_MAX, INT32_MIN});
-  values<swd_dtype>(rows, SWD_ERR_ENUM, "param_dtype", &swd_plan_args::param_dtype, {-1, 4, INT32_MAX, INT32_MIN});
-  values<swd_dtype>(rows, SWD_ERR_ENUM, "grad_dtype", &swd_plan_args::grad_dtype, {-1, 4, INT32_MAX, INT32_MIN});
-  values<swd_dtype>(rows, SWD_ERR_ENUM, "copy_dtype", &swd_plan_args::copy_dtype, {-1, 4, INT32_MAX, INT32_MIN});
+  values<swd_dtype>(rows, SWD_ERR_ENUM, "param_dtype", &swd_plan_args::param_dtype, {-1, 7, INT32_MAX, INT32_MIN});
+  values<swd_dtype>(rows, SWD_ERR_ENUM, "grad_dtype", &swd_plan_args::grad_dtype, {-1, 7, INT32_MAX, INT32_MIN});
+  values<swd_dtype>(rows, SWD_ERR_ENUM, "copy_dtype", &swd_plan_args::copy_dtype, {-1, 7, INT32_MAX, INT32_MIN});
   values<swd_dtype>(rows, SWD_ERR_UNSUPPORTED, "param_dtype", &swd_plan_args::param_dtype,
-                    {SWD_DTYPE_NONE, SWD_DTYPE_BF16, SWD_DTYPE_F16});
-  values<swd_dtype>(rows, SWD_ERR_UNSUPPORTED, "grad_dtype", &swd_plan_args::grad_dtype, {SWD_DTYPE_NONE});
-  values<swd_dtype>(rows, SWD_ERR_UNSUPPORTED, "copy_dtype", &swd_plan_args::copy_dtype, {SWD_DTYPE_F32});
+                    {SWD_DTYPE_NONE, SWD_DTYPE_BF16, SWD_DTYPE_F16, SWD_DTYPE_I16, SWD_DTYPE_I8, SWD_DTYPE_BLOCK8});
+  values<swd_dtype>(rows, SWD_ERR_UNSUPPORTED, "grad_dtype", &swd_plan_args::grad_dtype,
+                    {SWD_DTYPE_NONE, SWD_DTYPE_I16, SWD_DTYPE_I8, SWD_DTYPE_BLOCK8});
+  values<swd_dtype>(rows, SWD_ERR_UNSUPPORTED, "copy_dtype", &swd_plan_args::copy_dtype,
+                    {SWD_DTYPE_F32, SWD_DTYPE_I16, SWD_DTYPE_I8, SWD_DTYPE_BLOCK8});
   values<const swd_segment*>(rows, SWD_ERR_NULL, "segments", &swd_plan_args::segments, {nullptr});
   values<int64_t>(rows, SWD_ERR_SIZE, "segment_count", &swd_plan_args::segment_count,
                   {-1, INT64_C(1) << 31, INT64_C(1) << 32, INT64_MAX, INT64_MIN});

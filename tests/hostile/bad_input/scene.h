@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the rows of the bad-input table spoil: plans with buffers, and one call's arguments, good ones before every row.
 #pragma once
+#include <array>
 #include <functional>
 #include <limits>
 
@@ -8,7 +9,8 @@
 
 namespace swd::test {
 
-enum class Kind { kPlain, kFull, kList };  // flat; flat with amsgrad and param_copy; the latter as a list
+// Flat; flat with amsgrad and param_copy, and that as a list; compact8, flat and as a list.
+enum class Kind { kPlain, kFull, kList, kNarrow, kNarrowList };
 
 constexpr uint64_t kImageBytes = kStateHeaderBytes + 2 * kSegmentStateBytes;  // two segments
 constexpr uint64_t kBlobBytes = 64 + 2 * 40 + 8;
@@ -46,9 +48,18 @@ class Scene {
     blobs = {blob_.data(), blob_.data()};
     blob_bytes = {kBlobBytes, kBlobBytes};
     pointers = {runner.at(SWD_BUFFER_PARAM, 0), runner.at(SWD_BUFFER_PARAM, 1)};
-    segment_state = {3, 0.5};
-    state_header = {4, 1, 0.25};
+    segment_state = {3, 0.5, 0.0, 0};
+    state_header = {4, 1, 0.25, 0};
     wide = {};
+    const bool list = (runner.setup().flags & SWD_PLAN_LIST) != 0;
+    arrays = SWD_FP32_ARRAYS_INIT;
+    const void* swd_fp32_arrays::*members[] = {&swd_fp32_arrays::param, &swd_fp32_arrays::exp_avg,
+                                               &swd_fp32_arrays::exp_avg_sq};
+    for (size_t a = 0; a < 3; ++a) {
+      const uint8_t* values = fp32_.data() + 1024 * a;
+      tensors[a] = {values, values + 4 * 100};
+      arrays.*members[a] = list ? static_cast<const void*>(tensors[a].data()) : values;
+    }
   }
 
   // Everything that a refused call must leave alone.
@@ -58,12 +69,13 @@ class Scene {
       add(out, r->bytes());
       add(out, r->workspace_bytes());
     }
-    for (DeviceBuffer* b : {&image_, &blob_, &out_, &device_groups}) add(out, b->read_all());
+    for (DeviceBuffer* b : {&image_, &blob_, &out_, &device_groups, &fp32_}) add(out, b->read_all());
     return out;
   }
   bool canaries_intact() const {
     return runner.canaries_intact() && foreign->canaries_intact() && image_.canaries_intact() &&
-           blob_.canaries_intact() && out_.canaries_intact() && device_groups.canaries_intact();
+           blob_.canaries_intact() && out_.canaries_intact() && device_groups.canaries_intact() &&
+           fp32_.canaries_intact();
   }
 
   // Host memory for whatever a call writes, 256-byte aligned.
@@ -89,7 +101,9 @@ class Scene {
   std::vector<const void*> pointers;
   swd_segment_state segment_state;
   swd_state_header state_header;
-  struct alignas(16) Wide {  // room for a longer version of any struct
+  swd_fp32_arrays arrays;                           // where the backend computes
+  std::array<std::vector<const void*>, 3> tensors;  // lists
+  struct alignas(16) Wide {                         // room for a longer version of any struct
     uint8_t bytes[4200];
   } wide;
 
@@ -111,6 +125,13 @@ class Scene {
     s.decay = {SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED};
     s.groups.assign(2, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-2, nullptr, 0.0});
     if (kind == Kind::kPlain) return s;
+    if (kind == Kind::kNarrow || kind == Kind::kNarrowList) {
+      s.param = SWD_DTYPE_BF16;
+      s.remainder = SWD_DTYPE_I8;
+      s.moment = SWD_DTYPE_BLOCK8;
+      s.flags = kind == Kind::kNarrowList ? uint32_t{SWD_PLAN_LIST} : 0u;
+      return s;
+    }
     s.flags = SWD_PLAN_AMSGRAD | (kind == Kind::kList ? SWD_PLAN_LIST : 0u);
     s.copy = SWD_DTYPE_BF16;
     return s;
@@ -119,6 +140,7 @@ class Scene {
     to.insert(to.end(), from.begin(), from.end());
   }
 
+  DeviceBuffer fp32_{backend_under_test(), 3 * 1024};
   DeviceBuffer image_{SWD_BACKEND_CPU, kImageBytes}, blob_{SWD_BACKEND_CPU, kBlobBytes}, out_{SWD_BACKEND_CPU, 4608};
 };
 
@@ -140,6 +162,8 @@ void add_piece_rows(Rows& rows);
 void add_workspace_rows(Rows& rows);
 void add_state_rows(Rows& rows);
 void add_state_header_rows(Rows& rows);
+void add_narrow_rows(Rows& rows);
+void add_convert_rows(Rows& rows);
 
 // The five calls that take buffers and args, in good order. Rows about these hold for each.
 using StepCall = swd_status (*)(Scene&, const swd_buffers*, const swd_step_args*);

@@ -13,12 +13,12 @@ swd_status set_header(Scene& s) {
   return swd_state_header_set(s.runner.plan(), s.image, s.image_bytes, &s.state_header, sizeof(swd_state_header));
 }
 
-// The structs with the sizes that callers know them by.
+// The structs with the sizes that callers know them by, the first version's or more.
 template <class T>
-void add_sized_rows(Rows& rows, swd_status (*set_sized)(Scene&, const T*, uint64_t),
+void add_sized_rows(Rows& rows, uint64_t first_size, swd_status (*set_sized)(Scene&, const T*, uint64_t),
                     swd_status (*get_sized)(Scene&, T*, uint64_t), T Scene::*good) {
   add(rows, SWD_ERR_SIZE, "size", [=](Scene& s) { return get_sized(s, s.out<T>(), 0); });
-  for (uint64_t size : {uint64_t{0}, uint64_t{8}, uint64_t{sizeof(T)} - 1, uint64_t{4097}, UINT64_MAX}) {
+  for (uint64_t size : {uint64_t{0}, uint64_t{8}, first_size - 1, uint64_t{4097}, UINT64_MAX}) {
     add(rows, SWD_ERR_STRUCT_SIZE, "size", [=](Scene& s) { return set_sized(s, &(s.*good), size); });
   }
   for (uint64_t more : {uint64_t{1}, uint64_t{8}}) {  // a longer one, whose last byte is set
@@ -34,7 +34,7 @@ void add_sized_rows(Rows& rows, swd_status (*set_sized)(Scene&, const T*, uint64
 
 void add_state_header_rows(Rows& rows) {
   add_sized_rows<swd_state_header>(
-      rows,
+      rows, offsetof(swd_state_header, rounding_seed),
       [](Scene& s, const swd_state_header* in, uint64_t size) {
         return swd_state_header_set(s.runner.plan(), s.image, s.image_bytes, in, size);
       },
@@ -43,7 +43,7 @@ void add_state_header_rows(Rows& rows) {
       },
       &Scene::state_header);
   add_sized_rows<swd_segment_state>(
-      rows,
+      rows, offsetof(swd_segment_state, exp_avg_sq_unit),
       [](Scene& s, const swd_segment_state* in, uint64_t size) {
         return swd_state_set(s.runner.plan(), s.image, s.image_bytes, 0, in, size);
       },

@@ -86,7 +86,7 @@ swd_status set(Scene& s, swd_buffer_kind buffer, int64_t first, int64_t count) {
 }
 
 void add_pointer_rows(Rows& rows) {
-  for (swd_buffer_kind bad : {-1, 6, 99, INT32_MAX, INT32_MIN}) {
+  for (swd_buffer_kind bad : {-1, kBuffers, 99, INT32_MAX, INT32_MIN}) {
     add(rows, Kind::kList, SWD_ERR_ENUM, "buffer", [bad](Scene& s) { return set(s, bad, 0, 2); });
   }
   for (swd_buffer_kind b = 0; b < 6; ++b) {
@@ -101,6 +101,14 @@ void add_pointer_rows(Rows& rows) {
                         }});
       }
     }
+  }
+  for (swd_buffer_kind b : {SWD_BUFFER_REMAINDER, SWD_BUFFER_EXP_AVG_SCALE, SWD_BUFFER_EXP_AVG_SQ_SCALE}) {
+    add(rows, Kind::kList, SWD_ERR_UNEXPECTED, "buffer", [b](Scene& s) { return set(s, b, 0, 2); });
+    add(rows, Kind::kNarrow, SWD_ERR_UNEXPECTED, "buffer", [b](Scene& s) { return set(s, b, 0, 2); });
+    add(rows, Kind::kNarrowList, SWD_ERR_OVERLAP, "pointers[0]", [b](Scene& s) {
+      s.pointers[1] = s.pointers[0];
+      return set(s, b, 0, 2);
+    });
   }
   for (int64_t first : {INT64_C(-1), INT64_C(3), INT64_MAX, INT64_MIN}) {
     add(rows, Kind::kList, SWD_ERR_SIZE, "first", [first](Scene& s) { return set(s, 0, first, 0); });

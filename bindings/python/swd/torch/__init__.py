@@ -8,7 +8,7 @@
     DecayWarning        what AdamS warns with before weight decay destroys a model
 """
 from .adams import AdamS
-from .checkpoint import adamw_state_dict
+from .export import adamw_state_dict
 from .flat import Flat, flatten
 from .scaler import GradScaler
 from .watch import DecayWarning

@@ -6,6 +6,7 @@ import torch
 from torch.optim import Optimizer
 
 from . import checkpoint, checks, report, run
+from .agreement import Agreement
 from .flat import homes
 from .image import Counters
 from .layout import arrange
@@ -15,9 +16,13 @@ from .watch import Watch
 class AdamS(Optimizer):
     """Adam with Scheduled Weight Decay, clipping and loss scaling in one step: ``torch.optim.AdamW``'s place.
 
-    params: parameters or groups, as everywhere in torch.optim. float32 on CPU or CUDA; bfloat16 and float16 get a
-    float32 master (``state[p]["master_param"]``), which keeps what 16 bits lose. Gradients: float32, bfloat16, float16.
-
+    params: parameters or groups, as everywhere in torch.optim, on CPU or CUDA. float32; bfloat16, which is the upper half
+    of a float32 number whose lower half is ``state[p]["remainder"]``; float16, with a float32 master
+    (``state[p]["master_param"]``). Gradients: float32, bfloat16, and but for bfloat16 parameters float16.
+    states: what is stored of moments and bfloat16 parameters: "fp32"; "mixed16", bfloat16 moments; "compact8", 8-bit
+    moments and 24 bits of a bfloat16 parameter; "tiny8", of bfloat16 parameters 16 bits. 12, 8, 5 and 4 bytes a
+    bfloat16 parameter, 12, 8 and 6 a float32 one. Rounded stochastically, from rounding_seed; no amsgrad. See
+    docs/narrow_states.md and memory().
     lr: a number or a tensor of one element; on the device it is read there. betas, eps: as in AdamW.
 
     weight_decay: under scheduled decay it has the unit of a gradient, and acts like AdamW's weight_decay divided by
@@ -29,23 +34,23 @@ class AdamS(Optimizer):
     decay: "scheduled" (SWD), "relative" (SWD in AdamW's unit: the first reference_step steps are AdamW's, and their vbar
     is what later ones are relative to; ``vbar_reference``), "decoupled" (AdamW) or "l2" (Adam); per group, like lr,
     betas, eps, weight_decay, maximize. amsgrad, maximize: as in AdamW; amsgrad is the same for all groups.
-
     max_grad_norm: clips the norm of all gradients together, inside the step: no clip_grad_norm_ before it.
-
     capturable: the step may be captured into a CUDA graph after one that was not: no synchronisation, and the step
     counters of a state_dict stay on the device. lr should then be a tensor, as everything else is frozen in the graph.
-
     max_decay: no step takes more than this share of a parameter; None: 0.1. nonfinite: "skip" leaves everything as it is
     when a gradient is NaN or infinite, "propagate" lets it spread (never under a GradScaler). update_norms: measure
     param_norm and update_norm. measure_norm: False saves the pass over the gradients where nothing needs their norm
     (nonfinite="propagate", no clipping, no scheduled or relative group); the statistics then lack it.
-
     fused, foreach, differentiable=False: taken from torch's optimizers and without a meaning here, so that changing the
     name of the class is enough.
 
-    record_hook (attribute): a function that gets the norm record, some float64 on the device, between the passes, and
-    sums all of it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``: for sharded parameters. All
-    processes need the same amsgrad and the same decay of each group, as these decide how often it is called.
+    shards: DTensors (FSDP2, HSDP, tensor parallel) need nothing. Where plain tensors are parts of a model
+    (ZeroRedundancyOptimizer, FullyShardedDataParallel, own shards, pipeline stages): "world", or the process group or
+    device mesh of all processes that hold parts, each element counted once. False: each process has its own model.
+    record_hook: the general form: a function that gets the norm record, some float64 on the device, between the passes,
+    and sums all of it over processes in place, as ``lambda r: torch.distributed.all_reduce(r)``.
+    Sharded, every process must call step and vbar() alike; all need the same amsgrad, update_norms and decay of each
+    group, which decide how often is summed. What is reported is the whole model's, on each of them.
 
     The step works on raw gradients and never writes them. It is one unit: a skipped step changes no parameter, moment
     or counter, to the bit. Results are the same bits on CPU and CUDA, for any number of threads, and after a resume.
@@ -54,12 +59,15 @@ class AdamS(Optimizer):
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-4, *, decay="scheduled",
                  amsgrad=False, maximize=False, max_grad_norm=None, capturable=False, max_decay=None, nonfinite="skip",
-                 update_norms=False, measure_norm=True, reference_step=100, fused=None,
-                 foreach=None, differentiable=False):
+                 update_norms=False, measure_norm=True, reference_step=100, shards=None, record_hook=None, fused=None,
+                 foreach=None, differentiable=False, states="fp32", rounding_seed=0):
         self.max_grad_norm, self.max_decay, self.nonfinite = max_grad_norm, max_decay, nonfinite
-        self.update_norms, self.measure_norm, self.record_hook = update_norms, measure_norm, None
-        self.reference_step, self.counters, self._layout, self._watch = reference_step, Counters(), None, Watch()
-        self._log = report.Log()
+        self.update_norms, self.measure_norm = update_norms, measure_norm
+        self.shards, self.record_hook = shards, record_hook
+        checks.seed(rounding_seed)
+        self.states, self.counters = states, Counters(seed=rounding_seed)
+        self._noted, self._agreement, self._log = self.counters, Agreement(), report.Log()
+        self.reference_step, self._layout, self._watch = reference_step, None, Watch()
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=decay, amsgrad=amsgrad,
                         maximize=maximize, capturable=capturable)
         checks.group({**defaults, "differentiable": differentiable})
@@ -67,13 +75,16 @@ class AdamS(Optimizer):
         checks.whole(self)
 
     def add_param_group(self, param_group):
+        """Adds a group, as torch.optim.Optimizer does; a parameter that is given twice is refused."""
         if isinstance(param_group, dict) and not isinstance(param_group.get("params"), (torch.Tensor, set, type(None))):
             param_group["params"] = list(param_group["params"])
             checks.distinct(param_group["params"])
         super().add_param_group(param_group)
         try:
             group = self.param_groups[-1]
-            group.setdefault("swd", checkpoint.saved_counters(Counters()))  # written by state_dict
+            for option in ("shards", "record_hook"):  # ZeroRedundancyOptimizer gives its keywords to groups, too
+                group.pop(option, None)
+            group.setdefault("swd", checkpoint.saved_counters(self.counters))  # written by state_dict
             for param in group["params"]:
                 checks.parameter(param)
             checks.group(group)
@@ -93,9 +104,12 @@ class AdamS(Optimizer):
                 loss = closure()
         with torch.no_grad():
             engines, grads = arrange(self)
-            run.run(self, engines, grads)
+            joint, agreement = self._layout.joint, self._agreement
+            own = None if capturing else agreement.begin(self, joint)
+            run.run(self, engines, grads, joint.hook, own)
             if not capturing:
                 self._watch.look(self, engines)
+                agreement.look(engines, joint)
         return loss
 
     def _check_capture(self):
@@ -153,6 +167,7 @@ class AdamS(Optimizer):
     @vbar_reference.setter
     def vbar_reference(self, value):
         checks.number("vbar_reference", value)
+        checkpoint.take_counters(self)
         self.counters = self.counters._replace(reference=float(value))
         for engine in self._layout.engines if self._layout else ():
             engine.image.set_reference(float(value))
@@ -163,6 +178,10 @@ class AdamS(Optimizer):
         if not vbar > 0:
             raise RuntimeError("weight_decay_from_adamw: vbar is 0 before the first step; load a checkpoint or run some")
         return weight_decay * math.sqrt(vbar)
+
+    def memory(self):
+        """Bytes a stepped parameter, as a dict: parameters, gradients, states, workspace, all. {} before the first step."""
+        return report.memory(self)
 
     # ---- Checkpoints ----
 
@@ -187,8 +206,8 @@ class AdamS(Optimizer):
 
     def __getstate__(self):
         state, counters = checkpoint.detached_state(self)
-        options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "record_hook",
-                   "reference_step", "_watch")
+        options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "shards", "record_hook",
+                   "reference_step", "states", "_watch", "_agreement", "_noted")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in options}, "state": state,
                 "counters": counters, "_layout": None, "_log": report.Log()}
 

@@ -8,19 +8,23 @@ it belongs to: another optimizer carries both along and counts on, and then the 
 16-bit parameters also have master_param. Moments and master are float32. "swd" in each group holds the counters and the
 reference of relative decay, as of the moment when the state_dict was made: in the groups they also survive tools that
 know state and groups only (torch.distributed.checkpoint). Version 0.1 had them beside the groups.
+
+Of DTensors and FSDP1's parameters no sum is kept: that of a shard says nothing about another. It is taken from the
+moments when they are loaded; and when they are saved, in the run that goes on, so that both go on alike.
 """
 import math
 import warnings
 
 import torch
 
+from . import audit, shards, states
 from .image import Counters
+from .states import UNIT
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
 
+_TENSORS = MOMENTS + (MASTER,) + states.NATIVE
 _TORCH_KEYS = ("foreach", "fused", "differentiable")  # in every group of torch's Adam and AdamW, in nobody else's
-_COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference")
-_ADAMW_KEYS = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "capturable", "params", "param_names",
-               "initial_lr")
+_COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference", "rounding_seed")
 
 
 def _step_number(value):
@@ -44,20 +48,28 @@ def live_numbers(optimizer):
     engines = optimizer._layout.engines if optimizer._layout else ()
     numbers, counters = {}, Counters() if engines else optimizer.counters
     for engine in engines:
-        found, steps, sums = engine.image.read()
+        found, steps, sums, units = engine.image.read()
         counters = counters.merged(found)
-        for member, step, total in zip(engine.members, steps, sums):
+        for member, step, total, unit in zip(engine.members, steps, sums, units):
+            if not member.keeps_moments(member.state):
+                total = -1.0  # somebody put other moments there
             numbers[id(member.step)], numbers[id(member.sum)] = step, total
+            if member.unit is not None:
+                numbers[id(member.unit)] = unit
     return numbers, counters
 
 
 def _with_numbers(state, numbers):
     out = dict(state)
-    for key in (STEP, SUM):
+    for key in (STEP, SUM, UNIT):
         if key in out:
             value = numbers.get(id(out[key]), out[key])
             out[key] = value.item() if isinstance(value, torch.Tensor) else value
     return out
+
+
+def _is_part(param):
+    return shards.is_sharded(param) or shards.is_fsdp1(param)
 
 
 def settle(optimizer):
@@ -76,15 +88,21 @@ def detached_state(optimizer):
     out = type(optimizer.state)(dict)
     for param, state in optimizer.state.items():
         state = _with_numbers(state, numbers)
-        for key in MOMENTS + (MASTER,):
-            if key in state and state[key].untyped_storage().nbytes() > 4 * state[key].numel():
-                state[key] = state[key].clone()  # a view of a flat buffer would bring the whole buffer along
+        for key in _TENSORS:
+            tensor = state.get(key)
+            if tensor is not None and not shards.is_sharded(tensor) and tensor.untyped_storage().nbytes() > tensor.nbytes:
+                state[key] = tensor.clone()  # a view of a flat buffer would bring the whole buffer along
         out[param] = state
     return out, counters
 
 
 def pack(optimizer, state_dict):
     """Completes what torch.optim.Optimizer.state_dict made."""
+    params = [param for group in optimizer.param_groups for param in group["params"]]
+    parts = {i for i, param in enumerate(params) if _is_part(param)}
+    for engine in optimizer._layout.engines if optimizer._layout and parts else ():
+        with torch.no_grad(), engine.current_device():
+            audit.retake(engine, optimizer.param_groups, [not _is_part(member.owner) for member in engine.members])
     numbers, counters = live_numbers(optimizer)
     group_of = {index: group for group in state_dict["param_groups"] for index in group["params"]}
     out = {}
@@ -94,14 +112,18 @@ def pack(optimizer, state_dict):
             step = state[STEP] = _step_number(state[STEP])
             if SUM in state:
                 state[SUM_STEP] = state.pop(SUM_STEP, step)
-                if state[SUM] < 0:
+                if index in parts:
+                    state[SUM] = -1.0  # the keys are the same for all processes, and so is the value
+                elif state[SUM] < 0:
                     del state[SUM], state[SUM_STEP]
             # float32 counts to 2^24, as in torch's own optimizers; float64 goes on.
             dtype = torch.float32 if step <= 2 ** 24 else torch.float64
-            capturable = group_of.get(index, {}).get("capturable") and MOMENTS[0] in state
-            device = state[MOMENTS[0]].device if capturable else "cpu"
+            capturable = group_of.get(index, {}).get("capturable")
+            devices = [shards.local(state[key]).device for key in _TENSORS if key in state]
+            device = devices[0] if capturable and devices else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
         out[index] = state
+    _note_counters(optimizer, counters)
     groups = [{**group, "swd": saved_counters(counters)} for group in state_dict["param_groups"]]
     return {**state_dict, "state": out, "param_groups": groups}
 
@@ -116,17 +138,37 @@ def _counters_of(saved):
     found = Counters()
     for entry in [saved] + saved["param_groups"]:
         kept = entry.get("swd", {})
-        numbers = Counters(*(kind(kept.get(key, 0)) for key, kind in zip(_COUNTER_KEYS, (int, int, float))))
-        if not (min(numbers[:2]) >= 0 and 0.0 <= numbers.reference < math.inf):
+        numbers = Counters(*(kind(kept.get(key, 0)) for key, kind in zip(_COUNTER_KEYS, (int, int, float, int))))
+        if not (min(numbers[:2]) >= 0 and numbers.seed >= 0 and 0.0 <= numbers.reference < math.inf):
             raise ValueError(f"swd: {kept} in the state_dict is no pair of counters and a reference")
         found = found.merged(numbers)
     return found
 
 
+def take_counters(optimizer):
+    """Those that a wrapper wrote into the live groups past load_state_dict, as ZeroRedundancyOptimizer does."""
+    found = _counters_of({"param_groups": optimizer.param_groups})
+    if found != optimizer._noted:
+        optimizer.counters = optimizer._noted = found
+
+
+def _note_counters(optimizer, counters):
+    """Writes them into the live groups: ZeroRedundancyOptimizer shares these dicts, and saves what stands there."""
+    optimizer._noted = counters
+    for group in optimizer.param_groups:
+        group["swd"].update(saved_counters(counters))
+
+
 def unpack(optimizer, saved, own_groups):
     """After torch.optim.Optimizer.load_state_dict: takes the moments again, in float32 and not shared with the loaded
     dict, and settles what the groups of other optimizers do not say."""
+    own = optimizer.counters
     optimizer.counters = _counters_of(saved)
+    if optimizer.counters.seed == 0:
+        optimizer.counters = optimizer.counters._replace(seed=own.seed)
+    for group in optimizer.param_groups:
+        group["swd"] = {}
+    _note_counters(optimizer, optimizer.counters)
     indices = (index for group in saved["param_groups"] for index in group["params"])
     params = (param for group in optimizer.param_groups for param in group["params"])
     for index, param in zip(indices, params):
@@ -134,10 +176,15 @@ def unpack(optimizer, saved, own_groups):
         if not isinstance(state, dict):
             continue
         target = optimizer.state[param]
-        for key in MOMENTS + (MASTER,):
+        for key in _TENSORS:
             if isinstance(state.get(key), torch.Tensor):
-                target[key] = state[key].detach().to(device=param.device, dtype=torch.float32, copy=True)
-        for key in (STEP, SUM):
+                dtype = state[key].dtype if key in states.NATIVE else torch.float32
+                target[key] = state[key].detach().to(device=param.device, dtype=dtype, copy=True)
+        if UNIT in state:
+            target[UNIT] = float(state[UNIT])
+        if _is_part(param):
+            target.pop(SUM, None)
+        for key in (STEP,) if _is_part(param) else (STEP, SUM):
             if key in state:
                 target[key] = state[key].item() if isinstance(state[key], torch.Tensor) else state[key]
     for group, theirs, own in zip(optimizer.param_groups, saved["param_groups"], own_groups):
@@ -154,25 +201,3 @@ def _unpack_group(group, theirs, own):
                           f"group keeps its own, {own['weight_decay']} (see AdamS.weight_decay_from_adamw)",
                           stacklevel=5)
         group["weight_decay"] = own["weight_decay"]
-
-
-def adamw_state_dict(optimizer):
-    """A state_dict for torch.optim.AdamW (all groups but those with "l2" decay) or torch.optim.Adam ("l2"): only
-    their keys, and weight_decay of scheduled and relative groups as it acts at the present vbar, in AdamW's unit.
-
-    ``AdamS.state_dict()`` loads there too, but brings weight_decay as it is.
-    """
-    state_dict, vbar, reference = optimizer.state_dict(), optimizer.vbar(), optimizer.vbar_reference
-    groups = []
-    for group in state_dict["param_groups"]:
-        out = {key: group[key] for key in _ADAMW_KEYS if key in group}
-        if group["decay"] == "scheduled":
-            out["weight_decay"] = group["weight_decay"] / math.sqrt(vbar) if vbar > 0 else 0.0
-        elif group["decay"] == "relative" and reference > 0:
-            out["weight_decay"] = group["weight_decay"] * math.sqrt(reference / vbar) if vbar > 0 else 0.0
-        out.update(foreach=None, fused=None, differentiable=False, decoupled_weight_decay=group["decay"] != "l2")
-        groups.append(out)
-    keys = (STEP,) + MOMENTS
-    state = {index: {key: value for key, value in entry.items() if key in keys}
-             for index, entry in state_dict["state"].items()}
-    return {"state": state, "param_groups": groups}

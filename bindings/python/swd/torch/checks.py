@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from . import shards, states
+
 DECAYS = ("scheduled", "relative", "decoupled", "l2")
 FOLLOWS_GRADIENTS = ("scheduled", "relative")  # the decays that need vbar
 PARAM_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -77,6 +79,11 @@ def group(options):
         raise ValueError("differentiable: the step of AdamS is not, expected False")
 
 
+def seed(value):
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2 ** 63:
+        raise ValueError(f"rounding_seed: {value!r} is no number from 0 to 2^63 - 1")
+
+
 def whole(optimizer):
     """Checks what holds for all groups together: the options of the optimizer, and that groups agree on amsgrad."""
     if optimizer.max_grad_norm is not None:
@@ -93,8 +100,19 @@ def whole(optimizer):
     if optimizer.nonfinite not in ("skip", "propagate"):
         raise ValueError(f"nonfinite: {optimizer.nonfinite!r} is neither 'skip' nor 'propagate'")
     flag("update_norms", optimizer.update_norms)
+    if not (optimizer.shards is None or optimizer.shards is False or is_group(optimizer.shards)):
+        raise TypeError(f"shards: {optimizer.shards!r} is neither 'world', nor a process group, nor a device mesh (False: "
+                        "each process has a model of its own)")
+    if not (optimizer.record_hook is None or callable(optimizer.record_hook)):
+        raise TypeError(f"record_hook: {optimizer.record_hook!r} is no function")
     flag("measure_norm", optimizer.measure_norm)
     groups = optimizer.param_groups
+    if optimizer.states not in states.PRESETS:
+        raise ValueError(f"states: {optimizer.states!r} is none of {', '.join(states.PRESETS)}")
+    for group in groups:
+        for dtype in {param.dtype for param in group["params"]}:
+            if dtype in PARAM_DTYPES:
+                states.form_of(optimizer.states, dtype, group["amsgrad"])
     if any(group["amsgrad"] != groups[0]["amsgrad"] for group in groups):
         raise ValueError("amsgrad: must be the same in every group, as the groups share the mean of exp_avg_sq")
     if not optimizer.measure_norm:
@@ -104,10 +122,32 @@ def whole(optimizer):
             raise ValueError("measure_norm: False needs groups without scheduled or relative decay")
 
 
+def _may_overlap(tensor):
+    """Whether elements may share memory: no order of the dimensions nests them."""
+    extent = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape)) if tensor.numel() else ():
+        if size > 1 and stride < extent:
+            return True
+        extent += stride * (size - 1)
+    return False
+
+
+def is_group(value):
+    """Whether it is "world", a process group or a device mesh, by what it can do: torch.distributed may not be there."""
+    return isinstance(value, str) and value == "world" or hasattr(value, "get_group") or hasattr(value, "_device_types")
+
+
+def no_fsdp1(params):
+    """Refuses what FSDP1 made of a model, where nobody sums over its ranks."""
+    if any(shards.is_fsdp1(param) for param in params):
+        raise ValueError("shards: these parameters are this rank's parts of what FullyShardedDataParallel shards, and would "
+                         "be clipped and decayed by the norm of these parts; pass shards=\"world\", or the process group that "
+                         "it shards over (under NO_SHARD, where each rank has the whole model, shards=False)")
+
+
 def parameter(param):
     """Refuses a parameter that the library cannot update, by what it is."""
-    if hasattr(param, "to_local"):
-        raise TypeError("params: a DTensor; give its to_local(), and a record_hook that all-reduces the norm record")
+    param = shards.local(param)
     if type(param).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         raise TypeError(f"params: a {type(param).__name__}, a tensor without memory of its own (a wrapper around others, "
                         "or a fake one); give the tensors that it is made of")
@@ -117,7 +157,7 @@ def parameter(param):
         raise TypeError(f"params: sparse parameters ({param.layout}) are not supported")
     if param.dtype not in PARAM_DTYPES:
         raise TypeError(f"params: dtype {param.dtype} is not supported, expected float32, bfloat16 or float16")
-    if any(stride == 0 and size > 1 for stride, size in zip(param.stride(), param.shape)):
+    if _may_overlap(param):
         raise ValueError(f"params: a tensor whose elements share memory (shape {tuple(param.shape)}, strides "
                          f"{param.stride()})")
     if param.device.type not in ("cpu", "cuda"):

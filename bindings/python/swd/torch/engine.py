@@ -2,26 +2,30 @@
 """Engine: one library plan over parameters of one device, dtype and direction, with its workspace and state image.
 Made by layout, driven by run."""
 import contextlib
+import itertools
+import warnings
 
 import torch
 
-from .. import Buffer, Buffers, Group, Plan, Segment, StepArgs
+from .. import Buffer, Buffers, Group, Segment, StepArgs
+from .._structs import StatsStruct
+from . import audit, narrow, shards, states
 from .checks import FOLLOWS_GRADIENTS
 from .flat import common_flat
 from .image import StateImage
 from .memory import Memory
-from .tensors import MASTER, MOMENTS, STEP, SUM, Member
+from .states import UNIT
+from .tensors import MASTER, STEP, SUM, Member
 
 
 def _threads():
-    """PyTorch's number of threads; the result does not depend on it."""
-    return min(torch.get_num_threads(), 1024)
+    return min(torch.get_num_threads(), 1024)  # the result does not depend on it
 
 
 class Engine:
-    def __init__(self, entries, *, device, grad_dtype, maximize, optimizer):
-        """entries: what the plan shall hold, see tensors.Entry."""
-        groups = optimizer.param_groups
+    def __init__(self, entries, *, device, grad_dtype, maximize, counted, optimizer):
+        """entries: what the plan shall hold, see tensors.Entry. counted: whether the norms count it here."""
+        groups, self.counted, self.steps, self.tolerances = optimizer.param_groups, counted, 0, (None, None)
         self.device, self.on_cuda = device, device.type == "cuda"
         if self.on_cuda and torch.cuda.is_current_stream_capturing():
             raise RuntimeError("AdamS: the first step with these parameters cannot be captured; run one before")
@@ -30,15 +34,19 @@ class Engine:
         if self.flat:
             entries = sorted(entries, key=lambda entry: self.flat.offset_of(entry.param))
         memory = Memory(device, self.flat.extent if self.flat else None)
-        self.members = [Member(entry, grad_dtype, amsgrad, memory, self.flat.offset_of(entry.param) if self.flat else 0)
-                        for entry in entries]
-        first = self.members[0]
+        dtype = entries[0].param.dtype if entries else torch.float32
+        self.form = states.form_of(optimizer.states, dtype, amsgrad)
+        self.members = self._make_members(entries, grad_dtype, amsgrad, memory)
+        self.has_copy = bool(self.members) and self.members[0].copy is not None
         # Every plan gets all groups, so that all agree on whether a group is scheduled.
-        self.plan = Plan([Segment(m.param.numel(), m.offset, m.group) for m in self.members],
-                         decay=[group["decay"] for group in groups], backend=device.type,
-                         grad_dtype=str(grad_dtype), copy_dtype=None if first.copy is None else str(first.copy.dtype),
-                         as_list=self.flat is None, amsgrad=amsgrad, maximize=maximize,
-                         update_norms=optimizer.update_norms, threads=0 if self.on_cuda else _threads())
+        first = narrow.first_elements(optimizer) if self.form.narrow else {}
+        self.plan = self.form.plan(
+            [Segment(m.count, m.offset, m.group, index=first[m.owner] + shards.first_element(m.owner) if first else 0)
+             for m in self.members],
+            decay=[group["decay"] for group in groups], backend=device.type, grad_dtype=str(grad_dtype),
+            copy_dtype=str(self.members[0].copy.dtype) if self.has_copy else None, as_list=self.flat is None,
+            amsgrad=amsgrad, maximize=maximize, update_norms=optimizer.update_norms, indexed=bool(first),
+            threads=0 if self.on_cuda else _threads())
         self.workspace = torch.empty(self.plan.workspace_bytes, dtype=torch.uint8, device=device)
         self.record = torch.zeros(self.plan.record_doubles, dtype=torch.float64, device=device)
         self.one = torch.ones(1, dtype=torch.float32, device=device)  # a found_inf that is known on the host
@@ -48,39 +56,54 @@ class Engine:
         with self.current_device():
             self.plan.init_workspace(self.workspace, self.stream())
             self._adopt_state(entries, optimizer.counters)
+            narrow.load_pending(self)
             self.buffers = self._make_buffers(memory)
             if self.flat is None:
                 self._point(self.tables)
-            self._rebuild_unknown(entries, optimizer)
+            self._check_sums(entries, optimizer)
+        self.versions = [member.version() for member in self.members]
 
     # ---- Building ----
 
     def _adopt_state(self, entries, counters):
         """The state image, and each parameter's step and sum as views of it."""
+        units = [0.0 if "exp_avg_sq" in member.pending else entry.unit
+                 for member, entry in zip(self.members, entries)] if self.form.narrow else None
         self.image = StateImage(self.plan, self.device, counters, [entry.step for entry in entries],
-                                [entry.sum for entry in entries])
-        for member, step, total in zip(self.members, self.image.steps, self.image.sums):
-            member.step, member.sum = member.state[STEP], member.state[SUM] = step, total
+                                [entry.sum for entry in entries], units)
+        for k, member in enumerate(self.members):
+            member.step, member.sum = member.state[STEP], member.state[SUM] = self.image.steps[k], self.image.sums[k]
+            if units is not None:
+                member.unit = member.state[UNIT] = self.image.units[k]
+            else:
+                member.state.pop(UNIT, None)
+
+    def _make_members(self, entries, grad_dtype, amsgrad, memory):
+        scales = [32 * -(-shards.local(entry.param).numel() // 4096) for entry in entries]  # bytes
+        return [Member(entry, grad_dtype, amsgrad, memory, self.flat.offset_of(entry.param) if self.flat else 0,
+                       self.form, (first, sum(scales)))
+                for entry, first in zip(entries, itertools.accumulate(scales, initial=0))]
 
     def _make_buffers(self, memory):
         arrays = {}
         if self.flat:
-            arrays = {name: memory.bases[name] for name in MOMENTS if name in memory.bases}
+            slots = self.form.slots(Buffer.MAX_EXP_AVG_SQ in self.members[0].stored)
+            arrays = {slot.buffer.name.lower(): memory.bases[slot.name] for slot in slots}
             arrays.update(param=self.flat.param, grad=self.flat.grad)
             if MASTER in memory.bases:
                 arrays.update(param=memory.bases[MASTER], param_copy=self.flat.param)
         return Buffers(self.plan, state=self.image.words, workspace=self.workspace, **arrays)
 
-    def _rebuild_unknown(self, entries, optimizer):
-        """Sums that no checkpoint gave are taken from exp_avg_sq. The others keep their bits. A damaged moment is said:
-        where the decay needs the sums, all further steps would be skipped."""
-        known = [entry.sum >= 0 for entry in entries]
-        if all(known):
+    def _check_sums(self, entries, optimizer):
+        """Sums that no checkpoint gave are taken from exp_avg_sq, and so are those that are not its sums: that is said.
+        The others keep their bits. A damaged moment is said, too: where the decay needs the sums, all further steps
+        would be skipped."""
+        if all(entry.step == 0 and entry.sum == 0.0 for entry in entries):
             return
-        sums = self.image.sums
-        before = sums.clone()
-        self.plan.rebuild_state(self.buffers, self.stream())
-        sums.copy_(torch.where(torch.tensor(known, device=self.device), before, sums))
+        wrong = int(audit.retake(self, optimizer.param_groups, True).sum())
+        if wrong:
+            warnings.warn(f"exp_avg_sq_sum: for {wrong} parameters the state has another sum than that of exp_avg_sq, "
+                          "which was changed elsewhere; it is taken from exp_avg_sq", stacklevel=6)
         damaged = self.plan.stats(self.workspace, self.stream(), self.synchronize).damaged_segment
         if damaged and optimizer.nonfinite == "skip" and any(
                 group["decay"] in FOLLOWS_GRADIENTS for group in optimizer.param_groups):
@@ -105,11 +128,10 @@ class Engine:
     def _make_tables(self):
         """The tensors behind each pointer table but that of the gradients."""
         tables = {Buffer.PARAM: [member.work for member in self.members]}
-        if self.members[0].copy is not None:
+        if self.has_copy:
             tables[Buffer.PARAM_COPY] = [member.copy for member in self.members]
-        for i, buffer in enumerate((Buffer.EXP_AVG, Buffer.EXP_AVG_SQ, Buffer.MAX_EXP_AVG_SQ)):
-            if i < len(self.members[0].moments):
-                tables[buffer] = [member.moments[i] for member in self.members]
+        for buffer in self.members[0].stored if self.members else ():
+            tables[buffer] = [member.stored[buffer] for member in self.members]
         return tables
 
     def _point(self, tables):
@@ -152,8 +174,29 @@ class Engine:
 
     # ---- The step ----
 
-    def prepare(self, grads):
+    def _keep_sums(self, groups):
+        """See audit. A replayed graph is not looked at."""
+        versions = [member.version() for member in self.members]
+        edited, self.steps = versions != self.versions, self.steps + 1
+        if not edited and self.steps % audit.EVERY:
+            return
+        if self.on_cuda and torch.cuda.is_current_stream_capturing():
+            if edited:
+                raise RuntimeError("AdamS: exp_avg_sq was changed since the last step, and the next one cannot be captured; "
+                                   "run one before")
+            return
+        trusted = [now == then for now, then in zip(versions, self.versions)] if edited else True
+        audit.retake(self, groups, trusted)
+        self.versions = versions
+
+    def norms(self):
+        """param_norm and update_norm of the latest step, where the library keeps them: a view."""
+        first = (self.plan.stats_address(self.workspace) - self.workspace.data_ptr() + StatsStruct.param_norm.offset)
+        return self.workspace[first:first + 16].view(torch.float64)
+
+    def prepare(self, grads, groups):
         """Everything a step needs before its first launch. grads: a tensor or None for each member."""
+        self._keep_sums(groups)
         for member, grad in zip(self.members, grads):
             if grad is not None:
                 member.before_step()

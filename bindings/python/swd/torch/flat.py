@@ -4,7 +4,7 @@ by users; Engine asks for the buffers, AdamS.zero_grad clears them."""
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-from . import checks
+from . import checks, shards
 from .tensors import dense_strides
 
 _ALIGNMENT = 32  # elements; a parameter starts on a 128-byte line in float32
@@ -80,6 +80,8 @@ def flatten(params):
     for param in params:
         if not isinstance(param, torch.Tensor):
             raise TypeError(f"params: {type(param).__name__} is no tensor")
+        if shards.is_sharded(param):
+            raise TypeError("params: a DTensor, whose memory is its sharding's own; AdamS steps it as it is")
         checks.parameter(param)
         if not param.is_leaf:
             raise ValueError("params: a tensor that is no leaf")
@@ -109,5 +111,5 @@ def homes(params):
 
 def common_flat(params):
     """The Flat that holds all of these parameters, or None."""
-    flat = flat_of(params[0])
+    flat = flat_of(params[0]) if params else None
     return flat if flat is not None and all(flat_of(param) is flat for param in params) else None

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import torch
 
+from .._structs import Dtype
+
 _STEP_MARK, _SUM_MARK = 2 ** 40, 2.0 ** 41  # what no other word of a fresh image holds
 
 
@@ -18,6 +20,7 @@ class Counters(NamedTuple):
     applied: int = 0
     skipped: int = 0
     reference: float = 0.0  # the vbar that relative decay refers to; 0: not set yet
+    seed: int = 0           # of the bits that narrow states are rounded by
 
     def merged(self, other):
         """Of two engines that step together, or of two saved groups: the later."""
@@ -29,6 +32,7 @@ class _Places(NamedTuple):
     header: tuple
     step: int
     sum: int
+    unit: int
     stride: int
 
 
@@ -36,37 +40,53 @@ def _bits(value):
     return struct.unpack("<q", struct.pack("<d", value))[0]
 
 
+def _is_narrow(plan):
+    return plan.moment_dtype != Dtype.F32
+
+
+def _unit_mark(plan, k):
+    """A unit that no other word of the image holds; moments in float32 have none."""
+    return 0.75 + (k + 1) * 2.0 ** -40 if _is_narrow(plan) else 0.0
+
+
 def _find(plan):
     image = torch.zeros(plan.state_bytes // 8, dtype=torch.int64, device="cpu")
-    plan.set_header(image, steps_applied=_STEP_MARK - 1, steps_skipped=_STEP_MARK - 2, vbar_reference=_SUM_MARK - 1)
+    plan.set_header(image, steps_applied=_STEP_MARK - 1, steps_skipped=_STEP_MARK - 2, vbar_reference=_SUM_MARK - 1,
+                    rounding_seed=_STEP_MARK - 3)
     last = plan.segment_count - 1
     marked = sorted({0, min(1, last), last}) if last >= 0 else []
     for k in marked:
-        plan.set_state(image, k, _STEP_MARK + k, _SUM_MARK + k)
+        plan.set_state(image, k, _STEP_MARK + k, _SUM_MARK + k, _unit_mark(plan, k))
     where = {word: i for i, word in enumerate(image.tolist()) if word}
     try:
-        header = (where[_STEP_MARK - 1], where[_STEP_MARK - 2], where[_bits(_SUM_MARK - 1)])
+        header = (where[_STEP_MARK - 1], where[_STEP_MARK - 2], where[_bits(_SUM_MARK - 1)],
+                  where[_STEP_MARK - 3])
         steps = [where[_STEP_MARK + k] for k in marked]
         sums = [where[_bits(_SUM_MARK + k)] for k in marked]
+        units = [where[_bits(_unit_mark(plan, k))] for k in marked] if _is_narrow(plan) else sums
     except KeyError:
         raise RuntimeError("libswd's state image holds no int64 step and float64 sum: this package needs them") from None
     stride = steps[1] - steps[0] if last > 0 else 1
-    if any(place != first[0] + k * stride for first in (steps, sums) for k, place in zip(marked, first)):
+    if any(place != first[0] + k * stride for first in (steps, sums, units) for k, place in zip(marked, first)):
         raise RuntimeError("libswd's state image has no fixed distance from segment to segment: this package needs one")
-    return _Places(header, steps[0] if marked else 0, sums[0] if marked else 0, stride)
+    return _Places(header, *(first[0] if marked else 0 for first in (steps, sums, units)), stride)
 
 
 class StateImage:
-    """words: the image, int64, on `device`. steps (int64), sums (float64): one element a segment, views of it."""
+    """words: the image, int64, on `device`. steps (int64), sums and, of narrow moments, units (float64): one element a
+    segment, views of it."""
 
-    def __init__(self, plan, device, counters, steps, sums):
+    def __init__(self, plan, device, counters, steps, sums, units=None):
         self.places, count = _find(plan), plan.segment_count
         image = torch.zeros(plan.state_bytes // 8, dtype=torch.int64, device="cpu")
         plan.set_header(image, steps_applied=counters.applied, steps_skipped=counters.skipped,
-                        vbar_reference=counters.reference)
+                        vbar_reference=counters.reference, rounding_seed=counters.seed)
+        self.has_units = units is not None
         self._view(image, count)
         self.steps.copy_(torch.tensor(steps, dtype=torch.int64, device="cpu"))
         self.sums.copy_(torch.tensor(sums, dtype=torch.float64, device="cpu"))
+        if self.has_units:
+            self.units.copy_(torch.tensor(units, dtype=torch.float64, device="cpu"))
         self._view(image.to(device), count)
 
     def _view(self, words, count):
@@ -74,17 +94,20 @@ class StateImage:
         self.words, self.doubles = words, words.view(torch.float64)
         self.steps = words[at.step:at.step + count * at.stride:at.stride]
         self.sums = self.doubles[at.sum:at.sum + count * at.stride:at.stride]
+        self.units = self.doubles[at.unit:at.unit + count * at.stride:at.stride] if self.has_units else None
 
     def set_reference(self, value):
         """In stream order; a captured graph sees it at its next replay."""
         self.doubles[self.places.header[2]].fill_(value)
 
     def read(self):
-        """(Counters, steps, sums) as Python numbers: one copy from the device, which waits for it."""
-        applied, skipped, reference = self.places.header
+        """(Counters, steps, sums, units) as Python numbers: one copy from the device, which waits for it."""
+        applied, skipped, reference, seed = self.places.header
         words = self.words.cpu()
         doubles, counts = words.view(torch.float64).tolist(), words.tolist()
-        of_segments = [(at, at + len(self.steps) * self.places.stride) for at in (self.places.step, self.places.sum)]
-        steps, sums = (numbers[first:end:self.places.stride]
-                       for numbers, (first, end) in zip((counts, doubles), of_segments))
-        return Counters(counts[applied], counts[skipped], doubles[reference]), steps, sums
+        at, end = self.places, len(self.steps) * self.places.stride
+        steps, sums, units = (numbers[first:first + end:at.stride]
+                              for numbers, first in ((counts, at.step), (doubles, at.sum), (doubles, at.unit)))
+        if not self.has_units:
+            units = [0.0] * len(steps)
+        return Counters(counts[applied], counts[skipped], doubles[reference], counts[seed]), steps, sums, units

@@ -3,14 +3,25 @@
 AdamS at every step."""
 import torch
 
-from . import checks, checkpoint
+from . import checks, checkpoint, shards
 from .engine import Engine
+from .joint import Joint
+from .states import UNIT
 from .tensors import Entry
 
 
 def _signature(optimizer):
-    return [optimizer.update_norms] + [(group["decay"], group["maximize"], group["amsgrad"])
+    return [optimizer.update_norms, optimizer.shards, optimizer.record_hook, optimizer.states] + [(group["decay"], group["maximize"], group["amsgrad"])
                                        for group in optimizer.param_groups]
+
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def _home(optimizer):
+    """The device of a process that has no gradients: that of its parameters, if it has any."""
+    params = (param for group in optimizer.param_groups for param in group["params"])
+    return next((param.device for param in params), torch.device("cpu"))
 
 
 class Layout:
@@ -18,7 +29,7 @@ class Layout:
         """Makes the engines. Parameters that never had a gradient, and have no state, are left out."""
         checks.whole(optimizer)
         checks.memory()
-        self.signature = _signature(optimizer)
+        self.signature, self.joint = _signature(optimizer), Joint(optimizer)
         buckets = {}
         for number, group in enumerate(optimizer.param_groups):
             checks.group(group)
@@ -30,13 +41,16 @@ class Layout:
                 if grad is not None:
                     checks.gradient(param, grad)
                 dtype = grad_dtypes.get(param, param.dtype) if grad is None else grad.dtype
-                key = (param.device, param.dtype, dtype, group["maximize"])
+                key = (param.device, param.dtype, dtype, group["maximize"], self.joint.counts(param))
                 state = optimizer.state[param]
-                entry = Entry(param, number, state, *checkpoint.take_numbers(state))
+                entry = Entry(param, number, state, *checkpoint.take_numbers(state), float(state.get(UNIT, 0.0)))
                 buckets.setdefault(key, []).append(entry)
-        self.engines = [Engine(entries, device=device, grad_dtype=dtype, maximize=maximize, optimizer=optimizer)
-                        for (device, _, dtype, maximize), entries in buckets.items()]
-        self.where = {member.param: (i, k) for i, engine in enumerate(self.engines)
+        if not buckets and self.joint.hook is not None:  # takes part in the sum, and learns what was decided
+            buckets[_home(optimizer), torch.float32, torch.float32, False, True] = []
+        self.engines = [Engine(entries, device=device, grad_dtype=dtype, maximize=maximize, counted=counted,
+                               optimizer=optimizer)
+                        for (device, _, dtype, maximize, counted), entries in buckets.items()]
+        self.where = {member.owner: (i, k) for i, engine in enumerate(self.engines)
                       for k, member in enumerate(engine.members)}
 
     def gradients(self, optimizer):
@@ -52,10 +66,14 @@ class Layout:
                         return None
                     continue
                 i, k = place
-                if not self.engines[i].members[k].fits(param, number, state.get(param), grad):
+                member = self.engines[i].members[k]
+                if grad is not None:
+                    if grad.layout is not torch.strided:
+                        checks.gradient(param, grad)
+                    if type(grad) is not torch.Tensor or type(param) not in _PLAIN or torch._is_zerotensor(grad):
+                        grad = shards.gradient(param, grad)
+                if not member.fits(shards.local(param), number, state.get(param), grad):
                     return None
-                if grad is not None and grad.layout is not torch.strided:
-                    checks.gradient(param, grad)
                 out[i][k] = grad
                 seen += 1
         return out if seen == len(self.where) else None
@@ -69,6 +87,7 @@ def arrange(optimizer):
         dtypes = {} if layout is None else {param: layout.engines[i].members[k].grad_dtype
                                             for param, (i, k) in layout.where.items()}
         checkpoint.settle(optimizer)
+        checkpoint.take_counters(optimizer)
         layout = optimizer._layout = Layout(optimizer, dtypes)
         grads = layout.gradients(optimizer)
     return layout.engines, grads

@@ -14,9 +14,10 @@ class Memory:
     def is_flat(self):
         return self.extent is not None
 
-    def take(self, kind, dtype, shape, strides, offset):
+    def take(self, kind, dtype, shape, strides, offset, extent=None):
+        """extent: of the whole buffer of this kind, if it is not that of the others."""
         if not self.is_flat:
             return torch.empty_strided(shape, strides, dtype=dtype, device=self.device).zero_()
         if kind not in self.bases:
-            self.bases[kind] = torch.zeros(self.extent, dtype=dtype, device=self.device)
+            self.bases[kind] = torch.zeros(self.extent if extent is None else extent, dtype=dtype, device=self.device)
         return self.bases[kind].as_strided(shape, strides, offset)

@@ -4,6 +4,8 @@ import functools
 import math
 import operator
 
+import torch
+
 from .. import Result, StatsFlag
 from .checkpoint import live_numbers
 from .checks import plain
@@ -18,7 +20,7 @@ _FLAGS = (StatsFlag.CLIPPED, StatsFlag.LARGE_DECAY, StatsFlag.DECAY_CAPPED, Stat
 
 def _damaged_parameter(optimizer, engines, found):
     """The number in a state_dict of the first parameter that a rebuild found damaged, or None."""
-    damaged = {id(engine.members[stats.damaged_segment - 1].param)
+    damaged = {id(engine.members[stats.damaged_segment - 1].owner)
                for engine, stats in zip(engines, found) if stats.damaged_segment}
     params = (param for group in optimizer.param_groups for param in group["params"])
     return next((i for i, param in enumerate(params) if id(param) in damaged), None)
@@ -82,15 +84,37 @@ def log(optimizer, wait):
     return dict(record.latest)
 
 
+def memory(optimizer):
+    sizes, count = dict.fromkeys(("parameters", "gradients", "states", "workspace"), 0), 0
+    for engine in optimizer._layout.engines if optimizer._layout else ():
+        for member in engine.members:
+            count += member.count
+            sizes["parameters"] += member.param.nbytes
+            sizes["gradients"] += member.param.numel() * member.grad_dtype.itemsize
+            sizes["states"] += sum(tensor.nbytes for tensor in member.stored.values())
+            sizes["states"] += member.work.nbytes if member.copy is not None else 0
+        sizes["workspace"] += engine.workspace.nbytes + engine.image.words.nbytes
+    if not count:
+        return {}
+    sizes["all"] = sum(sizes.values())
+    return {name: size / count for name, size in sizes.items()}
+
+
 def vbar(optimizer):
     engines, _ = arrange(optimizer)
+    hook = optimizer._layout.joint.hook
     numbers, _ = live_numbers(optimizer)
     total, count = 0.0, 0
     for engine in engines:
-        for member in engine.members:
+        for member in engine.members if engine.counted else ():
             group = optimizer.param_groups[member.group]
             step, kept = numbers[id(member.step)], numbers[id(member.sum)]
             if group["decay"] != "l2" and step > 0:
                 total += kept / (1.0 - plain(group["betas"][1]) ** step)
-                count += member.param.numel()
+                count += member.count
+    if hook is not None:
+        record = torch.zeros_like(engines[0].record)
+        record[0], record[1] = total, count
+        hook(record)
+        total, count = record[:2].tolist()
     return total / count if count else 0.0

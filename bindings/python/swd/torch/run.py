@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from .. import Phase, Plan
+from .. import Phase
 from .._structs import StepFlag
 from .checks import FOLLOWS_GRADIENTS, plain
 
@@ -81,31 +81,29 @@ def _write_numbers(engine, optimizer):
 
 
 def _sum_records(engines, phase):
-    """Into the record of the first engine, in the order of the engines."""
-    first = engines[0]
+    """Those of the engines that count, in their order, into the first one's."""
+    first = None
     for engine in engines:
         with engine.current_device():
             engine.plan.reduce(engine.buffers, engine.args, phase, stream=engine.stream())
             engine.plan.fold(engine.buffers, engine.args, phase, engine.record, engine.stream())
-        if engine is not first:
+        if engine.counted and first is None:
+            first = engine
+        elif engine.counted:
             record = engine.record.to(first.device)
             with first.current_device():
                 first.plan.add_record(first.record, record, first.stream())
-    return first.record
+    return torch.zeros_like(engines[0].record) if first is None else first.record
 
 
-def _record_of_nothing(groups):
-    """What a process adds that holds no gradient: zeros, as many as the others have."""
-    plan = Plan([], decay=[group["decay"] for group in groups], amsgrad=groups[0]["amsgrad"])
-    return torch.zeros(plan.record_doubles, dtype=torch.float64, device=groups[0]["params"][0].device)
-
-
-def _together(engines, phases, groups, hook):
+def _together(engines, phases, hook, own):
     """The same step in pieces. The records of all engines are summed, so that all decide alike; the hook may add those
-    of other processes. If it raises, only workspaces were written, and the next step reduces everything again."""
+    of other processes, and own gets this one's. If the hook raises, only workspaces were written, and the next step reduces everything again."""
     for phase in phases:
-        total = _sum_records(engines, phase) if engines else _record_of_nothing(groups)
+        total = _sum_records(engines, phase)
         if hook is not None:
+            if own is not None and phase == Phase.GRAD:
+                own(total)
             hook(total)
         for engine in engines:
             with engine.current_device():
@@ -116,15 +114,26 @@ def _together(engines, phases, groups, hook):
             engine.plan.update(engine.buffers, engine.args, engine.stream())
 
 
-def run(optimizer, engines, grads):
-    """Does the step. Nothing is changed if a call is refused."""
-    hook, groups = optimizer.record_hook, optimizer.param_groups
+def _join_norms(engines, hook):
+    """param_norm and update_norm of the whole model, into the statistics of the first engine; the others have none."""
+    squares = torch.zeros_like(engines[0].record)
+    for engine in engines:
+        if engine.counted:
+            squares[:2] += engine.norms().square().to(squares.device)
+    hook(squares)
+    for engine in engines:
+        engine.norms().copy_(squares[:2].sqrt()) if engine is engines[0] else engine.norms().zero_()
+
+
+def run(optimizer, engines, grads, hook, own=None):
+    """Does the step. Nothing is changed if a call is refused. hook: see Joint; own: see Agreement."""
+    groups = optimizer.param_groups
     if hook is None and all(grad is None for some in grads for grad in some):
         return
     keep = []
     for engine, some in zip(engines, grads):
         with engine.current_device():
-            engine.prepare(some)
+            engine.prepare(some, groups)
             keep.append(_write_numbers(engine, optimizer))
     measured = not any(engine.args.struct.flags & StepFlag.SKIP_NORM for engine in engines)
     if not measured or hook is None and len(engines) == 1:  # without the norm nothing couples the engines
@@ -133,6 +142,8 @@ def run(optimizer, engines, grads):
                 engine.plan.step(engine.buffers, engine.args, engine.stream())
     else:
         two_rounds = groups[0]["amsgrad"] and any(group["decay"] in FOLLOWS_GRADIENTS for group in groups)
-        _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), groups, hook)
+        _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), hook, own)
+        if hook is not None and optimizer.update_norms:
+            _join_norms(engines, hook)
     for engine, some in zip(engines, grads):
         engine.finish(some)

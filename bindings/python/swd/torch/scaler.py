@@ -32,6 +32,7 @@ class GradScaler(torch.amp.GradScaler):
         return state["found_inf_per_device"]
 
     def step(self, optimizer, *args, **kwargs):
+        """Steps the optimizer. An AdamS finds out by itself whether the gradients are finite; others are as in PyTorch."""
         if not self._enabled or not isinstance(optimizer, AdamS):
             return super().step(optimizer, *args, **kwargs)
         result = super().step(optimizer, *args, **kwargs)

@@ -4,6 +4,10 @@ from typing import NamedTuple
 
 import torch
 
+from .. import Buffer
+from . import shards, states
+from .states import UNIT
+
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 MASTER, STEP, SUM = "master_param", "step", "exp_avg_sq_sum"
 SUM_STEP = "exp_avg_sq_sum_step"  # the step a stored sum belongs to; another optimizer carries both, and counts on
@@ -16,6 +20,7 @@ class Entry(NamedTuple):
     state: dict     # optimizer.state[param]
     step: int
     sum: float      # running sum of exp_avg_sq; -1: unknown
+    unit: float     # of narrow moments; 0: 1
 
 
 def same_layout(strides, other, shape):
@@ -34,70 +39,151 @@ def dense_strides(tensor):
 
 
 def refresh_master(master, param):
-    """Takes over what somebody else wrote into a 16-bit parameter, and keeps the low bits of the rest."""
-    master.copy_(torch.where(master.to(param.dtype) == param, master, param.float()))
+    """Takes over what somebody else wrote into a 16-bit parameter, and keeps the low bits of the rest. On the CPU one
+    look shows that nothing was written; on CUDA a look would have to be waited for."""
+    rounded = master.to(param.dtype)
+    if param.device.type != "cpu":
+        torch.where(rounded == param, master, param, out=master)
+    elif not torch.equal(rounded, param):
+        master.copy_(torch.where(rounded == param, master, param))
 
 
 class Member:
     """One parameter.
 
-    work     float32, gapless: the parameter itself, its master, or a copy of a parameter with gaps
-    copy     16-bit, gapless: the parameter itself, or a copy of one with gaps; None for float32
+    owner    the parameter as the user has it; param: its local part, if it is a DTensor
+    shown    the state tensors by name as the user has them: DTensors around those that the step uses
+    count    elements that a step updates
+    work     what the plan takes for the parameter, gapless: the parameter itself, its float32 master, or a copy of a
+             parameter with gaps
+    copy     float16, gapless: the parameter itself, or a copy of one with gaps; None where there is no master
+    stored   the state tensors that the step uses, by Buffer
+    pending  float32 tensors of a loaded state that are to be rounded to what is stored, by the names of Plan.load
     """
-    __slots__ = ("param", "group", "state", "strides", "shape", "offset", "gapless", "work", "copy", "grad_dtype",
-                 "version", "moments", "step", "sum", "address")
+    __slots__ = ("owner", "param", "group", "state", "shown", "strides", "shape", "count", "offset", "gapless", "work",
+                 "copy", "grad_dtype", "form", "stored", "pending", "places", "step", "sum", "unit", "address", "scales")
 
-    def __init__(self, entry, grad_dtype, amsgrad, memory, offset):
-        param, state = entry.param, entry.state
-        self.param, self.group, self.state = param, entry.group, state
+    def __init__(self, entry, grad_dtype, amsgrad, memory, offset, form, scales):
+        """scales: (first, of all), where the block scales of a flat engine lie."""
+        param, state = shards.local(entry.param), entry.state
+        self.owner, self.param, self.group, self.state, self.shown = entry.param, param, entry.group, state, {}
         self.grad_dtype, self.offset = grad_dtype, offset
         self.shape, self.strides = param.shape, dense_strides(param)
+        self.count = param.numel() - shards.padding(param)
         self.gapless = as_stored(param, self.strides)
-        if param.dtype == torch.float32:
+        self.form, self.scales, self.unit, self.pending = form, scales, None, {}
+        if form.moment == "block8" and (shards.is_sharded(entry.param) or shards.is_fsdp1(entry.param)):
+            raise ValueError("states: 8-bit moments of a parameter that is sharded, whose blocks no checkpoint could cut; "
+                             "expected 'mixed16' or 'fp32'")
+        if param.dtype != torch.float16:
             self.copy = None
-            self.work = param if self.gapless else self._take(memory, "work", torch.float32)
+            self.work = param if self.gapless else self._take(memory, "work", param.dtype)
+            if not self.gapless:
+                self.work.copy_(param)
         else:
             self.copy = param if self.gapless else self._take(memory, "copy", param.dtype)
             self.work = self._adopt(MASTER, memory, param)
             refresh_master(self.work, param)
+        self._settle_form()
         if amsgrad and MOMENTS[2] not in state and MOMENTS[1] in state:
             state[MOMENTS[2]] = state[MOMENTS[1]].clone()
-        self.moments = [self._adopt(name, memory, None) for name in MOMENTS[:3 if amsgrad else 2]]
-        self.version = param._version
+        self.stored = {slot.buffer: self._adopt_slot(slot, memory) for slot in form.slots(amsgrad)}
+        self.places = [(tensor, tensor.data_ptr(), tensor.shape) for tensor in self.stored.values()]
         self.address = param.data_ptr() if memory.is_flat else None  # a flat parameter must stay where it is
 
     def _take(self, memory, kind, dtype):
         return memory.take(kind, dtype, self.shape, self.strides, self.offset)
 
-    def _adopt(self, name, memory, initial):
-        """The state tensor of that name, in float32 and in the order of work; keeps what was there."""
-        old = self.state.get(name)
+    def _settle_form(self):
+        """What the state holds in another form becomes pending."""
+        state, names = self.state, {slot.name for slot in self.form.slots(False)}
+        other = states.stored_form(state)
+        if other is not None and other.moment != self.form.moment:
+            states.widen(state, other)
+        if self.form.narrow:
+            self.pending = {name: self._dense(name, state[name]) for name in MOMENTS[:2] if name in state}
+        if self.form.split and MASTER in state:
+            self.pending["param"] = states.split_master(self._dense(MASTER, state[MASTER]), self.param)
+        for name in states.NATIVE:
+            if name not in names:
+                state.pop(name, None)
+        low = state.get(states.REMAINDER)
+        if low is not None and low.dtype != self.form.slots(False)[-1].dtype:
+            del state[states.REMAINDER]  # of a longer or shorter kind: the visible half counts
+
+    def _dense(self, name, shown):
+        """A tensor of the state as float32 in the order of work."""
+        tensor = shards.local(shown)
+        if tensor.shape != self.shape:
+            raise ValueError(f"{name}: the state has shape {tuple(tensor.shape)}, its parameter {tuple(self.shape)}")
+        out = torch.empty_strided(self.shape, self.strides, dtype=torch.float32, device=self.param.device)
+        return out.copy_(tensor)
+
+    def drop_pending(self):
+        """What was pending is stored now."""
+        for name in self.pending:
+            self.state.pop(MASTER if name == "param" else name)
+        self.pending = {}
+
+    def _adopt_slot(self, slot, memory):
+        if not slot.scales:
+            return self._adopt(slot.name, memory, None, slot.dtype)
+        old, (first, extent) = self.state.get(slot.name), self.scales
+        new = memory.take(slot.name, slot.dtype, (states.blocks(self.count),), (1,), first, extent)
+        if old is not None:
+            if old.shape != new.shape:
+                raise ValueError(f"{slot.name}: the state has shape {tuple(old.shape)}, expected {tuple(new.shape)}")
+            new.copy_(old)
+        self.state[slot.name] = self.shown[slot.name] = new
+        return new
+
+    def _adopt(self, name, memory, initial, dtype=torch.float32):
+        """The state tensor of that name, in its dtype and in the order of work; keeps what was there."""
+        shown = self.state.get(name)
+        if shown is not None and (getattr(shown, "placements", None), getattr(shown, "device_mesh", None)) != (
+                getattr(self.owner, "placements", None), getattr(self.owner, "device_mesh", None)):
+            raise ValueError(f"{name}: the state has placements {getattr(shown, 'placements', None)}, its parameter "
+                             f"{getattr(self.owner, 'placements', None)}; load it with torch.distributed.checkpoint's "
+                             "set_optimizer_state_dict")
+        old = None if shown is None else shards.local(shown)
         if old is not None and old.shape != self.shape:
             raise ValueError(f"{name}: the state has shape {tuple(old.shape)}, its parameter {tuple(self.shape)}")
-        if (old is not None and not memory.is_flat and old.dtype == torch.float32 and old.device == memory.device
+        if (old is not None and not memory.is_flat and old.dtype == dtype and old.device == memory.device
                 and same_layout(old.stride(), self.strides, self.shape)):
+            self.shown[name] = shown
             return old
-        new = self._take(memory, name, torch.float32)
+        new = self._take(memory, name, dtype)
         if old is not None or initial is not None:
             new.copy_(initial if old is None else old)
-        self.state[name] = new
+        self.state[name] = self.shown[name] = shards.like(self.owner, new)
         return new
+
+    def keeps_moments(self, state):
+        """Whether the state still has the tensors that the step uses, where they were. In a DTensor they are inside."""
+        return all(state.get(name) is shown for name, shown in self.shown.items()) and all(
+            tensor.data_ptr() == place and tensor.shape == shape for tensor, place, shape in self.places)
+
+    def version(self):
+        """Counts what others did in place to exp_avg_sq, as far as torch sees it."""
+        shown, inner = self.shown[self.form.slots(False)[1].name], self.stored[Buffer.EXP_AVG_SQ]
+        return inner._version if shown is inner else inner._version + shown._version
 
     def fits(self, param, group, state, grad):
         """Whether the member still describes its parameter; the address of the parameter may have changed."""
-        moments = self.moments
         return (self.group == group and self.state is state and state.get(STEP) is self.step
-                and state.get(SUM) is self.sum and state.get("exp_avg") is moments[0]
-                and state.get("exp_avg_sq") is moments[1] and (grad is None or grad.dtype == self.grad_dtype)
-                and param.device == moments[0].device and param.shape == self.shape
-                and param.dtype == (torch.float32 if self.copy is None else self.copy.dtype)
+                and state.get(SUM) is self.sum and self.keeps_moments(state)
+                and (grad is None or grad.dtype == self.grad_dtype)
+                and param.device == self.work.device and param.shape == self.shape
+                and param.dtype == (self.work if self.copy is None else self.copy).dtype
+                and (self.unit is None or state.get(UNIT) is self.unit)
                 and as_stored(param, self.strides) == self.gapless
                 and (self.address is None or self.address == param.data_ptr()))
 
     def before_step(self):
-        """Brings master and copies up to date with what others wrote. Price of a parameter with gaps: two copies."""
+        """Brings master and copies up to date with what others wrote, in whatever way: no version counter sees .data.
+        Price of a parameter with gaps: two copies; of a master: reading it and its parameter."""
         param = self.param
-        if self.copy is not None and param._version != self.version:
+        if self.copy is not None:
             refresh_master(self.work, param)
         if not self.gapless:
             (self.work if self.copy is None else self.copy).copy_(param)
@@ -112,4 +198,5 @@ class Member:
         if not self.gapless:
             self.param.copy_(self.work if self.copy is None else self.copy)
         torch.autograd.graph.increment_version(self.param)
-        self.version = self.param._version
+        if self.owner is not self.param:
+            torch.autograd.graph.increment_version(self.owner)

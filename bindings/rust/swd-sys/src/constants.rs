@@ -60,6 +60,12 @@ pub const SWD_DTYPE_NONE: swd_dtype = 0;
 pub const SWD_DTYPE_F32: swd_dtype = 1;
 pub const SWD_DTYPE_BF16: swd_dtype = 2;
 pub const SWD_DTYPE_F16: swd_dtype = 3;
+/// The lower half of an fp32 parameter, whose upper half is in `param`.
+pub const SWD_DTYPE_I16: swd_dtype = 4;
+/// The 8 bits behind the bf16 number in `param`.
+pub const SWD_DTYPE_I8: swd_dtype = 5;
+/// One byte, and one more for each block of 128 elements of a segment: moments only.
+pub const SWD_DTYPE_BLOCK8: swd_dtype = 6;
 
 /// SWD: `d = lr * weight_decay / sqrt(vbar)`.
 pub const SWD_DECAY_SCHEDULED: swd_decay = 0;
@@ -78,6 +84,10 @@ pub const SWD_BUFFER_EXP_AVG: swd_buffer_kind = 2;
 pub const SWD_BUFFER_EXP_AVG_SQ: swd_buffer_kind = 3;
 pub const SWD_BUFFER_MAX_EXP_AVG_SQ: swd_buffer_kind = 4;
 pub const SWD_BUFFER_PARAM_COPY: swd_buffer_kind = 5;
+pub const SWD_BUFFER_REMAINDER: swd_buffer_kind = 6;
+/// `ceil(count / 128)` bytes a segment, as the next.
+pub const SWD_BUFFER_EXP_AVG_SCALE: swd_buffer_kind = 7;
+pub const SWD_BUFFER_EXP_AVG_SQ_SCALE: swd_buffer_kind = 8;
 
 pub const SWD_PHASE_GRAD: swd_phase = 0;
 pub const SWD_PHASE_MAX: swd_phase = 1;

@@ -2,6 +2,7 @@
 //! The functions of swd.h, in its order. Linked by what build.rs prints.
 use core::ffi::{c_char, c_void};
 
+use crate::state_types::*;
 use crate::types::*;
 
 extern "C" {
@@ -12,6 +13,8 @@ extern "C" {
 
     pub fn swd_workspace_size(plan: *const swd_plan, bytes: *mut u64) -> swd_status;
     pub fn swd_state_size(plan: *const swd_plan, bytes: *mut u64) -> swd_status;
+    pub fn swd_scale_size(plan: *const swd_plan, bytes: *mut u64) -> swd_status;
+    pub fn swd_scale_offset(plan: *const swd_plan, segment: i64, offset: *mut u64) -> swd_status;
     pub fn swd_workspace_init(
         plan: *const swd_plan,
         workspace: *mut c_void,
@@ -150,12 +153,27 @@ extern "C" {
         image_bytes: u64,
     ) -> swd_status;
     pub fn swd_state_rebuild(plan: *const swd_plan, buffers: *const swd_buffers, stream: *mut c_void) -> swd_status;
+    pub fn swd_fp32_arrays_init(arrays: *mut swd_fp32_arrays, struct_size: u64) -> swd_status;
+    pub fn swd_state_load(
+        plan: *const swd_plan,
+        buffers: *const swd_buffers,
+        from: *const swd_fp32_arrays,
+        stream: *mut c_void,
+    ) -> swd_status;
+    pub fn swd_state_store(
+        plan: *const swd_plan,
+        buffers: *const swd_buffers,
+        to: *const swd_fp32_arrays,
+        stream: *mut c_void,
+    ) -> swd_status;
 
     pub fn swd_version() -> u32;
     pub fn swd_version_string() -> *const c_char;
     pub fn swd_status_name(status: swd_status) -> *const c_char;
     pub fn swd_result_name(result: swd_result) -> *const c_char;
     pub fn swd_numerics_version() -> u32;
+    pub fn swd_cpu_isa() -> *const c_char;
+    pub fn swd_cpu_threads() -> i32;
     pub fn swd_error_detail() -> *const c_char;
     pub fn swd_error_cuda() -> i32;
     pub fn swd_sizeof(struct_name: *const c_char) -> u64;

@@ -25,8 +25,10 @@
 
 mod constants;
 mod functions;
+mod state_types;
 mod types;
 
 pub use constants::*;
 pub use functions::*;
+pub use state_types::*;
 pub use types::*;

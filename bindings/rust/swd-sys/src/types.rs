@@ -43,6 +43,8 @@ pub struct swd_plan_args {
     pub threads: i32,
     pub reserved: u32,
     pub model_key: u64,
+    pub moment_dtype: swd_dtype,
+    pub remainder_dtype: swd_dtype,
 }
 
 pub const SWD_PLAN_ARGS_INIT: swd_plan_args = swd_plan_args {
@@ -60,6 +62,8 @@ pub const SWD_PLAN_ARGS_INIT: swd_plan_args = swd_plan_args {
     threads: 0,
     reserved: 0,
     model_key: 0,
+    moment_dtype: SWD_DTYPE_NONE,
+    remainder_dtype: SWD_DTYPE_NONE,
 };
 
 /// Opaque; made by `swd_plan_create`. Shareable between threads.
@@ -77,6 +81,7 @@ pub struct swd_buffers {
     pub param: *mut c_void,
     pub grad: *const c_void,
     pub exp_avg: *mut c_void,
+    /// The second moment in F32. In BF16 and BLOCK8 that over the segment's `exp_avg_sq_unit`: `swd_state_store` reads it.
     pub exp_avg_sq: *mut c_void,
     pub max_exp_avg_sq: *mut c_void,
     pub param_copy: *mut c_void,
@@ -84,6 +89,9 @@ pub struct swd_buffers {
     pub state_bytes: u64,
     pub workspace: *mut c_void,
     pub workspace_bytes: u64,
+    pub remainder: *mut c_void,
+    pub exp_avg_scale: *mut c_void,
+    pub exp_avg_sq_scale: *mut c_void,
 }
 
 pub const SWD_BUFFERS_INIT: swd_buffers = swd_buffers {
@@ -99,6 +107,9 @@ pub const SWD_BUFFERS_INIT: swd_buffers = swd_buffers {
     state_bytes: 0,
     workspace: null_mut(),
     workspace_bytes: 0,
+    remainder: null_mut(),
+    exp_avg_scale: null_mut(),
+    exp_avg_sq_scale: null_mut(),
 };
 
 #[repr(C)]
@@ -189,24 +200,4 @@ pub struct swd_stats {
     pub update_norm: f64,
     pub vbar_reference: f64,
     pub damaged_segment: i64,
-}
-
-/// What a state holds once.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct swd_state_header {
-    pub steps_applied: u64,
-    pub steps_skipped: u64,
-    /// Relative decay: the vbar that `weight_decay` refers to; 0: not set yet.
-    pub vbar_reference: f64,
-}
-
-/// What a state holds of one segment.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct swd_segment_state {
-    /// Steps applied to this segment, at least 0.
-    pub step: i64,
-    /// Running sum of `exp_avg_sq` over the segment, at least 0; -1: unknown.
-    pub exp_avg_sq_sum: f64,
 }

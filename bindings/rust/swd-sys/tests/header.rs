@@ -34,11 +34,11 @@ fn facts_of_bindings() -> Facts {
         swd_segment { offset count index group flags }
         swd_plan_args {
             struct_size flags backend param_dtype grad_dtype copy_dtype segments segment_count decay_modes
-            segment_stride group_count threads reserved model_key
+            segment_stride group_count threads reserved model_key moment_dtype remainder_dtype
         }
         swd_buffers {
             struct_size flags param grad exp_avg exp_avg_sq max_exp_avg_sq param_copy state state_bytes
-            workspace workspace_bytes
+            workspace workspace_bytes remainder exp_avg_scale exp_avg_sq_scale
         }
         swd_group { lr beta1 beta2 eps weight_decay lr_pointer lr_factor }
         swd_step_args {
@@ -50,8 +50,9 @@ fn facts_of_bindings() -> Facts {
             result flags steps_applied steps_skipped grad_norm clip_coef vbar inv_sqrt_vbar largest_decay bad
             param_norm update_norm vbar_reference damaged_segment
         }
-        swd_state_header { steps_applied steps_skipped vbar_reference }
-        swd_segment_state { step exp_avg_sq_sum }
+        swd_state_header { steps_applied steps_skipped vbar_reference rounding_seed }
+        swd_segment_state { step exp_avg_sq_sum exp_avg_sq_unit reserved }
+        swd_fp32_arrays { struct_size flags param exp_avg exp_avg_sq }
     }
     constants! { facts,
         SWD_VERSION_MAJOR, SWD_VERSION_MINOR, SWD_VERSION_PATCH, SWD_OK, SWD_ERR_NULL, SWD_ERR_STRUCT_SIZE,
@@ -59,9 +60,10 @@ fn facts_of_bindings() -> Facts {
         SWD_ERR_UNEXPECTED, SWD_ERR_WORKSPACE, SWD_ERR_DEVICE, SWD_ERR_UNSUPPORTED, SWD_ERR_NO_CUDA, SWD_ERR_NO_DEVICE,
         SWD_ERR_MEMORY, SWD_ERR_CUDA, SWD_ERR_BLOB_MAGIC, SWD_ERR_BLOB_VERSION, SWD_ERR_BLOB_SIZE,
         SWD_ERR_BLOB_CHECKSUM, SWD_ERR_BLOB_VALUE, SWD_ERR_BLOB_PLAN, SWD_BACKEND_CPU, SWD_BACKEND_CUDA,
-        SWD_DTYPE_NONE, SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_F16, SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED,
+        SWD_DTYPE_NONE, SWD_DTYPE_F32, SWD_DTYPE_BF16, SWD_DTYPE_F16, SWD_DTYPE_I16, SWD_DTYPE_I8, SWD_DTYPE_BLOCK8, SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED,
         SWD_DECAY_L2, SWD_DECAY_NONE, SWD_DECAY_RELATIVE, SWD_BUFFER_PARAM, SWD_BUFFER_GRAD, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ,
-        SWD_BUFFER_MAX_EXP_AVG_SQ, SWD_BUFFER_PARAM_COPY, SWD_PHASE_GRAD, SWD_PHASE_MAX, SWD_RESULT_NONE, SWD_RESULT_APPLIED, SWD_RESULT_SKIPPED_NONFINITE, SWD_RESULT_SKIPPED_OVERFLOW,
+        SWD_BUFFER_MAX_EXP_AVG_SQ, SWD_BUFFER_PARAM_COPY, SWD_BUFFER_REMAINDER, SWD_BUFFER_EXP_AVG_SCALE,
+        SWD_BUFFER_EXP_AVG_SQ_SCALE, SWD_PHASE_GRAD, SWD_PHASE_MAX, SWD_RESULT_NONE, SWD_RESULT_APPLIED, SWD_RESULT_SKIPPED_NONFINITE, SWD_RESULT_SKIPPED_OVERFLOW,
         SWD_RESULT_SKIPPED_UNDERFLOW, SWD_RESULT_SKIPPED_INVALID, SWD_RESULT_SKIPPED_SUM_UNKNOWN, SWD_RESULT_NOT_ARMED,
         SWD_RESULT_SKIPPED_VBAR, SWD_RESULT_FOREIGN_WORKSPACE, SWD_STATS_CLIPPED,
         SWD_STATS_LARGE_DECAY, SWD_STATS_DECAY_CAPPED, SWD_STATS_NONFINITE, SWD_STATS_NO_NORM, SWD_SEGMENT_NO_NORM,
@@ -107,7 +109,7 @@ fn library_knows_the_same_sizes() {
         assert_eq!(unsafe { swd_sizeof(c_name.as_ptr()) }, size as u64, "{name}");
         checked += 1;
     }
-    assert_eq!(checked, 9);
+    assert_eq!(checked, 10);
 }
 
 /// As bytes, because NULL and padding count too; the structs have none of the latter.
@@ -118,15 +120,18 @@ fn bytes_of<T>(value: &T) -> &[u8] {
 #[test]
 fn init_values_are_those_of_the_library() {
     let (mut plan, mut buffers, mut step) = (SWD_PLAN_ARGS_INIT, SWD_BUFFERS_INIT, SWD_STEP_ARGS_INIT);
-    (plan.flags, buffers.flags, step.flags) = (9, 9, 9);
+    let mut arrays = SWD_FP32_ARRAYS_INIT;
+    (plan.flags, buffers.flags, step.flags, arrays.flags) = (9, 9, 9, 9);
     unsafe {
         assert_eq!(swd_plan_args_init(&mut plan, size_of::<swd_plan_args>() as u64), SWD_OK);
         assert_eq!(swd_buffers_init(&mut buffers, size_of::<swd_buffers>() as u64), SWD_OK);
         assert_eq!(swd_step_args_init(&mut step, size_of::<swd_step_args>() as u64), SWD_OK);
+        assert_eq!(swd_fp32_arrays_init(&mut arrays, size_of::<swd_fp32_arrays>() as u64), SWD_OK);
     }
     assert_eq!(bytes_of(&plan), bytes_of(&SWD_PLAN_ARGS_INIT));
     assert_eq!(bytes_of(&buffers), bytes_of(&SWD_BUFFERS_INIT));
     assert_eq!(bytes_of(&step), bytes_of(&SWD_STEP_ARGS_INIT));
+    assert_eq!(bytes_of(&arrays), bytes_of(&SWD_FP32_ARRAYS_INIT));
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! # First use
 //!
 //! [`Plan`] describes backend, dtypes, segments and groups once. [`State`] holds what a checkpoint needs beside the
-//! moments: step counters and running sums. [`Workspace`] holds what is needed within a step. [`Workspace::step`] runs
+//! moments: step counters and running sums, and of narrow states seed and units. [`Workspace`] holds what is needed within a step. [`Workspace::step`] runs
 //! once per training step, on raw gradients. [`Workspace::stats`] tells the gradient norm, the decay, and what was skipped.
 //!
 //! # Rules that hold for every call
@@ -29,6 +29,8 @@
 //! - **Determinism.** A result is a function of the data alone: not of the machine, the backend, the thread count, the
 //!   instruction set, the alignment, or how reductions were split into calls. This holds within one
 //!   [`numerics_version`]. Payload and sign of a NaN are outside it.
+//! - **Narrow states.** An `exp_avg_sq_over_unit` is not the second moment: [`Workspace::store`] gives that. Checkpoints hold
+//!   the buffers as they are and [`State::export`], which has seed and units, and then resume to the bit.
 //! - **Units.** Under scheduled decay `weight_decay` has the unit of a gradient: it acts like AdamW's divided by
 //!   `sqrt(vbar)`. [`weight_decay_from_adamw`] converts, [`Decay::Relative`] takes AdamW's unit, and
 //!   [`Workspace::lambda_eff`] tells what is in force.
@@ -48,20 +50,28 @@ pub use swd_sys::swd_state_header as StateHeader;
 mod args;
 mod bind;
 mod buffers;
+mod convert;
 mod error;
+mod formats;
+mod fp32;
 mod library;
 mod memory;
+mod parts;
 mod plan;
 mod raw;
+mod raw_convert;
 mod record;
 mod segment;
+mod sizes;
 mod state;
 mod stats;
 mod workspace;
 
 pub use args::{Group, Phase, StepArgs};
-pub use buffers::{Buffers, Flat, Grad, ParamCopy, Tensor};
+pub use buffers::{Block8, Buffers, Flat, Grad, Moments, Param, ParamCopy, Tensor};
 pub use error::{Error, Result, Status};
+pub use formats::{MomentDtype, ParamDtype};
+pub use fp32::{Fp32, Fp32Mut};
 pub use library::{
     backend_available, numerics_version, version, version_string, weight_decay_from_adamw, weight_decay_to_adamw,
     Backend, Decay, Dtype,

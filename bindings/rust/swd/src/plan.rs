@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use swd_sys as sys;
 
-use crate::error::{check, Error, Result, Status};
+#[cfg(doc)]
+use crate::error::Status;
+use crate::error::{check, Result};
+use crate::formats::{Element, MomentDtype, ParamDtype};
 use crate::library::{check_version, version, Backend, Decay, Dtype};
-use crate::memory::Memory;
+use crate::parts::BUFFERS;
 use crate::segment::{bit, Segment};
 
 /// How the tensors of a plan lie in memory.
@@ -27,15 +30,20 @@ pub struct PlanArgs<'a> {
     pub backend: Backend,
     /// Flat buffers or a list of tensors.
     pub layout: Layout,
-    /// Of the gradients. Parameters and moments are fp32.
+    /// Of the parameters.
+    pub param_dtype: ParamDtype,
+    /// Of the gradients. F16 only where parameters and moments are F32.
     pub grad_dtype: Dtype,
-    /// `param_copy`: a copy of the parameters that the step writes, BF16 or F16, rounded to nearest even.
+    /// Of `exp_avg` and `exp_avg_sq`.
+    pub moment_dtype: MomentDtype,
+    /// `param_copy`: a copy of the parameters that the step writes, BF16 or F16, rounded to nearest even. Only where
+    /// parameters and moments are F32.
     pub copy_dtype: Option<Dtype>,
     /// At most 2^31 - 1.
     pub segments: &'a [Segment],
     /// One per group: 1 to 2^20.
     pub decay_modes: &'a [Decay],
-    /// Keep the maximum of `exp_avg_sq` in `max_exp_avg_sq` and divide by it.
+    /// Keep the maximum of `exp_avg_sq` in `max_exp_avg_sq` and divide by it. Only where moments are F32.
     pub amsgrad: bool,
     /// Ascend: the gradient counts with the opposite sign.
     pub maximize: bool,
@@ -55,7 +63,9 @@ impl Default for PlanArgs<'_> {
         PlanArgs {
             backend: Backend::Cpu,
             layout: Layout::Flat,
+            param_dtype: ParamDtype::F32,
             grad_dtype: Dtype::F32,
+            moment_dtype: MomentDtype::F32,
             copy_dtype: None,
             segments: &[],
             decay_modes: &[Decay::Scheduled],
@@ -78,9 +88,9 @@ pub(crate) struct Facts {
     pub handle: NonNull<sys::swd_plan>,
     pub backend: Backend,
     pub layout: Layout,
-    pub grad_dtype: Dtype,
-    pub copy_dtype: Option<Dtype>,
-    pub amsgrad: bool,
+    pub moment_dtype: MomentDtype,
+    /// What each buffer holds, in the order of swd_buffer_kind; None: the plan has no such buffer.
+    pub elements: [Option<Element>; BUFFERS],
     pub counts: Vec<usize>,
     /// Elements that a flat buffer must have: the end of the last segment.
     pub extent: usize,
@@ -99,10 +109,13 @@ impl Drop for Facts {
 
 impl Plan {
     /// Checks the description and builds the plan. Touches no device, so a CUDA plan can be made where none is. The error
-    /// names the argument by its name in C, such as `args.segments[3].offset`.
+    /// names the argument by its name in C, such as `args.segments[3].offset`. Dtypes that are not offered together:
+    /// [`Status::UNSUPPORTED`].
     pub fn new(args: &PlanArgs<'_>) -> Result<Plan> {
         check_version(version())?;
         let segments: Vec<sys::swd_segment> = args.segments.iter().map(Segment::raw).collect();
+        let (param, remainder) = args.param_dtype.elements();
+        let (moment, copy) = (Element::from(args.moment_dtype), args.copy_dtype.map(Element::from));
         let raw = sys::swd_plan_args {
             flags: bit(args.layout == Layout::List, sys::SWD_PLAN_LIST)
                 | bit(args.amsgrad, sys::SWD_PLAN_AMSGRAD)
@@ -110,8 +123,11 @@ impl Plan {
                 | bit(args.update_norms, sys::SWD_PLAN_UPDATE_NORMS)
                 | bit(args.indexed, sys::SWD_PLAN_INDEXED),
             backend: args.backend as i32,
-            grad_dtype: args.grad_dtype as i32,
-            copy_dtype: args.copy_dtype.map_or(sys::SWD_DTYPE_NONE, |dtype| dtype as i32),
+            param_dtype: Element::raw(Some(param)),
+            grad_dtype: Element::raw(Some(args.grad_dtype.into())),
+            copy_dtype: Element::raw(copy),
+            moment_dtype: Element::raw(Some(moment)),
+            remainder_dtype: Element::raw(remainder),
             segments: segments.as_ptr(),
             segment_count: segments.len() as i64,
             decay_modes: args.decay_modes.as_ptr().cast(),
@@ -122,14 +138,24 @@ impl Plan {
         };
         let mut handle = null_mut();
         check(unsafe { sys::swd_plan_create(&raw, &mut handle) })?;
+        let scale = Some(moment).filter(|moment| *moment == Element::Block8);
         let filled = args.segments.iter().filter(|segment| segment.count > 0);
         Ok(Plan(Arc::new(Facts {
             handle: NonNull::new(handle).expect("the library returned success"),
             backend: args.backend,
             layout: args.layout,
-            grad_dtype: args.grad_dtype,
-            copy_dtype: args.copy_dtype,
-            amsgrad: args.amsgrad,
+            moment_dtype: args.moment_dtype,
+            elements: [
+                Some(param),
+                Some(args.grad_dtype.into()),
+                Some(moment),
+                Some(moment),
+                args.amsgrad.then_some(Element::F32),
+                copy,
+                remainder,
+                scale,
+                scale,
+            ],
             counts: args.segments.iter().map(|segment| segment.count).collect(),
             extent: filled.map(|segment| segment.offset + segment.count).max().unwrap_or(0),
             group_count: args.decay_modes.len(),
@@ -154,49 +180,6 @@ impl Plan {
     /// Groups, and so elements of [`StepArgs::groups`](crate::StepArgs::groups).
     pub fn group_count(&self) -> usize {
         self.0.group_count
-    }
-
-    /// Bytes of a workspace: a multiple of 16.
-    pub fn workspace_bytes(&self) -> Result<u64> {
-        let mut bytes = 0;
-        check(unsafe { sys::swd_workspace_size(self.handle(), &mut bytes) })?;
-        Ok(bytes)
-    }
-
-    /// Bytes of a state image: a multiple of 16.
-    pub fn state_bytes(&self) -> Result<u64> {
-        let mut bytes = 0;
-        check(unsafe { sys::swd_state_size(self.handle(), &mut bytes) })?;
-        Ok(bytes)
-    }
-
-    /// Doubles in the norm record, which ranks sum between the two passes.
-    pub fn record_size(&self) -> Result<usize> {
-        let mut doubles = 0;
-        check(unsafe { sys::swd_record_size(self.handle(), &mut doubles) })?;
-        Ok(doubles as usize)
-    }
-
-    /// Adds record `from` to record `to`: for models of several plans in one process. Fold each plan, add the records in
-    /// one fixed order, decide each plan from the sum. For plans of the CPU; others: `record_add_raw`. Errors:
-    /// [`Status::SIZE`] for slices of other lengths than [`record_size`](Plan::record_size), [`Status::UNEXPECTED`].
-    pub fn record_add(&self, to: &mut [f64], from: &[f64]) -> Result<()> {
-        if self.0.backend != Backend::Cpu {
-            let detail = "plan: its backend is CUDA; its records are device memory, for record_add_raw";
-            return Err(Error::new(Status::UNEXPECTED, detail));
-        }
-        if to.len() != from.len() {
-            let detail = format!("from has {} doubles, but to has {}", from.len(), to.len());
-            return Err(Error::new(Status::SIZE, detail));
-        }
-        unsafe { self.record_add_raw(to.as_mut_ptr(), from.as_ptr(), to.len() as u64, null_mut()) }
-    }
-
-    /// What a fresh workspace holds, for programs that copy it there themselves. Touches no device.
-    pub fn workspace_image(&self) -> Result<Vec<u8>> {
-        let mut image = Memory::zeroed(self.workspace_bytes()?, "workspace image")?;
-        check(unsafe { sys::swd_workspace_image(self.handle(), image.pointer_mut(), image.bytes()) })?;
-        Ok(image.as_slice().to_vec())
     }
 
     pub(crate) fn handle(&self) -> *const sys::swd_plan {

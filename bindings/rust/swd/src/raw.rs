@@ -147,15 +147,6 @@ impl Plan {
         check(sys::swd_update(self.handle(), buffers, args, stream))
     }
 
-    /// Fills `param_copy` with the parameters, rounded as a step rounds them. Uses `param`, `param_copy` and `workspace` of
-    /// `buffers`. One launch.
-    ///
-    /// # Safety
-    /// As [`step_raw`](Plan::step_raw).
-    pub unsafe fn copy_params_raw(&self, buffers: &sys::swd_buffers, stream: *mut c_void) -> Result<()> {
-        check(sys::swd_copy_params(self.handle(), buffers, stream))
-    }
-
     /// Forgets what was reduced and decided since the last update.
     ///
     /// # Safety
@@ -195,14 +186,5 @@ impl Plan {
         let mut stats = null();
         check(sys::swd_stats_pointer(self.handle(), workspace, &mut stats))?;
         Ok(stats)
-    }
-
-    /// Sets the running sum of every segment to the sum of its `exp_avg_sq`: after loading the moments of an Adam or AdamW
-    /// checkpoint, or when a sum is unknown. One launch. Uses `exp_avg_sq`, `state` and `workspace` of `buffers`.
-    ///
-    /// # Safety
-    /// As [`step_raw`](Plan::step_raw).
-    pub unsafe fn state_rebuild_raw(&self, buffers: &sys::swd_buffers, stream: *mut c_void) -> Result<()> {
-        check(sys::swd_state_rebuild(self.handle(), buffers, stream))
     }
 }

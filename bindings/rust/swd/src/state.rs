@@ -10,7 +10,8 @@ use crate::memory::Memory;
 use crate::plan::Plan;
 use crate::{SegmentState, StateHeader};
 
-/// Step counters and running sums of a plan's segments, and the reference of relative decay, in host memory. For the CPU
+/// Step counters, running sums and units of a plan's segments, the reference of relative decay and the seed of narrow states,
+/// in host memory. For the CPU
 /// backend it is the state itself; for CUDA the image that is copied to and from the device.
 #[derive(Debug)]
 pub struct State {
@@ -24,7 +25,8 @@ impl State {
         Ok(State { plan: plan.clone(), image: Memory::zeroed(plan.state_bytes()?, "state")? })
     }
 
-    /// What it holds once: the counts of applied and skipped steps, and the reference of relative decay.
+    /// What it holds once: the counts of applied and skipped steps, the reference of relative decay, the seed that narrow
+    /// states are rounded by.
     pub fn header(&self) -> StateHeader {
         let mut out = StateHeader::default();
         let (image, bytes) = (self.image.pointer(), self.image.bytes());
@@ -35,8 +37,8 @@ impl State {
         out
     }
 
-    /// Sets it: say `vbar_reference`, to choose by hand what relative decay refers to, or to 0 to have it taken anew. Error:
-    /// [`Status::VALUE`]; the state is then as it was.
+    /// Sets it: say `rounding_seed`, before the first step, or `vbar_reference`, to choose by hand what relative decay refers
+    /// to, or to 0 to have it taken anew. Error: [`Status::VALUE`]; the state is then as it was.
     pub fn set_header(&mut self, header: StateHeader) -> Result<()> {
         let (image, bytes) = (self.image.pointer_mut(), self.image.bytes());
         let size = size_of_val(&header) as u64;
@@ -53,7 +55,7 @@ impl State {
         self.header().steps_skipped
     }
 
-    /// One segment's counter and sum. Error: [`Status::SIZE`] if there is no such segment.
+    /// One segment's counter, sum and unit. Error: [`Status::SIZE`] if there is no such segment.
     pub fn get(&self, segment: usize) -> Result<SegmentState> {
         let mut out = SegmentState::default();
         let (image, bytes) = (self.image.pointer(), self.image.bytes());
@@ -62,7 +64,7 @@ impl State {
         Ok(out)
     }
 
-    /// Sets one segment's counter and sum. A sum of -1 means unknown: [`Workspace::rebuild`](crate::Workspace::rebuild)
+    /// Sets one segment's counter, sum and unit; the unit belongs to what the buffer of the second moment holds. A sum of -1 means unknown: [`Workspace::rebuild`](crate::Workspace::rebuild)
     /// takes it from the moments. Errors: [`Status::SIZE`], [`Status::VALUE`].
     pub fn set(&mut self, segment: usize, state: SegmentState) -> Result<()> {
         let (image, bytes) = (self.image.pointer_mut(), self.image.bytes());
@@ -71,7 +73,7 @@ impl State {
     }
 
     /// A versioned, checksummed, little-endian blob with the header, the plan's model key and one record (index, count,
-    /// step, sum) per segment.
+    /// step, sum, unit) per segment.
     pub fn export(&self) -> Result<Vec<u8>> {
         let mut bytes = 0;
         check(unsafe { sys::swd_state_blob_size(self.plan.handle(), &mut bytes) })?;
@@ -120,10 +122,16 @@ impl State {
         Ok(())
     }
 
-    /// For a step of `plan`, which must have the same segments.
+    /// For a call of `plan`, which must have the same segments, and moments that a unit means the same for.
     pub(crate) fn bind(&mut self, plan: &Plan) -> Result<(*mut c_void, u64)> {
-        if !std::sync::Arc::ptr_eq(&self.plan.0, &plan.0) && self.plan.0.counts != plan.0.counts {
+        let (own, wanted) = (&self.plan.0, &plan.0);
+        if !std::sync::Arc::ptr_eq(own, wanted) && own.counts != wanted.counts {
             return Err(Error::new(Status::UNEXPECTED, "state: it belongs to a plan with other segments"));
+        }
+        if own.moment_dtype != wanted.moment_dtype {
+            let (own, wanted) = (own.moment_dtype, wanted.moment_dtype);
+            let detail = format!("state: it belongs to a plan with {own:?} moments, but this one has {wanted:?}");
+            return Err(Error::new(Status::UNEXPECTED, detail));
         }
         Ok((self.image.pointer_mut(), self.image.bytes()))
     }

@@ -8,7 +8,7 @@ use std::ptr::null_mut;
 use swd_sys as sys;
 
 use crate::args::{Phase, StepArgs};
-use crate::bind::{bind_flat_moments, bind_list_moments};
+use crate::bind::ALL;
 use crate::buffers::Buffers;
 use crate::error::{Error, Result, Status};
 use crate::library::Backend;
@@ -25,8 +25,8 @@ use crate::stats::Stats;
 /// ```
 #[derive(Debug)]
 pub struct Workspace {
-    plan: Plan,
-    memory: Memory,
+    pub(crate) plan: Plan,
+    pub(crate) memory: Memory,
     not_sync: PhantomData<Cell<()>>,
 }
 
@@ -125,16 +125,6 @@ impl Workspace {
         unsafe { self.plan.update_raw(&raw, &args, null_mut()) }
     }
 
-    /// Fills `param_copy` with the parameters, rounded as a step rounds them: after loading parameters into a plan with a
-    /// copy dtype. Other buffers are not read. Error: [`Status::UNEXPECTED`] without a copy dtype.
-    pub fn copy_params<B: Buffers + ?Sized>(&mut self, buffers: &mut B) -> Result<()> {
-        let all = buffers.bind(&self.plan, self.memory.pointer_mut())?;
-        let mut raw = sys::SWD_BUFFERS_INIT;
-        (raw.param, raw.param_copy) = (all.param, all.param_copy);
-        (raw.workspace, raw.workspace_bytes) = (self.memory.pointer_mut(), self.memory.bytes());
-        unsafe { self.plan.copy_params_raw(&raw, null_mut()) }
-    }
-
     /// Forgets what was reduced and decided since the last update.
     pub fn discard(&mut self) -> Result<()> {
         let bytes = self.memory.bytes();
@@ -157,40 +147,12 @@ impl Workspace {
         Ok(decay)
     }
 
-    /// Sets the running sum of every segment to the sum of its `exp_avg_sq`: after loading the moments of an Adam or AdamW
-    /// checkpoint (step counters through [`State::set`]), or when a sum is unknown. Sums of L2 groups become unknown.
-    /// A sum that is not finite stays so, and scheduled and relative steps are SKIPPED_VBAR, until the moments are mended
-    /// and rebuilt: [`Stats::damaged_segment`] says which. For plans with a flat layout; `exp_avg_sq` as in a step.
-    pub fn rebuild(&mut self, state: &mut State, exp_avg_sq: &[f32]) -> Result<()> {
-        let raw = bind_flat_moments(&self.plan, exp_avg_sq)?;
-        self.rebuild_from(state, raw)
-    }
-
-    /// The same for plans with a list layout: one slice per segment.
-    pub fn rebuild_list(&mut self, state: &mut State, exp_avg_sq: &[&[f32]]) -> Result<()> {
-        let raw = bind_list_moments(&self.plan, self.memory.pointer_mut(), exp_avg_sq)?;
-        self.rebuild_from(state, raw)
-    }
-
-    fn rebuild_from(&mut self, state: &mut State, mut raw: sys::swd_buffers) -> Result<()> {
-        self.add_memory(state, &mut raw)?;
-        unsafe { self.plan.state_rebuild_raw(&raw, null_mut()) }
-    }
-
     fn bind<B: Buffers + ?Sized>(
         &mut self,
         state: &mut State,
         buffers: &mut B,
         args: &StepArgs<'_>,
     ) -> Result<(sys::swd_buffers, sys::swd_step_args)> {
-        let mut raw = buffers.bind(&self.plan, self.memory.pointer_mut())?;
-        self.add_memory(state, &mut raw)?;
-        Ok((raw, args.raw(&self.plan)?))
-    }
-
-    fn add_memory(&mut self, state: &mut State, raw: &mut sys::swd_buffers) -> Result<()> {
-        (raw.state, raw.state_bytes) = state.bind(&self.plan)?;
-        (raw.workspace, raw.workspace_bytes) = (self.memory.pointer_mut(), self.memory.bytes());
-        Ok(())
+        Ok((self.bind_part(Some(state), buffers, ALL)?, args.raw(&self.plan)?))
     }
 }

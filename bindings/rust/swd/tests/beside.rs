@@ -95,15 +95,10 @@ fn tensors_may_change_places() {
     }
     assert_eq!(moving.bits(), still.bits());
     let sums: Vec<_> = (0..COUNTS.len()).map(|k| moving.state.get(k).unwrap().exp_avg_sq_sum).collect();
-    let mut memory = std::mem::take(&mut moving.param); // the moments lie where the parameters lay
-    memory.copy_from_slice(&moving.exp_avg_sq);
-    let mut rest = &memory[..];
-    let tensors = COUNTS.map(|n| {
-        let (head, tail) = rest.split_at(n);
-        rest = tail;
-        head
-    });
-    moving.workspace.rebuild_list(&mut moving.state, &tensors).unwrap();
+    let moments = moving.exp_avg_sq.clone();
+    std::mem::swap(&mut moving.param, &mut moving.exp_avg_sq); // the moments lie where the parameters lay
+    moving.exp_avg_sq.copy_from_slice(&moments);
+    moving.rebuild();
     for (k, sum) in sums.iter().enumerate().filter(|(k, _)| COUNTS[*k] > 0) {
         assert!((moving.state.get(k).unwrap().exp_avg_sq_sum / sum - 1.0).abs() < 1e-6);
     }

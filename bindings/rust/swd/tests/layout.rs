@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where segments lie and what their flags and the plan's do: gaps, the extent of flat buffers, ascent.
-use swd::{Flat, Grad, Group, Plan, PlanArgs, Segment, State, Stats, Status, StepArgs, Workspace};
+use swd::{Flat, Grad, Group, Moments, Param, Plan, PlanArgs, Segment, State, Stats, Status, StepArgs, Workspace};
 
 mod support;
 use support::{uniform, Run, Setup};
@@ -12,10 +12,9 @@ fn step(segments: &[Segment], n: usize, grad: &[f32], weight_decay: f64) -> swd:
     let (mut param, mut exp_avg, mut exp_avg_sq) = (vec![1.0; n], vec![0.0; n], vec![0.0; n]);
     let groups = [Group { weight_decay, ..Group::default() }];
     let mut buffers = Flat {
-        param: &mut param,
+        param: Param::F32(&mut param),
         grad: Grad::F32(grad),
-        exp_avg: &mut exp_avg,
-        exp_avg_sq: &mut exp_avg_sq,
+        moments: Moments::F32 { exp_avg: &mut exp_avg, exp_avg_sq: &mut exp_avg_sq },
         max_exp_avg_sq: None,
         param_copy: None,
     };

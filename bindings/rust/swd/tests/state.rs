@@ -61,13 +61,13 @@ fn shards_are_put_together_by_index() {
         let segments = [Segment { index, ..Segment::new(0, count) }];
         let plan = Plan::new(&PlanArgs { segments: &segments, indexed: true, ..PlanArgs::default() }).unwrap();
         let mut state = State::new(&plan).unwrap();
-        state.set(0, SegmentState { step, exp_avg_sq_sum: sum }).unwrap();
+        state.set(0, SegmentState { step, exp_avg_sq_sum: sum, ..SegmentState::default() }).unwrap();
         state.export().unwrap()
     };
     let plan = Setup::new(&[100]).plan();
     let mut whole = State::new(&plan).unwrap();
     whole.import(&[&shard(40, 60, 7, 6.0), &shard(0, 40, 7, 0.5)]).unwrap();
-    assert_eq!(whole.get(0).unwrap(), SegmentState { step: 7, exp_avg_sq_sum: 6.5 });
+    assert_eq!(whole.get(0).unwrap(), SegmentState { step: 7, exp_avg_sq_sum: 6.5, ..SegmentState::default() });
     let error = whole.import(&[&shard(0, 40, 7, 0.5), &shard(40, 60, 8, 6.0)]).unwrap_err();
     assert_eq!(error.status(), Status::BLOB_PLAN, "{error}"); // of different steps
     let error = whole.import(&[&shard(0, 40, 7, 0.5)]).unwrap_err();
@@ -78,7 +78,7 @@ fn shards_are_put_together_by_index() {
 fn entries_are_read_and_written() {
     let mut state = State::new(&Setup::new(&COUNTS).plan()).unwrap();
     assert_eq!(state.get(1).unwrap(), SegmentState::default());
-    let entry = SegmentState { step: 9, exp_avg_sq_sum: 0.25 };
+    let entry = SegmentState { step: 9, exp_avg_sq_sum: 0.25, ..SegmentState::default() };
     state.set(1, entry).unwrap();
     assert_eq!(state.get(1).unwrap(), entry);
     assert_eq!(state.get(0).unwrap(), SegmentState::default());
@@ -100,7 +100,7 @@ fn entries_are_read_and_written() {
 fn the_header_is_read_and_written() {
     let mut state = State::new(&Setup::new(&COUNTS).plan()).unwrap();
     assert_eq!(state.header(), StateHeader::default());
-    let header = StateHeader { steps_applied: 7, steps_skipped: 2, vbar_reference: 0.25 };
+    let header = StateHeader { steps_applied: 7, steps_skipped: 2, vbar_reference: 0.25, rounding_seed: u64::MAX };
     state.set_header(header).unwrap();
     for reference in [-1.0, f64::NAN, f64::INFINITY] {
         let error = state.set_header(StateHeader { vbar_reference: reference, ..header }).unwrap_err();
@@ -134,13 +134,13 @@ fn damaged_moments_are_named_and_skip_the_step() {
     assert_eq!(run.stats().damaged_segment, None);
     let good = run.exp_avg_sq[COUNTS[0]];
     run.exp_avg_sq[COUNTS[0]] = f32::NAN;
-    run.workspace.rebuild(&mut run.state, &run.exp_avg_sq).unwrap();
+    run.rebuild();
     assert_eq!(run.stats().damaged_segment, Some(1));
     let before = run.param.clone();
     run.steps(2..3);
     assert_eq!((run.stats().result, run.param == before), (StepResult::SKIPPED_VBAR, true));
     run.exp_avg_sq[COUNTS[0]] = good;
-    run.workspace.rebuild(&mut run.state, &run.exp_avg_sq).unwrap();
+    run.rebuild();
     run.steps(3..4);
     assert_eq!((run.stats().result, run.stats().damaged_segment), (StepResult::APPLIED, None));
 }
@@ -158,7 +158,7 @@ fn images_travel_as_bytes() {
     assert!(error.status() == Status::SIZE && error.detail().contains("image"), "{error}");
     // Where the counter and the reference lie is the library's business: they are found by their values.
     let (step, reference) = (0x0102_0304_0506_0708, f64::from_bits(0x3f12_3456_789a_bcde));
-    other.set(0, SegmentState { step, exp_avg_sq_sum: 0.5 }).unwrap();
+    other.set(0, SegmentState { step, exp_avg_sq_sum: 0.5, ..SegmentState::default() }).unwrap();
     other.set_header(StateHeader { vbar_reference: reference, ..other.header() }).unwrap();
     let image = other.as_bytes().to_vec();
     let spoilt = |from: [u8; 8], to: [u8; 8]| {
@@ -182,18 +182,12 @@ fn unknown_sums_are_rebuilt_from_the_moments() {
         let known = run.state.get(0).unwrap();
         // As from a checkpoint of AdamW, which has counters and moments and no sums.
         for k in 0..COUNTS.len() {
-            run.state.set(k, SegmentState { step: 3, exp_avg_sq_sum: -1.0 }).unwrap();
+            run.state.set(k, SegmentState { step: 3, exp_avg_sq_sum: -1.0, ..SegmentState::default() }).unwrap();
         }
         run.steps(3..4);
         assert_eq!(run.stats().result, StepResult::SKIPPED_SUM_UNKNOWN);
         assert!(run.stats().vbar.is_nan());
-        if layout == Layout::Flat {
-            run.workspace.rebuild(&mut run.state, &run.exp_avg_sq).unwrap();
-        } else {
-            let (a, rest) = run.exp_avg_sq.split_at(COUNTS[0]);
-            let (b, c) = rest.split_at(COUNTS[1]);
-            run.workspace.rebuild_list(&mut run.state, &[a, b, c]).unwrap();
-        }
+        run.rebuild();
         let rebuilt = run.state.get(0).unwrap();
         assert_eq!(rebuilt.step, 3);
         assert!((rebuilt.exp_avg_sq_sum / known.exp_avg_sq_sum - 1.0).abs() < 1e-6);

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use swd::{Decay, Flat, Grad, Group, Plan, PlanArgs, State, StepArgs, StepResult, Workspace};
+use swd::{Decay, Flat, Grad, Group, Moments, Param, Plan, PlanArgs, State, StepArgs, StepResult, Workspace};
 
 mod model;
 use model::{Model, Random, CONTEXT};
@@ -91,10 +91,9 @@ fn train(name: &str, text: &Text, decay: Decay) -> swd::Result<Outcome> {
         let groups = [Group { lr, weight_decay: WEIGHT_DECAY, ..Group::default() }];
         let args = StepArgs { groups: &groups, max_grad_norm: 1.0, ..StepArgs::default() };
         let mut buffers = Flat {
-            param: &mut model.param,
+            param: Param::F32(&mut model.param),
             grad: Grad::F32(&model.grad),
-            exp_avg: &mut exp_avg,
-            exp_avg_sq: &mut exp_avg_sq,
+            moments: Moments::F32 { exp_avg: &mut exp_avg, exp_avg_sq: &mut exp_avg_sq },
             max_exp_avg_sq: None,
             param_copy: None,
         };

@@ -2,11 +2,14 @@
 //! A model of random tensors with its optimizer, flat or as a list, as the tests drive it.
 #![allow(dead_code, unused_imports)] // each test program uses its part
 use swd::{
-    Buffers, Decay, Dtype, Flat, Grad, Group, Layout, ParamCopy, Phase, Plan, PlanArgs, Segment, State, Stats,
-    StepArgs, Tensor, Workspace,
+    Buffers, Decay, Dtype, Flat, Fp32, Fp32Mut, Grad, Group, Layout, ParamDtype, Phase, Plan, PlanArgs, Segment, State,
+    Stats, StepArgs, Workspace,
 };
 
+mod buffers;
 mod numbers;
+pub use buffers::Narrow;
+use buffers::{copy_of, split, stored, take};
 pub use numbers::{code_of, uniform, value_of};
 
 /// What a run consists of; the rest is made by `Run::new`.
@@ -58,6 +61,7 @@ pub struct Run {
     pub exp_avg_sq: Vec<f32>,
     pub max_exp_avg_sq: Vec<f32>,
     pub param_copy: Vec<u16>,
+    pub narrow: Narrow,
     pub has_grad: Vec<bool>,
     pub max_grad_norm: f64,
     pub reference_step: u64,
@@ -68,7 +72,7 @@ impl Run {
         let plan = setup.plan();
         let n = setup.counts.iter().sum();
         let optional = |wanted: bool| if wanted { n } else { 0 };
-        Run {
+        let mut run = Run {
             workspace: Workspace::new(&plan).unwrap(),
             state: State::new(&plan).unwrap(),
             param: uniform(1, 0, n),
@@ -78,11 +82,52 @@ impl Run {
             exp_avg_sq: vec![0.0; n],
             max_exp_avg_sq: vec![0.0; optional(setup.args.amsgrad)],
             param_copy: vec![0; optional(setup.args.copy_dtype.is_some())],
+            narrow: Narrow::new(&setup.args, &setup.counts),
             has_grad: vec![true; setup.counts.len()],
             max_grad_norm: 1.0,
             reference_step: 0,
             setup: setup.clone(),
+        };
+        if setup.args.param_dtype != ParamDtype::F32 {
+            let param = std::mem::take(&mut run.param);
+            run.load(Fp32 { param: Some(&param), ..Fp32::default() });
         }
+        run
+    }
+
+    /// Loads whole vectors, in a list one tensor after the other.
+    pub fn load<'a>(&mut self, from: Fp32<'a>) {
+        let list = self.setup.args.layout == Layout::List;
+        let counts = if list { self.setup.counts.clone() } else { vec![self.grad.len()] };
+        let mut begin = 0;
+        let rows = counts.into_iter().map(|n| {
+            let range = begin..begin + n;
+            begin += n;
+            let part = |x: Option<&'a [f32]>| x.map(|x| &x[range.clone()]);
+            Fp32 { param: part(from.param), exp_avg: part(from.exp_avg), exp_avg_sq: part(from.exp_avg_sq) }
+        });
+        let rows: Vec<_> = rows.collect();
+        self.call(|workspace, state, buffers, _| workspace.load(state, buffers, &rows)).unwrap();
+    }
+
+    /// param, exp_avg and exp_avg_sq in fp32.
+    pub fn store(&mut self) -> [Vec<f32>; 3] {
+        let (n, list) = (self.grad.len(), self.setup.args.layout == Layout::List);
+        let counts = if list { self.setup.counts.clone() } else { vec![n] };
+        let mut out = [vec![f32::NAN; n], vec![f32::NAN; n], vec![f32::NAN; n]];
+        let [mut param, mut exp_avg, mut exp_avg_sq] = out.each_mut().map(|x| &mut x[..]);
+        let rows = counts.into_iter().map(|n| Fp32Mut {
+            param: Some(take(&mut param, n)),
+            exp_avg: Some(take(&mut exp_avg, n)),
+            exp_avg_sq: Some(take(&mut exp_avg_sq, n)),
+        });
+        let mut rows: Vec<_> = rows.collect();
+        self.call(|workspace, state, buffers, _| workspace.store(state, buffers, &mut rows)).unwrap();
+        out
+    }
+
+    pub fn rebuild(&mut self) {
+        self.call(|workspace, state, buffers, _| workspace.rebuild(state, buffers)).unwrap();
     }
 
     /// Gradients of step t, in the plan's type.
@@ -111,11 +156,12 @@ impl Run {
             Dtype::Bf16 => Grad::Bf16(&self.codes),
             Dtype::F16 => Grad::F16(&self.codes),
         };
+        let wide = [&mut self.param[..], &mut self.exp_avg, &mut self.exp_avg_sq];
+        let (param, moments) = stored(&plan, wide, &mut self.narrow);
         let mut flat = Flat {
-            param: &mut self.param,
+            param,
             grad,
-            exp_avg: &mut self.exp_avg,
-            exp_avg_sq: &mut self.exp_avg_sq,
+            moments,
             max_exp_avg_sq: plan.amsgrad.then_some(&mut self.max_exp_avg_sq[..]),
             param_copy: plan.copy_dtype.map(|dtype| copy_of(dtype, &mut self.param_copy)),
         };
@@ -163,47 +209,8 @@ impl Run {
         let tensors = [&self.param, &self.exp_avg, &self.exp_avg_sq, &self.max_exp_avg_sq];
         let mut out: Vec<u32> = tensors.into_iter().flatten().map(|x| x.to_bits()).collect();
         out.extend(self.param_copy.iter().map(|code| u32::from(*code)));
+        out.extend(self.narrow.bytes().into_iter().map(u32::from));
         out.extend(self.state.export().unwrap().into_iter().map(u32::from));
         out
     }
-}
-
-fn copy_of(dtype: Dtype, codes: &mut [u16]) -> ParamCopy<'_> {
-    match dtype {
-        Dtype::Bf16 => ParamCopy::Bf16(codes),
-        _ => ParamCopy::F16(codes),
-    }
-}
-
-/// Takes the first n elements off a slice.
-fn take<'a, T>(rest: &mut &'a mut [T], n: usize) -> &'a mut [T] {
-    let (head, tail) = std::mem::take(rest).split_at_mut(n);
-    *rest = tail;
-    head
-}
-
-fn split<'a>(flat: Flat<'a>, counts: &[usize], has_grad: &[bool]) -> Vec<Tensor<'a>> {
-    let Flat { mut param, grad, mut exp_avg, mut exp_avg_sq, mut max_exp_avg_sq, mut param_copy } = flat;
-    let mut begin = 0;
-    let mut tensors = Vec::new();
-    for (&n, &present) in counts.iter().zip(has_grad) {
-        let range = begin..begin + n;
-        begin += n;
-        tensors.push(Tensor {
-            param: take(&mut param, n),
-            grad: present.then_some(match grad {
-                Grad::F32(x) => Grad::F32(&x[range]),
-                Grad::Bf16(x) => Grad::Bf16(&x[range]),
-                Grad::F16(x) => Grad::F16(&x[range]),
-            }),
-            exp_avg: take(&mut exp_avg, n),
-            exp_avg_sq: take(&mut exp_avg_sq, n),
-            max_exp_avg_sq: max_exp_avg_sq.as_mut().map(|rest| take(rest, n)),
-            param_copy: param_copy.as_mut().map(|copy| match copy {
-                ParamCopy::Bf16(rest) => ParamCopy::Bf16(take(rest, n)),
-                ParamCopy::F16(rest) => ParamCopy::F16(take(rest, n)),
-            }),
-        });
-    }
-    tensors
 }

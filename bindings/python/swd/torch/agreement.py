@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agreement: finds processes that are set up wrongly together. Asked by AdamS.step where torch.distributed runs.
+
+Shards whose norms nobody sums clip and decay each for itself; replicas whose norms are summed see one too large. Either
+trains, with wrong numbers. So at steps 1, 10, 100, ... each process leaves the norm it used, and the sum of squares it
+had by itself, in the key-value store that torch.distributed has anyway, and looks at those of two others when they have
+come. No collective, and nothing waits: a process that stopped is never seen.
+"""
+import itertools
+import math
+import warnings
+
+import torch
+import torch.distributed as dist
+
+from .fetch import Fetch
+
+_names = itertools.count()  # processes that make their optimizers alike number them alike
+
+_APART = ("AdamS: at step {step} this process (rank {rank}) used the gradient norm {mine:.6g}, rank {other} used {theirs:.6g}. "
+          "If they hold parts of one model (ZeroRedundancyOptimizer, own shards, pipeline stages), each clips and decays for "
+          "itself: pass shards=\"world\", or the process group or device mesh of all that hold parts. If they train models of "
+          "their own, pass shards=False")
+_ALIKE = ("AdamS: at step {step} this process (rank {rank}) has the gradients of rank {other}, and shards or record_hook adds "
+          "them up as if they were parts of one model: the norm is too large. Where each process has the whole model, as "
+          "under DistributedDataParallel, pass neither")
+
+
+def _neighbours(ranks, rank):
+    """Two others: the next one, and one half the way round, which differs where the outermost dimension does."""
+    if rank not in ranks:
+        return set()
+    at, size = ranks.index(rank), len(ranks)
+    return {ranks[(at + 1) % size], ranks[(at + size // 2) % size]} - {rank}
+
+
+class Agreement:
+    def __init__(self):
+        self.steps, self._name, self._told = 0, None, set()
+        self._local, self._fetch, self._waiting = None, None, None
+
+    def __getstate__(self):
+        return {**self.__dict__, "_name": None, "_local": None, "_fetch": None, "_waiting": None}
+
+    def begin(self, optimizer, joint):
+        """Before a step. Returns a function that wants this process's own record, or None."""
+        self._active = (dist.is_available() and dist.is_initialized() and optimizer.shards is not False
+                        and dist.get_world_size() > 1)
+        if not self._active:
+            return None
+        self.steps += 1
+        self._due = str(self.steps).strip("0") == "1"
+        return self._keep if self._due and joint.asked else None
+
+    def _keep(self, record):
+        self._local = torch.empty(1, dtype=torch.float64, device="cpu", pin_memory=record.is_cuda)
+        self._local.copy_(record[:1], non_blocking=True)  # there when the statistics are, which are asked for later
+
+    def look(self, engines, joint):
+        """After a step."""
+        if not self._active:
+            return
+        if self._due and engines:
+            self._fetch, self._step = Fetch(engines[0]), self.steps
+        try:
+            if self._fetch is not None and self._fetch.arrived:
+                self._leave(joint)
+            if self._waiting is not None:
+                self._compare(joint)
+        except RuntimeError:  # the store is gone, or slow: what we look for is not worth an error
+            self._fetch = self._waiting = None
+
+    def _leave(self, joint):
+        if self._name is None:
+            self._name = next(_names)
+        mine = (self._fetch.result().grad_norm, self._local.item() if self._local is not None else 0.0)
+        rank, world = dist.get_rank(), list(range(dist.get_world_size()))
+        _store().set(f"swd/{self._name}/{self._step}/{rank}", " ".join(map(repr, mine)))
+        parts = _neighbours(joint.ranks or world, rank) if joint.asked else set()
+        self._fetch, self._local = None, None
+        self._waiting = (self._step, mine, _neighbours(world, rank) | parts, parts, set())
+
+    def _compare(self, joint):
+        step, mine, others, parts, alike = self._waiting
+        passed = self.steps - step
+        if passed & (passed - 1):  # after 0, 1, 2, 4, 8, ... steps
+            return
+        store, rank = _store(), dist.get_rank()
+        for other in sorted(others):
+            key = f"swd/{self._name}/{step}/{other}"
+            if not store.check([key]):
+                continue
+            others.discard(other)
+            norm, local = map(float, store.get(key).split())
+            told = dict(step=step, rank=rank, other=other, mine=mine[0], theirs=norm)
+            if not (math.isclose(norm, mine[0], rel_tol=1e-3) or math.isnan(norm) and math.isnan(mine[0])):
+                self._warn("apart", _APART.format(**told))
+            if other in parts and local > 0 and math.isclose(local, mine[1], rel_tol=1e-6):
+                alike.add(other)
+                if alike == parts:
+                    self._warn("alike", _ALIKE.format(**told))
+        if not others:
+            self._waiting = None
+
+    def _warn(self, kind, text):
+        if kind not in self._told:
+            self._told.add(kind)
+            warnings.warn(text, stacklevel=6)
+
+
+def _store():
+    return dist.distributed_c10d._get_default_store()

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process holds of a parameter and of its gradient, and whether it is the one that counts it. Called by layout,
+tensors and checkpoint; who sums over processes is in joint.
+
+A DTensor is stepped by its local part. What several processes hold alike counts once, at the first of them. The state
+is DTensors of the parameter's placements, so that torch.distributed.checkpoint stores and reshards it as it is.
+"""
+import torch
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def is_sharded(tensor):
+    """Whether it is a DTensor."""
+    return type(tensor) not in _PLAIN and hasattr(tensor, "to_local")
+
+
+def local(tensor):
+    """This process's part of a DTensor; other tensors as they are."""
+    if not is_sharded(tensor):
+        return tensor
+    with torch.no_grad():
+        return tensor.to_local()
+
+
+def like(param, tensor):
+    """A DTensor of the parameter's placements around its local part, for the state."""
+    if not is_sharded(param):
+        return tensor
+    from torch.distributed.tensor import DTensor
+    return DTensor.from_local(tensor, param.device_mesh, param.placements, run_check=False, shape=param.shape,
+                              stride=param.stride())
+
+
+def gradient(param, grad):
+    """What the step reads of a gradient: waited for, of its parameter's placements, with memory of its own."""
+    if hasattr(grad, "to_local"):
+        if not is_sharded(param):
+            raise RuntimeError("AdamS: a gradient is a DTensor, but its parameter is a plain tensor; give its full_tensor()")
+        if grad.placements != param.placements or grad.device_mesh != param.device_mesh:
+            grad = grad.redistribute(param.device_mesh, param.placements)
+        grad = local(grad)
+    elif is_sharded(param):
+        raise RuntimeError("AdamS: a parameter is a DTensor, but its gradient is a plain tensor")
+    if hasattr(grad, "trigger_wait"):  # an AsyncCollectiveTensor, whose collective is still under way
+        grad = grad.wait()
+    if type(grad).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+        raise RuntimeError(f"AdamS: a gradient is a {type(grad).__name__}, a tensor without memory of its own (a wrapper "
+                           "around others, or a fake one)")
+    return grad.clone() if torch._is_zerotensor(grad) else grad  # autograd's way to say zeros without memory
+
+
+def first_element(param):
+    """Where this process's part begins in the whole parameter, in elements: of parts that are cut along their first
+    dimension. Of others 0: their elements are rounded by the bits of other elements of the parameter."""
+    if not is_sharded(param):
+        return 0
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+    shape, offset = compute_local_shape_and_global_offset(param.shape, param.device_mesh, param.placements)
+    rows = list(shape[1:]) == list(param.shape[1:])
+    inner = 1
+    for size in param.shape[1:]:
+        inner *= size
+    return offset[0] * inner if rows and len(offset) else 0
+
+
+def padding(param):
+    """Elements at the end of FSDP1's flat parameter that belong to nobody."""
+    return getattr(param, "_shard_numel_padded", 0) or 0
+
+
+def is_fsdp1(param):
+    """Whether FullyShardedDataParallel made it: a part that looks like a whole."""
+    return getattr(param, "_fsdp_flattened", False)
+
+
+def first_in_mesh(param):
+    """Whether this process is the first of those of the parameter's mesh that hold the same of it."""
+    where = param.device_mesh.get_coordinate()
+    if where is None:
+        return False
+    for at, placement in zip(where, param.placements):
+        if placement.is_partial():
+            raise TypeError("params: a DTensor of partial sums, which no process could step; expected Shard or Replicate")
+        if placement.is_replicate() and at != 0:
+            return False
+    return True

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the state of a parameter is stored: the presets of ``AdamS(states=...)``, the tensors of each by name, and the ways
+from and to float32. Called by tensors, engine and checkpoint.
+
+A narrow second moment is stored over a number of its own, exp_avg_sq_unit, and no narrow array has a name that another
+optimizer would take for a moment.
+"""
+import warnings
+from typing import NamedTuple
+
+import torch
+
+from .. import Buffer, Buffers, Plan
+
+UNIT, REMAINDER = "exp_avg_sq_unit", "remainder"
+PRESETS = ("fp32", "mixed16", "compact8", "tiny8")
+_BLOCK = 128  # elements that share a scale
+
+
+class Slot(NamedTuple):
+    """A tensor of the state."""
+    name: str
+    buffer: Buffer
+    dtype: torch.dtype
+    scales: bool = False  # one element for each block of 128, not for each of the parameter
+
+
+_WIDE = (Slot("exp_avg", Buffer.EXP_AVG, torch.float32), Slot("exp_avg_sq", Buffer.EXP_AVG_SQ, torch.float32))
+_BF16 = (Slot("exp_avg_bf16", Buffer.EXP_AVG, torch.bfloat16),
+         Slot("exp_avg_sq_bf16_over_unit", Buffer.EXP_AVG_SQ, torch.bfloat16))
+_BLOCK8 = (Slot("exp_avg_block8", Buffer.EXP_AVG, torch.uint8),
+           Slot("exp_avg_sq_block8_over_unit", Buffer.EXP_AVG_SQ, torch.uint8),
+           Slot("exp_avg_block8_scale", Buffer.EXP_AVG_SCALE, torch.uint8, True),
+           Slot("exp_avg_sq_block8_scale", Buffer.EXP_AVG_SQ_SCALE, torch.uint8, True))
+_MOMENTS = {"float32": _WIDE, "bfloat16": _BF16, "block8": _BLOCK8}
+_LOW = {"int16": (Slot(REMAINDER, Buffer.REMAINDER, torch.int16),),
+        "int8": (Slot(REMAINDER, Buffer.REMAINDER, torch.int8),), None: ()}
+_MAX = Slot("max_exp_avg_sq", Buffer.MAX_EXP_AVG_SQ, torch.float32)
+NATIVE = tuple(slot.name for slot in _BF16 + _BLOCK8) + (REMAINDER,)
+
+
+class Form(NamedTuple):
+    """What an engine stores of its parameters: words of Plan."""
+    param: str = "float32"
+    remainder: str = None
+    moment: str = "float32"
+
+    @property
+    def narrow(self):
+        return self.moment != "float32"
+
+    @property
+    def split(self):
+        """The parameter is bf16 itself, not a copy of a master."""
+        return self.param == "bfloat16"
+
+    def slots(self, amsgrad):
+        """Moments first, exp_avg_sq the second."""
+        return _MOMENTS[self.moment] + ((_MAX,) if amsgrad else ()) + _LOW[self.remainder]
+
+    def plan(self, segments, **options):
+        return Plan(segments, param_dtype=self.param, remainder_dtype=self.remainder, moment_dtype=self.moment, **options)
+
+
+_OF_BF16 = {"fp32": Form("bfloat16", "int16"), "mixed16": Form("bfloat16", "int16", "bfloat16"),
+            "compact8": Form("bfloat16", "int8", "block8"), "tiny8": Form("bfloat16", None, "block8")}
+_OF_F32 = {"fp32": Form(), "mixed16": Form(moment="bfloat16"), "compact8": Form(moment="block8")}
+
+
+def form_of(states, dtype, amsgrad):
+    """The Form of a preset for parameters of a dtype; refuses what does not go together."""
+    if states not in PRESETS:
+        raise ValueError(f"states: {states!r} is none of {', '.join(PRESETS)}")
+    if dtype == torch.float16 and states != "fp32":
+        raise ValueError(f"states: {states!r} with float16 parameters, which keep a float32 master: float16 cannot hold its "
+                         "exponents; expected 'fp32', or bfloat16 parameters")
+    if dtype == torch.float32 and states == "tiny8":
+        raise ValueError("states: 'tiny8' is bfloat16 parameters without a remainder; these are float32: expected "
+                         "'compact8', which keeps them")
+    form = Form() if dtype == torch.float16 else (_OF_BF16 if dtype == torch.bfloat16 else _OF_F32)[states]
+    if amsgrad and form.narrow:
+        raise ValueError(f"states: {states!r} with amsgrad, whose maximum of rounded moments would only rise")
+    return form
+
+
+def blocks(count):
+    return -(-count // _BLOCK)
+
+
+def stored_form(state):
+    """The Form in which a state holds narrow moments, or None."""
+    for moment, slots in _MOMENTS.items():
+        if moment != "float32" and all(slot.name in state for slot in slots):
+            return Form(moment=moment)
+    return None
+
+
+def convert(form, device, arrays, counts, units, fp32, store):
+    """Between what is stored in a form and float32, for several parameters. arrays: {Buffer: a gapless tensor of each}.
+    fp32: {"param" | "exp_avg" | "exp_avg_sq": a gapless float32 tensor or None of each}, read, or written if `store`."""
+    plan = form.plan(list(counts), backend=device.type, as_list=True)
+    words = torch.zeros(plan.state_bytes // 8, dtype=torch.int64, device="cpu")
+    for k, unit in enumerate(units):
+        plan.set_state(words, k, 0, 0.0, unit)
+    words, workspace = words.to(device), torch.empty(plan.workspace_bytes, dtype=torch.uint8, device=device)
+    stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+    plan.init_workspace(workspace, stream)
+    for buffer, tensors in arrays.items():
+        plan.set_pointers(workspace, buffer, tensors, stream=stream)
+    (plan.store if store else plan.load)(Buffers(plan, state=words, workspace=workspace), stream=stream, **fp32)
+
+
+def widen(state, form):
+    """Turns the narrow moments of a state, which lie in another form than is wanted, into exp_avg and exp_avg_sq."""
+    tensors = {slot.buffer: state[slot.name].contiguous() for slot in _MOMENTS[form.moment]}
+    codes = tensors[Buffer.EXP_AVG]
+    wide = {name: torch.zeros(codes.shape, dtype=torch.float32, device=codes.device) for name in ("exp_avg", "exp_avg_sq")}
+    arrays = {buffer: [tensor] for buffer, tensor in tensors.items()}
+    convert(form, codes.device, arrays, [codes.numel()], [float(state.get(UNIT, 0.0))],
+            {name: [tensor] for name, tensor in wide.items()}, store=True)
+    for name in [slot.name for slot in _MOMENTS[form.moment]] + [UNIT]:
+        state.pop(name, None)
+    state.update(wide)
+
+
+def split_master(master, param):
+    """A float32 master and its bfloat16 parameter as one number: the master where the parameter is its rounding, either
+    way at a tie, and the parameter where somebody wrote another value."""
+    away = ((master.view(torch.int32) + 0x8000) >> 16).to(torch.int16)
+    same = (away == param.contiguous().view(torch.int16).view(param.shape)) | (master.to(torch.bfloat16) == param)
+    return torch.where(same, master, param.float())
+
+
+def say_rounded(names):
+    warnings.warn(f"states: {', '.join(sorted(names))} of the loaded state are float32 and are rounded to what this "
+                  "optimizer stores", stacklevel=7)

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The float32 numbers behind 16-bit parameters, however AdamS keeps them."""
+import torch
+
+
+def master_of(optimizer, param):
+    """A float16 parameter has a master; a bfloat16 one is the upper half of what its remainder completes."""
+    state = optimizer.state[param]
+    if "master_param" in state:
+        return state["master_param"].detach().clone()
+    high, low = param.detach().view(torch.int16).to(torch.int32), state["remainder"].to(torch.int32)
+    return ((high << 16) + low).view(torch.float32)

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sharded training on processes under gloo: a part of sharded_matrix.py, which scripts/test_sharded.sh runs whole."""
+import pytest
+
+import sharded_matrix
+from sharded_matrix import names
+
+PART = {
+    2: names("dtensor", ["fsdp2_relative", "fsdp2_amsgrad", "tp", "bfloat16", "overflow_on_one_rank",
+                         "gradients_of_other_placements", "whole_model_is_reported"]) +
+    names("shards", ["zero_shards", "zero_checkpoint", "fsdp1_original", "fsdp1_flat", "fsdp1_checkpoint", "own_shards",
+                     "rank_without_gradients", "wrong_fsdp1_without_shards", "wrong_zero_without_shards",
+                     "wrong_ddp_with_a_sum", "right_ddp_says_nothing", "wrong_or_not_models_of_their_own",
+                     "wrong_a_rank_that_stopped"]) +
+    names("checkpoint", ["resume", "resume_full_broadcast", "from_one_process", "state_of_whole_tensors_is_refused", "save"]),
+    4: names("dtensor", ["hsdp", "tp_fsdp2", "pipeline", "tiny"]) + names("checkpoint", ["load"]),
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("ranks"))
+    return {(world, name): result for world, cases in PART.items()
+            for name, result in sharded_matrix.run(world, cases, folder).items()}
+
+
+@pytest.mark.parametrize("world, name", [(world, name) for world, cases in PART.items() for name in cases])
+def test_as_on_one_process(world, name, results):
+    trouble = sharded_matrix.wrong(results[world, name])
+    assert trouble is None, trouble

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Four elements of a thread from and to what is stored: parameters, exp_avg, exp_avg_sq, of every kind. Called by
+// narrow_item.cuh.
+#pragma once
+#include "../block8.h"
+#include "../split.h"
+#include "narrow_words.cuh"
+
+namespace swd::cuda {
+
+// Bytes of an element, and of its remainder.
+template <class Param>
+struct ParamBytes {
+  static constexpr int kHigh = 4, kLow = 0;
+};
+template <int kRemainderBits>
+struct ParamBytes<Split<kRemainderBits>> {
+  static constexpr int kHigh = 2, kLow = kRemainderBits / 8;
+};
+
+__device__ __forceinline__ void decode_params(float, const Packed<4>& high, const Packed<0>&, int part, float (&p)[4]) {
+#pragma unroll
+  for (int j = 0; j < 4; ++j) p[j] = bits_float(high.word[part][j]);
+}
+template <int kBits>
+__device__ __forceinline__ void decode_params(Split<kBits> kind, const Packed<2>& high, const Packed<kBits / 8>& low,
+                                              int part, float (&p)[4]) {
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    uint32_t bits = 0;
+    if constexpr (kBits > 0) bits = element<kBits / 8>(low.word[part], j);
+    p[j] = join(kind, static_cast<uint16_t>(element<2>(high.word[part], j)), static_cast<uint16_t>(bits));
+  }
+}
+
+__device__ __forceinline__ void encode_params(float, const float (&p)[4], const RoundingBits (&)[4], int part,
+                                              Packed<4>& high, Packed<0>&) {
+#pragma unroll
+  for (int j = 0; j < 4; ++j) high.word[part][j] = float_bits(p[j]);
+}
+template <int kBits>
+__device__ __forceinline__ void encode_params(Split<kBits> kind, const float (&p)[4], const RoundingBits (&bits)[4],
+                                              int part, Packed<2>& high, Packed<kBits / 8>& low) {
+  uint32_t upper[4], lower[4];
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    SplitWords words = split(kind, p[j], param_bits(kind, bits[j]));
+    upper[j] = words.high;
+    lower[j] = words.low;
+  }
+  pack<2>(upper, high.word[part]);
+  if constexpr (kBits > 0) pack<kBits / 8>(lower, low.word[part]);
+}
+
+// Both moments of one part. `scale`: the block's bytes, of exp_avg and exp_avg_sq.
+struct BlockBytes {
+  uint32_t first, second;
+};
+
+template <class Moment>
+__device__ __forceinline__ void decode_moments(const Packed<sizeof(Moment)>& m_words,
+                                               const Packed<sizeof(Moment)>& v_words, const BlockBytes& bytes, int part,
+                                               float unit, float (&m)[4], float (&v)[4]) {
+  constexpr int kBytes = sizeof(Moment);
+  BlockScale first{}, second{};
+  if constexpr (kBytes == 1)
+    first = block_scale<kFirstBits>(bytes.first), second = block_scale<kSecondBits>(bytes.second);
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    uint32_t m_code = element<kBytes>(m_words.word[part], j), v_code = element<kBytes>(v_words.word[part], j);
+    if constexpr (kBytes == 4) {
+      m[j] = bits_float(m_code);
+      v[j] = bits_float(v_code);
+    } else if constexpr (kBytes == 2) {
+      m[j] = to_float(Bf16{static_cast<uint16_t>(m_code)});
+      v[j] = unit * to_float(Bf16{static_cast<uint16_t>(v_code)});
+    } else {
+      m[j] = decode_first(static_cast<uint8_t>(m_code), first);
+      v[j] = unit * decode_second(static_cast<uint8_t>(v_code), second);
+    }
+  }
+}
+
+__device__ __forceinline__ uint32_t warp_max(uint32_t x) {
+#if __CUDA_ARCH__ >= 800
+  return __reduce_max_sync(kFullWarp, x);
+#else
+#pragma unroll
+  for (int mask = 16; mask > 0; mask /= 2) x = max(x, __shfl_xor_sync(kFullWarp, x, mask));
+  return x;
+#endif
+}
+
+// The largest magnitude of a block, which is a part.
+__device__ __forceinline__ uint32_t largest_of(const float (&x)[4]) {
+  uint32_t largest = 0;
+#pragma unroll
+  for (int j = 0; j < 4; ++j) largest = max(largest, float_bits(x[j]) & 0x7FFFFFFFu);
+  return warp_max(largest);
+}
+
+// `w`: exp_avg_sq over its unit. Of idle slots all are zeros.
+template <class Moment>
+__device__ __forceinline__ void encode_moments(const float (&m)[4], const float (&w)[4], const RoundingBits (&bits)[4],
+                                               int part, Packed<sizeof(Moment)>& m_words,
+                                               Packed<sizeof(Moment)>& v_words, BlockBytes& bytes) {
+  constexpr int kBytes = sizeof(Moment);
+  BlockScale first{}, second{};
+  if constexpr (kBytes == 1) {
+    bytes = {block_byte<kFirstBits>(largest_of(m)), block_byte<kSecondBits>(largest_of(w))};
+    first = block_scale<kFirstBits>(bytes.first), second = block_scale<kSecondBits>(bytes.second);
+  }
+  uint32_t m_codes[4], v_codes[4];
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    if constexpr (kBytes == 4) {
+      m_codes[j] = float_bits(m[j]);
+      v_codes[j] = float_bits(w[j]);
+    } else if constexpr (kBytes == 2) {
+      m_codes[j] = upper_half(m[j], bits[j].b >> 16);
+      v_codes[j] = upper_half(w[j], bits[j].a >> 16);
+    } else {
+      m_codes[j] = encode_first(m[j], first, bits[j].b >> 16);
+      v_codes[j] = encode_second(w[j], second, bits[j].a >> 17);
+    }
+  }
+  pack<kBytes>(m_codes, m_words.word[part]);
+  pack<kBytes>(v_codes, v_words.word[part]);
+}
+
+}  // namespace swd::cuda

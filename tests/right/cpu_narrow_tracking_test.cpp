@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Narrow second moments follow those in fp64 through scenarios that break others: rows without gradient, gradients that
+// drop, scales that differ within a block; and the running sum stays theirs. 4,096 elements and 2,500 steps, or 8,192
+// and 10,000, of the stationary scenario 100,000, in the long tier (scripts/accuracy.sh). Both backends have the same
+// bits, so one is enough.
+#include <algorithm>
+#include <cmath>
+
+#include "support/figure.h"
+#include "support/long_tier.h"
+#include "support/narrow.h"
+
+namespace swd::test {
+namespace {
+
+constexpr int64_t kRow = 512;
+int64_t elements() { return long_tier() ? 8192 : 4096; }
+
+struct Scenario {
+  const char* name;
+  double sigma, row_sigma;  // of the logarithm of the gradients' scale, within a row and from row to row
+  bool drops = false;       // by a factor of 100, after a quarter
+  bool sparse = false;      // a row has a gradient in 1 % of the steps
+};
+constexpr Scenario kScenarios[] = {{"flat", 0.3, 0.3},
+                                   {"stationary", 1.0, 1.0},
+                                   {"drop", 1.0, 1.0, true},
+                                   {"sparse", 1.0, 1.0, false, true},
+                                   {"wide", 3.0, 1.0}};
+
+// Normal numbers, drawn once: a step takes a window of them.
+class Normals {
+ public:
+  Normals() : values_(1 << 18) {
+    Dice dice(12345);
+    for (size_t i = 0; i < values_.size(); i += 2) {
+      double r = std::sqrt(-2.0 * std::log(1.0 - dice.unit())), angle = 6.283185307179586 * dice.unit();
+      values_[i] = static_cast<float>(r * std::cos(angle));
+      values_[i + 1] = static_cast<float>(r * std::sin(angle));
+    }
+  }
+  const float* window(Dice& dice, int64_t count) const {
+    return values_.data() + dice.below(static_cast<int64_t>(values_.size()) - count);
+  }
+
+ private:
+  std::vector<float> values_;
+};
+
+// Gradients of a scenario, and the second moments that they make in fp64.
+class Source {
+ public:
+  Source(const Scenario& scenario, double beta2, int64_t steps, const Normals& normals)
+      : scenario_(scenario), beta2_(beta2), steps_(steps), normals_(normals) {
+    const int64_t count = elements();
+    v.resize(static_cast<size_t>(count)), g.resize(v.size()), scale_.resize(v.size());
+    const float* z = normals.window(dice_, count);
+    for (int64_t i = 0; i < count; ++i) {
+      if (i % kRow == 0) row_ = std::exp(scenario.row_sigma * static_cast<double>(*normals.window(dice_, 1)));
+      scale_[static_cast<size_t>(i)] = static_cast<float>(row_ * std::exp(scenario.sigma * static_cast<double>(z[i])));
+    }
+  }
+  void next() {
+    ++t_;
+    const float amplitude = scenario_.drops && 4 * t_ > steps_ ? 0.01f : 1.0f;
+    for (int64_t row = 0; row < elements(); row += kRow) {
+      const bool live = !scenario_.sparse || dice_.chance(0.01);
+      const float* z = normals_.window(dice_, kRow);
+      for (int64_t i = 0; i < kRow; ++i) {
+        size_t at = static_cast<size_t>(row + i);
+        g[at] = live ? amplitude * scale_[at] * z[i] : 0.0f;
+        double squared = static_cast<double>(g[at]) * static_cast<double>(g[at]);
+        v[at] += (1.0 - beta2_) * (squared - v[at]);
+      }
+    }
+  }
+
+ private:
+  const Scenario& scenario_;
+  double beta2_, row_ = 1.0;
+  int64_t steps_, t_ = 0;
+  const Normals& normals_;
+  Dice dice_{777};
+
+ public:
+  std::vector<double> v;
+  std::vector<float> g;
+
+ private:
+  std::vector<float> scale_;
+};
+
+struct Deviation {
+  double mean = 0.0, rms = 0.0, rms_root = 0.0;  // of v over the true one, and of its root
+  double amplification = 0.0;                    // of a step
+  double sum = 0.0, sum_of_squares = 0.0;        // of the true ones
+  int64_t zeros = 0;
+};
+
+Deviation deviation(const std::vector<float>& got, const std::vector<double>& want) {
+  Deviation d;
+  double count = 0.0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    if (want[i] == 0.0) continue;  // a row that never had a gradient
+    double ratio = static_cast<double>(got[i]) / want[i], root = std::sqrt(ratio) - 1.0;
+    count += 1.0;
+    d.mean += ratio;
+    d.rms += (ratio - 1.0) * (ratio - 1.0);
+    d.rms_root += root * root;
+    d.amplification = std::max(d.amplification, (std::sqrt(want[i]) + 1e-8) / (std::sqrt(ratio * want[i]) + 1e-8));
+    d.sum += want[i];
+    d.sum_of_squares += want[i] * want[i];
+    d.zeros += got[i] == 0.0f;
+  }
+  d.mean /= count;
+  d.rms = std::sqrt(d.rms / count);
+  d.rms_root = std::sqrt(d.rms_root / count);
+  return d;
+}
+
+// How far the sum of the moments is from the running sum S, in standard deviations of what rounding leaves.
+double distance_of_sums(Runner& r, const Deviation& d) {
+  double sum = 0.0, known = r.segment_state(0).exp_avg_sq_sum;
+  for (float x : r.get(SWD_BUFFER_EXP_AVG_SQ, 0)) sum += static_cast<double>(x);
+  return std::fabs(sum / known - 1.0) / (d.rms * std::sqrt(d.sum_of_squares) / d.sum);
+}
+
+void track(const NarrowFormat& f, const Scenario& scenario, const Normals& normals) {
+  const int64_t long_run = std::string(scenario.name) == "stationary" ? 100000 : 10000;
+  const int64_t steps = long_tier() ? long_run : 2500;
+  RunSetup s = f.in({});
+  s.counts = {elements()};
+  s.seed = 42;
+  s.groups[0] = {0.0, 0.9, 0.999, 1e-8, 0.0, nullptr, 0.0};
+  Runner r(s);
+  Source source(scenario, s.groups[0].beta2, steps, normals);
+  const bool wide = scenario.sigma > 2.0, bf16 = f.moment == SWD_DTYPE_BF16;
+  std::string at = std::string(f.name) + " " + scenario.name + " ";
+  Figure mean(at + "mean of v", 0.01), root(at + "rms of sqrt(v)", bf16 ? 0.03 : 0.14);
+  Figure step(at + "amplification of a step", wide ? 8.0 : 3.0), sums(at + "sum(v) to S, deviations", 5.0);
+  for (int64_t t = 1; t <= steps; ++t) {
+    source.next();
+    r.set(SWD_BUFFER_GRAD, 0, source.g);
+    r.step();
+    if (t != steps && t % (steps / 50) != 0) continue;
+    Deviation d = deviation(r.get(SWD_BUFFER_EXP_AVG_SQ, 0), source.v);
+    EXPECT_EQ(d.zeros, 0) << at << t;
+    if (d.sum > 0.0) sums.add(distance_of_sums(r, d));
+    if (t != steps) continue;
+    mean.add(std::fabs(d.mean - 1.0));
+    root.add(d.rms_root);
+    step.add(d.amplification);
+  }
+  if (!wide) mean.check(), root.check();
+  step.check();
+  sums.check();
+}
+
+TEST(NarrowTracking, EveryScenario) {
+  Normals normals;
+  for (const NarrowFormat& f : narrow_presets()) {
+    if (f.moment == SWD_DTYPE_F32 || std::string(f.name) == "tiny8") continue;  // whose moments are compact8's
+    for (const Scenario& scenario : kScenarios) track(f, scenario, normals);
+  }
+}
+
+}  // namespace
+}  // namespace swd::test
