@@ -84,7 +84,7 @@ void add_record_add_rows(Rows& rows) {
     add(rows, Kind::kPlain, SWD_ERR_OVERLAP, "from",
         [at](Scene& s) { return add_records(s, s.runner.plan(), s.out<double>(), s.out<double>(at)); });
   }
-  for (uint64_t by = 1; by < 8; ++by) {
+  for (uint64_t by = 1; by < uint64_t{kWordAlignment}; ++by) {
     add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "to",
         [by](Scene& s) { return add_records(s, s.runner.plan(), s.out<double>(by), s.out<double>(512)); });
     add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "from",
@@ -93,7 +93,7 @@ void add_record_add_rows(Rows& rows) {
   add(rows, Kind::kPlain, SWD_ERR_NULL, "plan", [](Scene& s) { return swd_record_size(nullptr, s.out<uint64_t>()); });
   add(rows, Kind::kPlain, SWD_ERR_NULL, "doubles", [](Scene& s) { return swd_record_size(s.runner.plan(), nullptr); });
   add(rows, Kind::kPlain, SWD_ERR_ALIGNMENT, "doubles",
-      [](Scene& s) { return swd_record_size(s.runner.plan(), s.out<uint64_t>(4)); });
+      [](Scene& s) { return swd_record_size(s.runner.plan(), s.out<uint64_t>(kWordAlignment / 2)); });
 }
 
 void add_copy_rows(Rows& rows) {
