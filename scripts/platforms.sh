@@ -3,7 +3,7 @@
 # The CPU suite for other processors, cross-compiled, long tests shortened; a failure or a skip fails. Ends with ctest's summary.
 # Usage: platforms.sh [--short] [i686 | aarch64]...; both by default. Builds into build/platform-NAME.
 #
-#   --short  builds and runs the tests that CI runs: bits, laws, bad input, layouts, and on Arm also accuracy and states
+#   --short  builds and runs the tests that decide: bits, laws, bad input, layouts, and on Arm also accuracy and states
 #
 #   i686     32-bit x86 with SSE2, run on this machine; and a check that x87 arithmetic does not compile
 #   aarch64  64-bit Arm, run by qemu-user
