@@ -37,7 +37,7 @@ struct Text {
     alphabet: usize,
 }
 
-/// Bytes become numbers of the alphabet. Every tenth block of 2,000 bytes is held out.
+/// Bytes of the files that are text become numbers of the alphabet. Every tenth block of 2,000 bytes is held out.
 fn read_text() -> io::Result<Text> {
     let mut files: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     if files.is_empty() {
@@ -50,7 +50,11 @@ fn read_text() -> io::Result<Text> {
     let mut numbers = [None; 256];
     let mut position = 0;
     for file in files {
-        for byte in std::fs::read(file)? {
+        let bytes = std::fs::read(file)?;
+        if std::str::from_utf8(&bytes).is_err() {
+            continue; // a picture
+        }
+        for byte in bytes {
             let number = *numbers[byte as usize].get_or_insert_with(|| {
                 text.alphabet += 1;
                 text.alphabet - 1
