@@ -123,7 +123,7 @@ __device__ __forceinline__ void reset_units(const Pass& pass) {
 
 // A warp takes chunk after chunk: once after a load, and bound by memory all the same.
 template <class Param, class Moment, bool kStores>
-__global__ void __launch_bounds__(kThreads) convert_kernel(const __grid_constant__ Launch args) {
+__global__ void __launch_bounds__(kThreads, kReduceBlocksPerSm) convert_kernel(const __grid_constant__ Launch args) {
   const Pass& pass = args.pass;
   if (pass.ws.header->fingerprint != pass.plan.fingerprint) return;
   if constexpr (!kStores) reset_units(pass);
