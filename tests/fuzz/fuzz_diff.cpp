@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A few steps of a drawn training, on each instruction set that this machine has and by the oracle: all must agree to
 // the bit, NaN payloads excepted. Defines the library's choice of loops itself: the linker takes isa.cpp out of the
-// static library only where nobody else defines loops_for.
+// static library only where nobody else defines what stands there.
 #include <memory>
 
 #include "diff_case.h"
@@ -11,6 +11,7 @@ namespace swd::cpu {
 
 static const Loops* (*picked)(const Dtypes&) = loops_base;
 const Loops& loops_for(const Dtypes& dtypes) { return *picked(dtypes); }
+const char* isa_name() { return "fuzz"; }
 
 }  // namespace swd::cpu
 
