@@ -78,7 +78,7 @@ swd_status check(const Bytes& blob) {
   bool empty = false;  // only records without elements may follow one
   for (const Record& r : records_of(blob)) {
     if (r.index < 0 || r.count < 0 || r.step < 0 || r.count > INT64_MAX - r.index || !right_sum(r.sum) ||
-        !(unit_of(r) > 0.0 && unit_of(r) <= DBL_MAX)) {
+        !(unit_of(r) >= 0.5 && unit_of(r) <= 1.0)) {
       return SWD_ERR_BLOB_VALUE;
     }
     if (r.count > 0 && (empty || r.index < end)) return SWD_ERR_BLOB_VALUE;
@@ -113,6 +113,7 @@ swd_status gather(const Part& part, const std::vector<Record>& records, Record& 
       return SWD_ERR_BLOB_PLAN;
     else
       out.sum = out.sum == -1.0 || sum == -1.0 ? -1.0 : out.sum + sum;
+    if (unit_of(*holder) != 1.0) return SWD_ERR_BLOB_PLAN;  // of narrow moments; the target's plans have none
     if (!right_sum(out.sum)) return SWD_ERR_BLOB_VALUE;
     latest = holder;
   }

@@ -189,7 +189,13 @@ void spoil(Input& in, uint32_t used, Call& call) {
 void* spoiled_pointer(Input& in, const World& w, const void* now, uint64_t bytes, uint32_t used) {
   uint32_t kind = in.below(3);
   if (kind == 0) return nullptr;
-  if (kind == 1) return odd_address(const_cast<void*>(now), in.below(8));
+  if (kind == 1) {
+    uint32_t by = in.below(8);
+    for (int b = 0; b < kBuffers; ++b) {  // of bytes no address is odd
+      if (now == w.pieces[piece_of(b)].data && w.bytes_of(b, 1) == 1) return nullptr;
+    }
+    return odd_address(const_cast<void*>(now), by);
+  }
   uint32_t other = in.below(11);
   if (other > kWorkspace) other += kRemainder - kWorkspace - 1;
   bool tensor = other < kState || other > kWorkspace;
