@@ -39,7 +39,9 @@ void spoil_buffers(Input& in, const World& w, uint32_t used, swd_buffers& b) {
       break;
     default: {
       const BufferMember& member = kMembers[in.below(sizeof kMembers / sizeof kMembers[0])];
-      b.*member.pointer = spoiled_pointer(in, w, b.*member.pointer, w.pieces[member.piece].bytes, used);
+      bool of_bytes = false;  // of which no address is odd
+      for (int i = 0; i < kBuffers; ++i) of_bytes = of_bytes || (piece_of(i) == member.piece && w.bytes_of(i, 1) == 1);
+      b.*member.pointer = spoiled_pointer(in, w, b.*member.pointer, w.pieces[member.piece].bytes, used, of_bytes);
     }
   }
 }
@@ -186,16 +188,10 @@ void spoil(Input& in, uint32_t used, Call& call) {
 
 }  // namespace
 
-void* spoiled_pointer(Input& in, const World& w, const void* now, uint64_t bytes, uint32_t used) {
+void* spoiled_pointer(Input& in, const World& w, const void* now, uint64_t bytes, uint32_t used, bool of_bytes) {
   uint32_t kind = in.below(3);
   if (kind == 0) return nullptr;
-  if (kind == 1) {
-    uint32_t by = in.below(8);
-    for (int b = 0; b < kBuffers; ++b) {  // of bytes no address is odd
-      if (now == w.pieces[piece_of(b)].data && w.bytes_of(b, 1) == 1) return nullptr;
-    }
-    return odd_address(const_cast<void*>(now), by);
-  }
+  if (kind == 1) return of_bytes ? nullptr : odd_address(const_cast<void*>(now), in.below(8));
   uint32_t other = in.below(11);
   if (other > kWorkspace) other += kRemainder - kWorkspace - 1;
   bool tensor = other < kState || other > kWorkspace;
