@@ -46,7 +46,8 @@ T* spoiled_scalar(Input& in, T* right) {
 }
 
 // NULL, misaligned, or the address of another piece that has at least `bytes`.
-void* spoiled_pointer(Input& in, const World& world, const void* now, uint64_t bytes, uint32_t used);
+void* spoiled_pointer(Input& in, const World& world, const void* now, uint64_t bytes, uint32_t used,
+                      bool of_bytes = false);  // of_bytes: no address is odd
 
 // An argument of its own that is right where the input is zero.
 template <class T>
