@@ -18,7 +18,7 @@ void fill_memory(const Plan& plan, const swd_buffers& buffers, Pass& pass) {
   list_bases(buffers, bases);
   for (int b = 0; b < kBufferCount; ++b) pass.bases[b] = const_cast<void*>(bases[b]);
   pass.state = static_cast<StateHeader*>(buffers.state);
-  pass.segment_states = reinterpret_cast<SegmentState*>(pass.state + 1);
+  if (pass.state) pass.segment_states = reinterpret_cast<SegmentState*>(pass.state + 1);  // calls may not use it
   pass.phase = SWD_PHASE_GRAD;
   pass.end_segment = plan.facts.segment_count;
   pass.end_chunk = plan.facts.chunk_count;
