@@ -32,10 +32,8 @@ void spoil_buffers(Input& in, const World& w, uint32_t used, swd_buffers& b) {
       b.grad = spoiled_pointer(in, w, b.grad, w.pieces[kGrad].bytes, used);
       break;
     case 3:
-      b.state_bytes = static_cast<uint64_t>(in.integer());
-      break;
     case 4:
-      b.workspace_bytes = static_cast<uint64_t>(in.integer());
+      (in.below(2) == 0 ? b.state_bytes : b.workspace_bytes) = static_cast<uint64_t>(in.integer());
       break;
     default: {
       const BufferMember& member = kMembers[in.below(sizeof kMembers / sizeof kMembers[0])];
@@ -190,8 +188,7 @@ void spoil(Input& in, uint32_t used, Call& call) {
 
 void* spoiled_pointer(Input& in, const World& w, const void* now, uint64_t bytes, uint32_t used, bool of_bytes) {
   uint32_t kind = in.below(3);
-  if (kind == 0) return nullptr;
-  if (kind == 1) return of_bytes ? nullptr : odd_address(const_cast<void*>(now), in.below(8));
+  if (kind < 2) return kind == 0 || of_bytes ? nullptr : odd_address(const_cast<void*>(now), in.below(8));
   uint32_t other = in.below(11);
   if (other > kWorkspace) other += kRemainder - kWorkspace - 1;
   bool tensor = other < kState || other > kWorkspace;
