@@ -50,8 +50,9 @@
  *   Aliasing      All buffers of a step must be disjoint.
  *   Struct growth The first member of a struct that you pass is its size, as your compiler saw it. An older,
  *                 shorter struct reads as zeros past its end; a longer one must hold zeros there, or the call
- *                 fails with SWD_ERR_STRUCT_SIZE. Zero means "default" in every member. Arrays of structs come
- *                 with their element stride, under the same rule. Sizes and strides above 4096 are refused.
+ *                 fails with SWD_ERR_STRUCT_SIZE, as it does where a size ends inside a member. Zero means "default" in
+ * every member. Arrays of structs come with their element stride, under the same rule. Sizes and strides above 4096 are
+ * refused.
  */
 #ifndef SWD_SWD_H
 #define SWD_SWD_H

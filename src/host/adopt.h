@@ -31,23 +31,31 @@ inline constexpr uint32_t kFirstBytes<swd_state_header> = offsetof(swd_state_hea
 template <>
 inline constexpr uint32_t kFirstBytes<swd_segment_state> = offsetof(swd_segment_state, exp_avg_sq_sum) + sizeof(double);
 
+// The sizes that a struct may have. A shorter one than ours, of whatever version, ends where a member does; sizes that
+// no compiler gives would leave half a pointer.
+struct Sizes {
+  uint32_t first, known, alignment;
+};
+template <class T>
+inline constexpr Sizes kSizes = {kFirstBytes<T>, sizeof(T), alignof(T)};
+
 // `bytes` is what the caller says its struct has; name and member say where. Copies what is known to both sides over
 // `copy`. check_struct (check.h) is what entry points call.
-swd_status adopt_bytes(const void* user, uint64_t bytes, uint32_t first_bytes, uint32_t known_bytes, const char* name,
-                       const char* member, void* copy);
+swd_status adopt_bytes(const void* user, uint64_t bytes, const Sizes& sizes, const char* name, const char* member,
+                       void* copy);
 
 template <class T>
 swd_status adopt(const T* user, const char* name, T& copy) {
   uint32_t bytes;
   memcpy(&bytes, user, sizeof bytes);
-  return adopt_bytes(user, bytes, kFirstBytes<T>, sizeof(T), name, ".struct_size", &copy);
+  return adopt_bytes(user, bytes, kSizes<T>, name, ".struct_size", &copy);
 }
 
 // The counterpart for the init functions: writes `initial` in as far as the caller knows it, zeros behind it.
-swd_status init_bytes(void* user, uint64_t bytes, uint32_t first_bytes, uint32_t known_bytes, const void* initial);
+swd_status init_bytes(void* user, uint64_t bytes, const Sizes& sizes, const void* initial);
 
 // A stride is 0, for our own size, or at least the first version's.
-swd_status check_stride(uint32_t stride, uint32_t first_bytes, const char* name);
+swd_status check_stride(uint32_t stride, const Sizes& sizes, const char* name);
 
 // True if element i of an array holds nothing that this version does not know. `out` gets what it does.
 bool read_element_bytes(const void* array, uint32_t stride, int64_t i, uint32_t known_bytes, void* out);

@@ -25,7 +25,7 @@ const swd_fp32_arrays kFp32ArraysInit = SWD_FP32_ARRAYS_INIT;
 template <class T>
 swd_status init(T* user, const char* name, uint64_t struct_size, const T& initial) {
   swd_status status = check_object(user, name);
-  return status == SWD_OK ? init_bytes(user, struct_size, kFirstBytes<T>, sizeof(T), &initial) : status;
+  return status == SWD_OK ? init_bytes(user, struct_size, kSizes<T>, &initial) : status;
 }
 
 swd_status size_of(const swd_plan* plan, uint64_t Plan::*size, uint64_t* bytes) {

@@ -71,7 +71,7 @@ swd_status give(const T& known, T* out, uint64_t size) {
 template <class T>
 swd_status take(const T* in, uint64_t size, T& known) {
   swd_status status = check_object(in, "in");
-  return status == SWD_OK ? adopt_bytes(in, size, kFirstBytes<T>, sizeof(T), "size", "", &known) : status;
+  return status == SWD_OK ? adopt_bytes(in, size, kSizes<T>, "size", "", &known) : status;
 }
 
 swd_state_header public_header(const void* image) {

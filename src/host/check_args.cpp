@@ -10,7 +10,7 @@ namespace {
 constexpr uint32_t kStepFlags = SWD_STEP_PROPAGATE | SWD_STEP_SKIP_NORM;
 
 swd_status check_strides(const swd_step_args& args) {
-  swd_status status = check_stride(args.group_stride, kFirstBytes<swd_group>, "args.group_stride");
+  swd_status status = check_stride(args.group_stride, kSizes<swd_group>, "args.group_stride");
   if (status != SWD_OK || args.group_stride % alignof(swd_group) == 0) return status;
   return set_error(SWD_ERR_ALIGNMENT, "args.group_stride is %u, expected a multiple of %u", args.group_stride,
                    static_cast<uint32_t>(alignof(swd_group)));

@@ -165,7 +165,7 @@ Dtypes dtypes_of(const swd_plan_args& args) {
 }
 
 swd_status check_plan(const swd_plan_args& args) {
-  swd_status status = check_stride(args.segment_stride, kFirstBytes<swd_segment>, "args.segment_stride");
+  swd_status status = check_stride(args.segment_stride, kSizes<swd_segment>, "args.segment_stride");
   if (status == SWD_OK && (args.flags & ~kPlanFlags)) {
     status = set_error(SWD_ERR_FLAGS, "args.flags has unknown bits: 0x%x", args.flags);
   }

@@ -66,6 +66,12 @@ constexpr uint32_t kFirst<swd_step_args> = offsetof(swd_step_args, reference_ste
 template <>
 constexpr uint32_t kFirst<swd_group> = offsetof(swd_group, lr_factor);
 
+// Whether the library follows a claim: no version ends inside a member.
+template <class T>
+bool is_size(uint64_t bytes) {
+  return bytes >= kFirst<T> && bytes <= kMost && (bytes >= sizeof(T) || bytes % alignof(T) == 0);
+}
+
 struct Rule {
   bool refused;
   bool readable;  // the claim is one that the library follows
@@ -75,7 +81,7 @@ struct Rule {
 template <class T>
 Rule claim(Input& in, Claimed& at, const T& right) {
   uint32_t size = claimed_size(in, sizeof(T));
-  bool readable = size >= kFirst<T> && size <= kMost;
+  bool readable = is_size<T>(size);
   at.open();
   memset(at.data(), 0, kMost);
   memcpy(at.data(), &right, sizeof(T));
@@ -90,7 +96,7 @@ Rule claim(Input& in, Claimed& at, const T& right) {
 template <class T>
 Rule claim_array(Input& in, Claimed& at, const T* right, uint32_t count, uint32_t& stride) {
   stride = in.below(8) == 1 ? 0 : claimed_size(in, sizeof(T));
-  bool readable = stride == 0 || (stride >= kFirst<T> && stride <= kMost);
+  bool readable = stride == 0 || is_size<T>(stride);
   uint32_t step = stride != 0 && readable ? stride : static_cast<uint32_t>(sizeof(T));
   bool tail = false;
   at.open();
@@ -163,7 +169,7 @@ template <class T>
 void try_init(Input& in, const T& right, swd_status (*init)(T*, uint64_t)) {
   Claimed& at = room(0);
   uint64_t size = in.below(8) == 1 ? in.bits(8) : claimed_size(in, sizeof(T));
-  bool readable = size >= kFirst<T> && size <= kMost;
+  bool readable = is_size<T>(size);
   at.open();
   memset(at.data(), 0xEE, kMost);
   at.lock(readable ? static_cast<uint32_t>(size) : 0);

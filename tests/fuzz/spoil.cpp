@@ -23,7 +23,7 @@ constexpr BufferMember kMembers[] = {{&swd_buffers::param, kParam},
 void spoil_buffers(Input& in, const World& w, uint32_t used, swd_buffers& b) {
   switch (in.below(8)) {
     case 0:
-      b.struct_size = static_cast<uint32_t>(in.integer()) % sizeof b / 8 * 8;  // no compiler cuts a pointer
+      b.struct_size = static_cast<uint32_t>(in.integer()) % sizeof b;
       break;
     case 1:
       b.flags = static_cast<uint32_t>(in.integer());

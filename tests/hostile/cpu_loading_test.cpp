@@ -63,7 +63,7 @@ TEST(CpuLoading, AThousandTimes) {
   EXPECT_EQ(entries("/proc/self/task"), threads);
   EXPECT_EQ(entries("/proc/self/fd"), files);
   EXPECT_LT(mallinfo2().uordblks, heap + 900 * 16) << "900 cycles";
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which map memory to remember each thread
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which map memory for each thread and load
   EXPECT_LT(mapped_bytes(), mapped + (64 << 20)) << "900 cycles; the C library keeps up to 40 MB of stacks for later";
 #endif
 }

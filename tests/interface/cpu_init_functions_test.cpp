@@ -11,11 +11,11 @@ namespace {
 
 template <class T>
 void check(const T& macro, uint64_t first_version, swd_status (*init)(T*, uint64_t)) {
-  for (uint64_t size : {uint64_t{0}, first_version - 1, first_version, uint64_t{sizeof(T)}, uint64_t{sizeof(T)} + 24,
-                        uint64_t{4096}, uint64_t{4097}, UINT64_MAX}) {
+  for (uint64_t size : {uint64_t{0}, first_version - 1, first_version, first_version + 1, uint64_t{sizeof(T)} - 1,
+                        uint64_t{sizeof(T)}, uint64_t{sizeof(T)} + 24, uint64_t{4096}, uint64_t{4097}, UINT64_MAX}) {
     alignas(8) uint8_t bytes[4200];
     memset(bytes, 0xEE, sizeof bytes);
-    bool taken = size >= first_version && size <= 4096;
+    bool taken = size >= first_version && size <= 4096 && (size >= sizeof(T) || size % alignof(T) == 0);
     uint64_t known = size < sizeof(T) ? size : sizeof(T);
     EXPECT_EQ(init(reinterpret_cast<T*>(bytes), size), taken ? SWD_OK : SWD_ERR_STRUCT_SIZE) << size;
     T wanted = macro;

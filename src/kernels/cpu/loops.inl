@@ -16,7 +16,7 @@
 #include "loops.h"
 
 #ifdef __FAST_MATH__
-#error "the loops promise the same bits everywhere: build them without -ffast-math"
+#error "the loops promise the same bits everywhere: build them without flags that let a compiler change values"
 #endif
 
 namespace swd::cpu {

@@ -31,11 +31,6 @@ struct StoredOf<4> {
 template <int kBytes>
 using Stored = typename StoredOf<kBytes>::type;
 
-template <>
-struct Words<4> {
-  using type = uint32_t;
-};
-
 // Of one array, 4 elements a part.
 template <int kBytes>
 struct Packed {

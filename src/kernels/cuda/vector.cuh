@@ -5,7 +5,7 @@
 
 namespace swd::cuda {
 
-// kCount consecutive elements, as one register vector. Bytes: 8 or 16.
+// kCount consecutive elements, as one register vector. Bytes: 4, 8 or 16.
 template <int kBytes>
 struct Words;
 template <>
@@ -15,6 +15,10 @@ struct Words<16> {
 template <>
 struct Words<8> {
   using type = uint2;
+};
+template <>
+struct Words<4> {
+  using type = uint32_t;
 };
 
 enum class Hint { kKeep, kStream };  // whether the line is wanted again soon

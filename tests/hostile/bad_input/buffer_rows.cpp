@@ -64,7 +64,9 @@ void add_struct_rows(Rows& rows) {
                       [call, bytes](Scene& s) { return call(s, s.lengthened(s.buffers, bytes, 1), &s.args); }});
     }
   }
-  for (uint32_t bytes : {0u, 1u, 8u, uint32_t{offsetof(swd_buffers, remainder)} - 1, 4097u, UINT32_MAX}) {
+  for (uint32_t bytes :
+       {0u, 1u, 8u, uint32_t{offsetof(swd_buffers, remainder)} - 1, uint32_t{offsetof(swd_buffers, remainder)} + 1,
+        uint32_t{sizeof(swd_buffers)} - 1, 4097u, UINT32_MAX}) {
     spoil(
         rows, Kind::kPlain, SWD_ERR_STRUCT_SIZE, "struct_size", [bytes](Scene& s) { s.buffers.struct_size = bytes; },
         true);

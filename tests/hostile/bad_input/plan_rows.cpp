@@ -62,7 +62,8 @@ void add_plan_rows(Rows& rows) {
                     [by](Scene& s) { return swd_plan_create(&s.plan_args, s.out<swd_plan*>(by)); }});
   }
   values<uint32_t>(rows, SWD_ERR_STRUCT_SIZE, "struct_size", &swd_plan_args::struct_size,
-                   {0, 1, 8, offsetof(swd_plan_args, model_key) - 1, 4097, UINT32_MAX});
+                   {0, 1, 8, offsetof(swd_plan_args, model_key) - 1, offsetof(swd_plan_args, model_key) + 1,
+                    sizeof(swd_plan_args) - 1, 4097, UINT32_MAX});
   for (uint32_t bytes : {uint32_t{sizeof(swd_plan_args)} + 1, uint32_t{sizeof(swd_plan_args)} + 8, 4096u}) {
     rows.push_back({Kind::kPlain, SWD_ERR_STRUCT_SIZE, "args.struct_size",
                     [bytes](Scene& s) { return create(s, s.lengthened(s.plan_args, bytes, 1)); }});

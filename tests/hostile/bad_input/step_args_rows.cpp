@@ -43,7 +43,8 @@ void add_struct_rows(Rows& rows) {
                       [call, bytes](Scene& s) { return call(s, &s.buffers, s.lengthened(s.args, bytes, 1)); }});
     }
   }
-  for (uint32_t bytes : {0u, 1u, 4u, uint32_t{offsetof(swd_step_args, reference_step)} - 1, 4097u, UINT32_MAX}) {
+  for (uint32_t bytes : {0u, 1u, 4u, uint32_t{offsetof(swd_step_args, reference_step)} - 1,
+                         uint32_t{sizeof(swd_step_args)} - 1, 4097u, UINT32_MAX}) {
     spoil(rows, SWD_ERR_STRUCT_SIZE, "struct_size", [bytes](Scene& s) { s.args.struct_size = bytes; });
   }
   for (uint32_t bit = 2; bit < 32; ++bit) {
