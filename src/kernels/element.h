@@ -27,6 +27,16 @@ struct Coefficients {
   float from_target2;  // 1 if beta2 < 0.5, else 0
 };
 
+// What most steps are: no L2 decay, and both betas 0.5 or more. With the constants known that say so, compilers leave
+// out a quarter of the arithmetic, which shows wherever memory is fast; the bits are the same.
+SWD_FN bool is_plain(const Coefficients& c) { return c.l2 == 0.0f && c.from_target1 == 0.0f && c.from_target2 == 0.0f; }
+
+// The same constants, as a compiler knows them where is_plain.
+SWD_FN Coefficients as_plain(Coefficients c) {
+  c.l2 = c.from_target1 = c.from_target2 = 0.0f;
+  return c;
+}
+
 struct Element {
   float p, m, v, v_max;
 };

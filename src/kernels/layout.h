@@ -8,10 +8,10 @@
 
 namespace swd {
 
-constexpr int kBufferCount = 9;    // SWD_BUFFER_*
-constexpr int kWideBuffers = 6;    // those of plans without a remainder and block scales
-constexpr int kFp32Arrays = 3;     // param, exp_avg, exp_avg_sq of swd_fp32_arrays, by SWD_FP32_*
-constexpr int kInlineGroups = 24;  // host groups that travel as kernel arguments
+constexpr int kBufferCount = 9;  // SWD_BUFFER_*
+constexpr int kWideBuffers = 6;  // those of plans without a remainder and block scales
+enum Fp32Array { kFp32Param, kFp32ExpAvg, kFp32ExpAvgSq, kFp32Arrays };  // of swd_fp32_arrays
+constexpr int kInlineGroups = 24;                                        // host groups that travel as kernel arguments
 
 // The norm record: the named terms of swd_norm_record, then zeros that later versions may give a meaning. A new term
 // is a member of swd_norm_record and a line of add_segment (record.h), nothing else.

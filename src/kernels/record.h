@@ -36,6 +36,26 @@ SWD_FN uint8_t* scales_of(const Pass& pass, int buffer, int64_t segment) {
   return static_cast<uint8_t*>(pass.bases[buffer]) + pass.ws.segments[segment].first_chunk * kScalesPerChunk;
 }
 
+// Element 0 of a segment in one of the caller's fp32 arrays, of swd_state_load and _store; NULL: to be left alone.
+SWD_FN float* fp32_of(const Pass& pass, int array, int64_t segment) {
+  float* base = static_cast<float*>(pass.fp32[array]);
+  if (!base) return nullptr;
+  if (!(pass.plan.flags & SWD_PLAN_LIST)) return base + pass.ws.segments[segment].offset;
+  return static_cast<float*>(pass.ws.fp32_pointers[array * pass.plan.segment_count + segment]);
+}
+
+// The arrays of a plan of fp32 parameters and moments, from some element of a segment on. v_max with amsgrad, copy with
+// copy_dtype.
+template <class Grad, class Copy>
+struct Arrays {
+  float* p;
+  const Grad* g;
+  float* m;
+  float* v;
+  float* v_max;
+  Copy* copy;
+};
+
 SWD_FN bool has_gradient(const Pass& pass, int64_t segment) {
   if (pass.ws.segments[segment].count == 0) return false;
   if (pass.has_grad && pass.has_grad[segment] == 0) return false;
@@ -120,6 +140,12 @@ SWD_FN NarrowScratch narrow_scratch(const Pass& pass, int64_t segment, int64_t s
   out.inverse_unit_after = static_cast<float>(1.0 / out.unit_after);
   out.key = rounding_key(pass.state->rounding_seed, step);
   return out;
+}
+
+// Leaves what pass 2 needs of a segment with a gradient.
+SWD_FN void keep_scratch(const Pass& pass, int64_t segment, const SegmentScratch& scratch, const swd_group& g) {
+  pass.ws.scratch[segment] = scratch;
+  if (pass.plan.narrow) pass.ws.narrow[segment] = narrow_scratch(pass, segment, scratch.step, g.beta2);
 }
 
 // S after the step: beta2 * S + (1 - beta2) * s^2 * Q, exact for the sum of v in real arithmetic.

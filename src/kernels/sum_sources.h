@@ -43,6 +43,17 @@ struct MaxedMoments {
   Coefficients c;
 };
 
+// Whether a source is one array `x`, which is read in vectors and streams. The others are rare, and bound by memory
+// anyway.
+template <class Source>
+static constexpr bool kIsOneArray = false;
+template <class T>
+constexpr bool kIsOneArray<GradSquares<T>> = true;
+template <class T>
+constexpr bool kIsOneArray<Moments<T>> = true;
+template <>
+constexpr bool kIsOneArray<Moments<Block8>> = false;
+
 template <class T>
 SWD_FN GradSquares<T> from(const GradSquares<T>& source, int64_t i) {
   return {source.x + i};

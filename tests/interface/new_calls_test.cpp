@@ -8,14 +8,6 @@
 namespace swd::test {
 namespace {
 
-RunSetup flat(swd_decay decay, int64_t count = 100) {
-  RunSetup s;
-  s.backend = backend_under_test();
-  s.counts = {count};
-  s.decay = {decay};
-  return s;
-}
-
 TEST(NewCalls, AWorkspaceImageIsAWorkspace) {
   for (uint32_t flags : {uint32_t{0}, uint32_t{SWD_PLAN_AMSGRAD} | SWD_PLAN_UPDATE_NORMS}) {
     Runner r(small(flags)), expected(small(flags));

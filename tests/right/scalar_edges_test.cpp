@@ -8,14 +8,6 @@
 namespace swd::test {
 namespace {
 
-RunSetup one_group(swd_decay decay) {
-  RunSetup s;
-  s.backend = backend_under_test();
-  s.counts = {40};
-  s.decay = {decay};
-  return s;
-}
-
 swd_stats stepped(const RunSetup& s, double max_decay = 0.0, std::vector<double>* lambda_eff = nullptr) {
   Runner r(s);
   start(r);
@@ -26,7 +18,7 @@ swd_stats stepped(const RunSetup& s, double max_decay = 0.0, std::vector<double>
 }
 
 TEST(ScalarEdges, LargeAndCappedBeginBeyondTheirBounds) {
-  RunSetup s = one_group(SWD_DECAY_DECOUPLED);
+  RunSetup s = one_segment(SWD_DECAY_DECOUPLED);
   s.groups[0].lr = 1.0;
   s.groups[0].weight_decay = 0.01;
   EXPECT_EQ(stepped(s).flags & (SWD_STATS_LARGE_DECAY | SWD_STATS_DECAY_CAPPED), 0u);
@@ -43,7 +35,7 @@ TEST(ScalarEdges, LargeAndCappedBeginBeyondTheirBounds) {
 }
 
 TEST(ScalarEdges, LargestDecayIsOfAllGroups) {
-  RunSetup s = one_group(SWD_DECAY_DECOUPLED);
+  RunSetup s = one_segment(SWD_DECAY_DECOUPLED);
   s.decay = {SWD_DECAY_DECOUPLED, SWD_DECAY_DECOUPLED, SWD_DECAY_NONE};
   s.groups.assign(3, swd_group SWD_GROUP_INIT);
   for (swd_group& group : s.groups) group.lr = 0.5;
@@ -56,14 +48,14 @@ TEST(ScalarEdges, LargestDecayIsOfAllGroups) {
 }
 
 TEST(ScalarEdges, ANaNDecayStaysTheLargest) {
-  RunSetup s = one_group(SWD_DECAY_SCHEDULED);
+  RunSetup s = one_segment(SWD_DECAY_SCHEDULED);
   s.decay = {SWD_DECAY_SCHEDULED, SWD_DECAY_DECOUPLED};
   s.groups.assign(2, swd_group SWD_GROUP_INIT);
   for (swd_group& group : s.groups) group.weight_decay = 0.01;
   Runner r(s);
   start(r);
   fill(r, 1);
-  std::vector<float> g = uniform(1, 2, 40);
+  std::vector<float> g = uniform(1, 2, 100);
   g[3] = NAN;
   r.set(SWD_BUFFER_GRAD, 0, g);
   r.args().flags = SWD_STEP_PROPAGATE;
@@ -77,7 +69,7 @@ TEST(ScalarEdges, ANaNDecayStaysTheLargest) {
 }
 
 TEST(ScalarEdges, SkipNormNeedsPropagate) {
-  Runner r(one_group(SWD_DECAY_DECOUPLED));
+  Runner r(one_segment(SWD_DECAY_DECOUPLED));
   start(r);
   fill(r, 1);
   std::vector<uint8_t> before = r.bytes();
@@ -90,7 +82,7 @@ TEST(ScalarEdges, SkipNormNeedsPropagate) {
 // 1 / 2^126 is the smallest normal number, and still a scale.
 TEST(ScalarEdges, TheSmallestScaleIsApplied) {
   for (double above : {0.0, 0x1p116}) {
-    Runner r(one_group(SWD_DECAY_NONE));
+    Runner r(one_segment(SWD_DECAY_NONE));
     start(r);
     fill(r, 1);
     r.args().loss_scale = 0x1p126 + above;
@@ -101,7 +93,7 @@ TEST(ScalarEdges, TheSmallestScaleIsApplied) {
 
 // From the start for beta of a half and more, from the end below: in fp32 the two differ.
 TEST(ScalarEdges, BetaOfOneHalfStartsFromTheMoment) {
-  RunSetup s = one_group(SWD_DECAY_NONE);
+  RunSetup s = one_segment(SWD_DECAY_NONE);
   s.counts = {4000};
   s.groups[0].beta1 = 0.5;
   Runner r(s);
@@ -121,18 +113,18 @@ TEST(ScalarEdges, BetaOfOneHalfStartsFromTheMoment) {
 }
 
 TEST(ScalarEdges, DenormalGradientsCountAsZero) {
-  Runner r(one_group(SWD_DECAY_NONE));
+  Runner r(one_segment(SWD_DECAY_NONE));
   start(r);
-  r.set(SWD_BUFFER_EXP_AVG, 0, std::vector<float>(40, 0x1p-125f));
-  r.set(SWD_BUFFER_GRAD, 0, std::vector<float>(40, 0x1p-127f));
+  r.set(SWD_BUFFER_EXP_AVG, 0, std::vector<float>(100, 0x1p-125f));
+  r.set(SWD_BUFFER_GRAD, 0, std::vector<float>(100, 0x1p-127f));
   r.step();
   const float moved = 0x1p-125f + static_cast<float>(1.0 - 0.9) * (0.0f - 0x1p-125f);
-  EXPECT_EQ(r.get(SWD_BUFFER_EXP_AVG, 0), std::vector<float>(40, moved));
+  EXPECT_EQ(r.get(SWD_BUFFER_EXP_AVG, 0), std::vector<float>(100, moved));
 }
 
 TEST(ScalarEdges, ASegmentWithoutDecayHasNoneOfAnyKind) {
   for (swd_decay decay : {SWD_DECAY_L2, SWD_DECAY_DECOUPLED, SWD_DECAY_SCHEDULED}) {
-    RunSetup flagged = one_group(decay), none = one_group(SWD_DECAY_NONE);
+    RunSetup flagged = one_segment(decay), none = one_segment(SWD_DECAY_NONE);
     flagged.groups[0].weight_decay = 0.25;
     flagged.flags_of = {SWD_SEGMENT_NO_DECAY};
     Runner a(flagged), b(none);
@@ -147,7 +139,7 @@ TEST(ScalarEdges, ASegmentWithoutDecayHasNoneOfAnyKind) {
 
 // Segments are lanes of one more halving fold: 1 + (x + x) is more than (1 + x) + x for x just below 2^-53.
 TEST(ScalarEdges, SegmentsFoldAsLanes) {
-  RunSetup s = one_group(SWD_DECAY_NONE);
+  RunSetup s = one_segment(SWD_DECAY_NONE);
   s.counts = {1, 1, 1, 1};
   Runner r(s);
   start(r);

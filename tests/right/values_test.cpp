@@ -7,14 +7,6 @@
 namespace swd::test {
 namespace {
 
-RunSetup flat(swd_decay decay, int64_t count = 100) {
-  RunSetup s;
-  s.backend = backend_under_test();
-  s.counts = {count};
-  s.decay = {decay};
-  return s;
-}
-
 TEST(Values, LossScaleMultipliesThePointer) {
   Runner plain(small()), both(small());
   DeviceValue<float> scale(both.setup().backend, 512.0f);
@@ -124,7 +116,7 @@ TEST(Values, WithoutDecayModesAllGroupsAreScheduled) {
 
 // A workspace that was copied from its image, instead of initialised.
 TEST(Values, FoundInfSkipsWithoutAFirstPassToo) {
-  Runner r(flat(SWD_DECAY_DECOUPLED));
+  Runner r(one_segment(SWD_DECAY_DECOUPLED));
   start(r);
   fill(r, 1);
   DeviceValue<float> found_inf(r.setup().backend, 1.0f);
@@ -160,7 +152,7 @@ TEST(Values, FlagsComeFromElementsThatDecay) {
 
 TEST(Values, ALearningRateOfZeroDecaysNothing) {
   for (swd_decay decay : {SWD_DECAY_SCHEDULED, SWD_DECAY_RELATIVE}) {
-    RunSetup s = flat(decay);
+    RunSetup s = one_segment(decay);
     s.groups[0].lr = 0.0;
     s.groups[0].weight_decay = 1e308;
     Runner r(s);
@@ -184,7 +176,7 @@ TEST(Values, ALearningRateOfZeroDecaysNothing) {
 TEST(Values, NormsOfInfiniteConstantsAreInfinite) {
   for (int64_t count : {1024, 1023, 4095, 5}) {
     for (bool l2 : {false, true}) {
-      RunSetup s = flat(l2 ? SWD_DECAY_L2 : SWD_DECAY_NONE, count);
+      RunSetup s = one_segment(l2 ? SWD_DECAY_L2 : SWD_DECAY_NONE, count);
       s.flags = SWD_PLAN_UPDATE_NORMS;
       if (l2) s.groups[0].weight_decay = 1e39;
       if (!l2) s.groups[0].lr = 1e39;

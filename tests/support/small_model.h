@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small model with an empty segment, one longer than a chunk and gradients that the step number decides.
-// Used by the tests that state a law of the step.
+// Or one segment alone. Used by the tests that state a law of the step.
 #pragma once
 #include "support/runner.h"
 
@@ -12,6 +12,14 @@ inline RunSetup small(uint32_t flags = 0) {
   s.flags = flags;
   s.counts = {700, 0, 4097, 33};
   s.groups[0].weight_decay = 1e-2;
+  return s;
+}
+
+inline RunSetup one_segment(swd_decay decay, int64_t count = 100) {
+  RunSetup s;
+  s.backend = backend_under_test();
+  s.counts = {count};
+  s.decay = {decay};
   return s;
 }
 

@@ -136,10 +136,8 @@ swd_status copy_params(const Plan& plan, const Pass& pass, void*) {
 // Moments that come from fp32 have no unit.
 swd_status load_state(const Plan& plan, const Pass& pass, void*) {
   plan.team->run(0, plan.facts.chunk_count, kChunks, loops_of(plan).load_state, &pass);
-  bool list = (plan.facts.flags & SWD_PLAN_LIST) != 0;
-  const void* const* tensors = pass.ws.fp32_pointers + 2 * plan.facts.segment_count;
-  for (int64_t k = 0; pass.fp32[2] && k < plan.facts.segment_count; ++k) {
-    if (!list || tensors[k]) pass.segment_states[k].exp_avg_sq_unit = 0.0;
+  for (int64_t k = 0; pass.fp32[kFp32ExpAvgSq] && k < plan.facts.segment_count; ++k) {
+    if (fp32_of(pass, kFp32ExpAvgSq, k)) pass.segment_states[k].exp_avg_sq_unit = 0.0;
   }
   return SWD_OK;
 }

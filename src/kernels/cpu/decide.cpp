@@ -40,9 +40,7 @@ swd_group group_of(const Pass& pass, uint32_t group) {
 // What pass 1 leaves for a segment with a gradient.
 void begin_segment(const Pass& pass, int64_t segment, const Partial& total) {
   swd_group group = group_of(pass, pass.ws.segments[segment].group);
-  SegmentScratch& scratch = pass.ws.scratch[segment];
-  scratch = segment_scratch(pass, segment, total, group);
-  if (pass.plan.narrow) pass.ws.narrow[segment] = narrow_scratch(pass, segment, scratch.step, group.beta2);
+  keep_scratch(pass, segment, segment_scratch(pass, segment, total, group), group);
 }
 
 void finish_max(const Pass& pass, int64_t first, int64_t end) {

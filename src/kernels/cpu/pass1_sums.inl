@@ -100,15 +100,6 @@ inline void sum_streams(const Source& source, const T* array, Partial* sums) {
   }
 }
 
-template <class Source>
-constexpr bool kIsOneArray = false;
-template <class T>
-constexpr bool kIsOneArray<GradSquares<T>> = true;
-template <class T>
-constexpr bool kIsOneArray<Moments<T>> = true;
-template <>
-constexpr bool kIsOneArray<Moments<Block8>> = false;
-
 // Sums chunk `local` of a segment, to which `source` points, and three more where there are four whole ones among the
 // next `most`. Says how many it was. A sum of one chunk has no tree; the caller of the loops finds it where it belongs
 // in the end.

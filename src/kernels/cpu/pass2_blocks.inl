@@ -2,17 +2,6 @@
 // Pass 2 over the blocks of a chunk in fp32: loads, the formula of element.h, stores. Included by loops.inl, inside its
 // unnamed namespace.
 
-// The arrays of one chunk, from its first element on.
-template <class Grad, class Copy>
-struct Arrays {
-  float* p;
-  const Grad* g;
-  float* m;
-  float* v;
-  float* v_max;
-  Copy* copy;
-};
-
 // Runs of the update norms, kItem / kLanes terms each.
 struct NormLanes {
   float param[kLanes];
@@ -40,10 +29,6 @@ inline void prefetch_block(const Arrays<Grad, Copy>& at, int64_t i) {
   if constexpr (kAmsgrad) prefetch(at.v_max + i, kUpdateAhead);
 }
 
-// What most steps are: no L2 decay, and both betas 0.5 or more. With the constants known that say so, compilers leave
-// out a quarter of the arithmetic, which shows wherever memory is fast; the bits are the same.
-inline bool is_plain(const Coefficients& c) { return c.l2 == 0.0f && c.from_target1 == 0.0f && c.from_target2 == 0.0f; }
-
 // Elements [begin, begin + count) of a chunk, within one row of lanes. The arrays are disjoint, as swd.h demands;
 // compilers believe it best of parameters. Flattened, because a call left inside would keep the loop from being
 // vectorised.
@@ -53,8 +38,7 @@ __attribute__((noinline, flatten)) void update_block(float* __restrict p, const 
                                                      Copy* __restrict copy, float* __restrict param_run,
                                                      float* __restrict lost_run, const Coefficients& coefficients,
                                                      int64_t count) {
-  Coefficients c = coefficients;
-  if constexpr (kPlain) c.l2 = c.from_target1 = c.from_target2 = 0.0f;
+  const Coefficients c = kPlain ? as_plain(coefficients) : coefficients;
   for (int64_t i = 0; i < count; ++i) {
     Element e{p[i], m[i], v[i], 0.0f};
     if constexpr (kAmsgrad) e.v_max = v_max[i];

@@ -12,15 +12,6 @@ struct NearestBits {
   uint32_t second(int64_t) const { return kNearestHalf; }
 };
 
-// Chunk `local` of a segment in one of the caller's fp32 arrays; NULL: to be left alone.
-inline float* fp32_chunk(const Pass& pass, int array, int64_t segment, int64_t local) {
-  float* base = static_cast<float*>(pass.fp32[array]);
-  if (!base) return nullptr;
-  if (!(pass.plan.flags & SWD_PLAN_LIST)) return base + pass.ws.segments[segment].offset + local * kChunk;
-  float* tensor = static_cast<float*>(pass.ws.fp32_pointers[array * pass.plan.segment_count + segment]);
-  return tensor ? tensor + local * kChunk : nullptr;
-}
-
 template <class Array>
 inline void load_chunk(const Array& to, const float* from, int64_t count) {
   alignas(kCacheLine) float room[kStoredBlock];
@@ -47,8 +38,9 @@ inline void store_chunk(const WideArray& from, float* to, int64_t count, float) 
 // One of the plan's arrays; `unit`: of its second moments.
 template <class Array, bool kStores>
 inline void convert_chunk(const Pass& pass, int array, int buffer, int64_t segment, int64_t local, float unit) {
-  float* other = fp32_chunk(pass, array, segment, local);
+  float* other = fp32_of(pass, array, segment);
   if (!other) return;
+  other += local * kChunk;
   Array stored;
   locate(pass, buffer, segment, local, stored);
   int64_t count = count_of(pass.ws.segments[segment], local);
@@ -66,12 +58,12 @@ void convert(const void* context, int64_t first, int64_t end) {
   for (int64_t chunk = first; chunk < end; ++chunk) {
     int64_t segment = pass.ws.chunk_segment[chunk];
     int64_t local = chunk - pass.ws.segments[segment].first_chunk;
-    bool has_unit = pass.plan.narrow && pass.fp32[2];
+    bool has_unit = pass.plan.narrow && pass.fp32[kFp32ExpAvgSq];
     float unit = has_unit ? static_cast<float>(unit_of(pass.segment_states[segment])) : 1.0f;
-    convert_chunk<typename ParamArray<Param>::type, kStores>(pass, 0, SWD_BUFFER_PARAM, segment, local, 1.0f);
-    convert_chunk<typename MomentArray<Moment, false>::type, kStores>(pass, 1, SWD_BUFFER_EXP_AVG, segment, local,
-                                                                      1.0f);
-    convert_chunk<typename MomentArray<Moment, true>::type, kStores>(pass, 2, SWD_BUFFER_EXP_AVG_SQ, segment, local,
-                                                                     unit);
+    convert_chunk<typename ParamArray<Param>::type, kStores>(pass, kFp32Param, SWD_BUFFER_PARAM, segment, local, 1.0f);
+    convert_chunk<typename MomentArray<Moment, false>::type, kStores>(pass, kFp32ExpAvg, SWD_BUFFER_EXP_AVG, segment,
+                                                                      local, 1.0f);
+    convert_chunk<typename MomentArray<Moment, true>::type, kStores>(pass, kFp32ExpAvgSq, SWD_BUFFER_EXP_AVG_SQ,
+                                                                     segment, local, unit);
   }
 }

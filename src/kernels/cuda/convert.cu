@@ -8,20 +8,10 @@
 namespace swd::cuda {
 namespace {
 
-constexpr int kFp32Param = 0, kFp32ExpAvg = 1, kFp32ExpAvgSq = 2;  // Pass::fp32
-
 // Elements begin .. end - 1 of a segment: a chunk of it, or what there is.
 struct Chunk {
   int64_t segment, begin, end;
 };
-
-// Of one of the caller's arrays; NULL: to be left alone.
-__device__ __forceinline__ float* fp32_of(const Pass& pass, int array, int64_t segment) {
-  if (!pass.fp32[array]) return nullptr;
-  bool list = (pass.plan.flags & SWD_PLAN_LIST) != 0;
-  if (list) return static_cast<float*>(pass.ws.fp32_pointers[array * pass.plan.segment_count + segment]);
-  return static_cast<float*>(pass.fp32[array]) + pass.ws.segments[segment].offset;
-}
 
 template <class Param, bool kStores>
 __device__ __forceinline__ void convert_params(const Pass& pass, const Chunk& chunk) {

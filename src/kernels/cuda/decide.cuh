@@ -62,13 +62,6 @@ __device__ inline void decide_step(const Launch& args, double invalid, DecideSha
   if (threadIdx.x == 0) conclude(pass, shared.decision, largest_d, flags);
 }
 
-// Leaves what pass 2 needs of a segment with a gradient.
-__device__ inline void begin_segment(const Pass& pass, int64_t segment, const SegmentScratch& scratch,
-                                     const swd_group& group) {
-  pass.ws.scratch[segment] = scratch;
-  if (pass.plan.narrow) pass.ws.narrow[segment] = narrow_scratch(pass, segment, scratch.step, group.beta2);
-}
-
 // Where pass 1 left no terms: the blocks of the grid share the lanes, store the terms of their segments and fold their
 // group. SKIP_NORM: first what pass 1 would leave for each segment, without its sums.
 __device__ inline void settle_segments(const Launch& args, uint64_t epoch) {
@@ -80,7 +73,7 @@ __device__ inline void settle_segments(const Launch& args, uint64_t epoch) {
       pass.ws.scratch[k].epoch = 0;
       if (has_gradient(pass, k)) {
         swd_group group = group_at(args, pass.ws.segments[k].group);
-        begin_segment(pass, k, segment_scratch(pass, k, Partial{0.0, 0.0}, group), group);
+        keep_scratch(pass, k, segment_scratch(pass, k, Partial{0.0, 0.0}, group), group);
       }
     }
     swd_norm_record r{};

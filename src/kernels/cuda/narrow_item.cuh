@@ -19,13 +19,13 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
     Coefficients c;
     float unit, inverse_unit_after;
     RoundingKey key;
-    bool plain;  // neither L2 decay nor a beta below 0.5
+    bool plain;
   };
 
   __device__ __forceinline__ static Constants constants_of(const Pass& pass, int64_t segment, const Coefficients& c) {
     Constants out{};
     out.c = c;
-    out.plain = c.l2 == 0.0f && c.from_target1 == 0.0f && c.from_target2 == 0.0f;
+    out.plain = is_plain(c);
     if constexpr (Rows::kHasUnit) {
       const NarrowScratch& narrow = pass.ws.narrow[segment];
       out.unit = narrow.unit;
@@ -62,9 +62,7 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
       }
     };
     if (k.plain) {
-      Coefficients c = k.c;
-      c.l2 = c.from_target1 = c.from_target2 = 0.0f;
-      formula(c);
+      formula(as_plain(k.c));
     } else {
       formula(k.c);
     }

@@ -11,14 +11,6 @@
 
 namespace swd::cuda {
 
-// Whether a source is one array `x`, which is loaded in vectors. The others are rare, and bound by memory anyway.
-template <class Source>
-constexpr bool kIsArray = false;
-template <class T>
-constexpr bool kIsArray<GradSquares<T>> = true;
-template <class T>
-constexpr bool kIsArray<Moments<T>> = sizeof(T) > 1;
-
 // fp64 terms in the same lanes; counts non-finite elements.
 template <class Source>
 __device__ __forceinline__ Partial sum_carefully(const Source& source, int count) {
@@ -111,7 +103,7 @@ __device__ __forceinline__ Partial sum_chunk(const Source& source, int count) {
   float lanes[8] = {};
   double wide[8];
   double sum;
-  if constexpr (kIsArray<Source>) {
+  if constexpr (kIsOneArray<Source>) {
     constexpr int kVector = 16 / static_cast<int>(sizeof(*source.x));
     add_vectors<Source, kVector>(source, count, lanes);
 #pragma unroll

@@ -24,7 +24,7 @@ struct SumSquares {
     const SegmentInfo& info = pass.ws.segments[segment];
     swd_group group = group_at(args, info.group);
     SegmentScratch scratch = segment_scratch(pass, segment, total, group);
-    begin_segment(pass, segment, scratch, group);
+    keep_scratch(pass, segment, scratch, group);
     add_sums(info, scratch, r);
   }
 };

@@ -8,17 +8,6 @@
 
 namespace swd::cuda {
 
-// The arrays of a segment, from position 0 of its grid on (pass2_kernel.cuh).
-template <class Grad, class Copy>
-struct Arrays {
-  float* p;
-  const Grad* g;
-  float* m;
-  float* v;
-  float* v_max;
-  Copy* copy;
-};
-
 template <class Grad, class Copy, bool kAmsgrad>
 __device__ __forceinline__ Arrays<Grad, Copy> arrays_of(const Pass& pass, int64_t offset, int64_t segment) {
   bool list = (pass.plan.flags & SWD_PLAN_LIST) != 0;
@@ -182,7 +171,7 @@ template <class Types, bool kAmsgrad, bool kNorms>
 struct WideItem {
   using Grad = typename Types::grad;
   using Copy = typename Types::copy;
-  using Arrays = cuda::Arrays<Grad, Copy>;
+  using Arrays = swd::Arrays<Grad, Copy>;
   using Constants = Coefficients;
   static constexpr bool kFromStart = kNorms;  // whether the grid starts with the first element
   static constexpr bool kHasUnit = false;
