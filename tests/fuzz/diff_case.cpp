@@ -139,7 +139,7 @@ Case draw_case(Input& in) {
   t.max_grad_norm = small_real(in, 0.0);
   t.max_decay = in.below(4) == 1 ? 1e-4 : 1.0;
   t.found_inf = in.below(16) == 1 ? 1.0f : 0.0f;
-  t.step_flags = in.below(4) == 1 ? SWD_STEP_PROPAGATE : 0u;
+  t.step_flags = in.below(4) == 1 ? uint32_t{SWD_STEP_PROPAGATE} : 0u;
   t.reference_step = 1 + in.below(3);
   if (in.below(4) == 1) t.counts.vbar_reference = std::ldexp(1.0, static_cast<int>(in.byte()) - 128);
   bool may_skip_norm = t.step_flags != 0 && t.max_grad_norm == 0.0 && !needs_vbar(t);

@@ -61,7 +61,7 @@ int sched_getaffinity(pid_t process, size_t bytes, cpu_set_t* set) noexcept {
   static auto next = real<int (*)(pid_t, size_t, cpu_set_t*)>("sched_getaffinity");
   if (cores == 0) return next(process, bytes, set);
   CPU_ZERO(set);
-  for (int i = 0; i < cores; ++i) CPU_SET(i, set);
+  for (size_t i = 0; i < static_cast<size_t>(cores); ++i) CPU_SET(i, set);
   return 0;
 }
 

@@ -186,7 +186,7 @@ TEST(CpuPool, TwoRunsAtOnceShareIt) {
 TEST(CpuPool, WorkersRunWhereTheirCallerMay) {
   cpu_set_t all, one, seen;
   ASSERT_EQ(sched_getaffinity(0, sizeof all, &all), 0);
-  int last = CPU_SETSIZE - 1;
+  size_t last = CPU_SETSIZE - 1;
   while (!CPU_ISSET(last, &all)) --last;
   CPU_ZERO(&one);
   CPU_SET(last, &one);

@@ -39,7 +39,7 @@ void expect_foreign(Runner& r, DeviceBuffer& workspace) {
     EXPECT_EQ(memcmp(&stats, &expected, sizeof stats), 0) << swd_result_name(stats.result);
     std::vector<uint8_t> after = workspace.read_all();
     size_t changed = 0;
-    for (size_t i = 0; i < after.size(); ++i) changed += after[i] != memory[i] ? 1 : 0;
+    for (size_t i = 0; i < after.size(); ++i) changed += after[i] != memory[i] ? 1u : 0u;
     EXPECT_LE(changed, sizeof(swd_stats));
     memory = after;
   }

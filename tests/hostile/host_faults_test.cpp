@@ -195,7 +195,7 @@ TEST(HostFaults, AStepOnTheCpuAllocatesNothingAnywhere) {
 TEST(HostFaults, ManyPlansLeakNothing) {
   Allocations before = allocations();
   for (int i = 0; i < scaled(200, 20); ++i) {
-    Runner r(setup(i % 2 ? SWD_PLAN_LIST : 0u));
+    Runner r(setup(i % 2 ? uint32_t{SWD_PLAN_LIST} : 0u));
     start(r);
     r.step();
   }

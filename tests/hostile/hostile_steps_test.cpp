@@ -169,7 +169,7 @@ TEST(HostileSteps, EverythingFrozenButOneElement) {
     s.counts = {5000, 1, 4096, 0, 77};
     Runner r(s);
     start(r, 3);
-    for (size_t k : {0, 2, 4}) r.set(SWD_BUFFER_GRAD, k, std::vector<float>(static_cast<size_t>(s.counts[k]), NAN));
+    for (size_t k : {0u, 2u, 4u}) r.set(SWD_BUFFER_GRAD, k, std::vector<float>(static_cast<size_t>(s.counts[k]), NAN));
     r.set(SWD_BUFFER_GRAD, 1, {-0.25f});
     std::vector<std::vector<float>> before;
     for (size_t k = 0; k < 5; ++k) before.push_back(r.get(SWD_BUFFER_PARAM, k));

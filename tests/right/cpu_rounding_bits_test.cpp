@@ -91,7 +91,7 @@ void correlations(Figure& f) {
   const int64_t n = samples();
   std::vector<double> u(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) u[static_cast<size_t>(i)] = centred(Bits::word(1, 1000, static_cast<uint64_t>(i)));
-  for (size_t lag : {1, 2, 3, 4, 8, 32, 127, 128, 256, 768, 4096}) {
+  for (size_t lag : {1u, 2u, 3u, 4u, 8u, 32u, 127u, 128u, 256u, 768u, 4096u}) {
     double sum = 0.0;
     for (size_t i = lag; i < u.size(); ++i) sum += u[i] * u[i - lag];
     f.add(std::fabs(sum * 12 / std::sqrt(static_cast<double>(u.size() - lag))));

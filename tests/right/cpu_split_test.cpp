@@ -144,7 +144,7 @@ TEST(Split, EveryPattern) {
 // Every pair of halves is a number that splits into itself, but those that another pair writes: NaN.
 TEST(Split, EveryStoredPairOfHalvesIsReadAndWrittenAgain) {
   uint64_t changed = 0;
-  for (uint32_t high = 0; high <= 0xFFFFu; high += long_tier() ? 1 : 7) {
+  for (uint32_t high = 0; high <= 0xFFFFu; high += long_tier() ? 1u : 7u) {
     for (uint32_t low = 0; low <= 0xFFu; ++low) {
       float x = join(Split<8>{}, static_cast<uint16_t>(high), static_cast<uint16_t>(low));
       SplitWords again = split(Split<8>{}, x, 0xFFu);

@@ -137,7 +137,7 @@ TEST(Values, FlagsComeFromElementsThatDecay) {
     RunSetup s = small();
     s.counts = {100, 0, 50, 10};
     s.group_of = {0, 1, 2, 0};
-    s.flags_of = {0, 0, decays ? 0u : SWD_SEGMENT_NO_DECAY, 0};
+    s.flags_of = {0, 0, decays ? 0u : uint32_t{SWD_SEGMENT_NO_DECAY}, 0};
     s.decay.assign(3, SWD_DECAY_DECOUPLED);
     s.groups.assign(3, s.groups[0]);
     s.groups[1].weight_decay = s.groups[2].weight_decay = 1e6;

@@ -25,7 +25,7 @@ void for_each(const std::vector<NarrowFormat>& formats, const std::function<void
 TEST(CudaNarrow, FlatOfAllSizes) {
   for_each(narrow_formats(), [](const NarrowFormat& format) {
     Case c = make("flat", format, {130, 1, 0, 127, 128, 129, 1500});
-    c.setup.flags = format.grad == SWD_DTYPE_F32 ? SWD_PLAN_UPDATE_NORMS : 0u;
+    c.setup.flags = format.grad == SWD_DTYPE_F32 ? uint32_t{SWD_PLAN_UPDATE_NORMS} : 0u;
     expect_equal(c);
   });
 }
@@ -34,7 +34,7 @@ TEST(CudaNarrow, ListsOfMoreThanAChunk) {
   for_each(narrow_formats(), [](const NarrowFormat& format) {
     if (!is_preset(format)) return;
     Case c = make("list", format, {4097, 4095, 4096});
-    c.setup.flags = SWD_PLAN_LIST | (format.grad == SWD_DTYPE_BF16 ? SWD_PLAN_UPDATE_NORMS : 0u);
+    c.setup.flags = SWD_PLAN_LIST | (format.grad == SWD_DTYPE_BF16 ? uint32_t{SWD_PLAN_UPDATE_NORMS} : 0u);
     expect_equal(c);
   });
 }
@@ -91,7 +91,7 @@ TEST(CudaNarrow, Amsgrad) {
   for_each(narrow_formats(), [](const NarrowFormat& format) {
     if (format.has_narrow_moments()) return;
     Case c = make("amsgrad", format, {300, 100, 1030});
-    c.setup.flags = SWD_PLAN_AMSGRAD | (format.grad == SWD_DTYPE_F32 ? SWD_PLAN_UPDATE_NORMS : 0u);
+    c.setup.flags = SWD_PLAN_AMSGRAD | (format.grad == SWD_DTYPE_F32 ? uint32_t{SWD_PLAN_UPDATE_NORMS} : 0u);
     expect_equal(c);
   });
 }
@@ -124,7 +124,7 @@ TEST(CudaNarrow, LoadStoreAndRebuild) {
   for_each(narrow_formats(), [](const NarrowFormat& format) {
     bool list = format.grad == SWD_DTYPE_F32;
     Case c = make("reloads", format, {300, 1, 129});
-    c.setup.flags = list ? SWD_PLAN_LIST : 0u;
+    c.setup.flags = list ? uint32_t{SWD_PLAN_LIST} : 0u;
     c.reloads = true;
     expect_equal(c);
   });

@@ -67,7 +67,7 @@ TEST(Law, SkipNormGivesTheSameBitsAndUnknownSums) {
   for (Runner* r : {&with, &without}) {
     start(*r);
     fill(*r, 1);
-    r->args().flags = SWD_STEP_PROPAGATE | (r == &without ? SWD_STEP_SKIP_NORM : 0u);
+    r->args().flags = SWD_STEP_PROPAGATE | (r == &without ? uint32_t{SWD_STEP_SKIP_NORM} : 0u);
     r->step();
   }
   EXPECT_EQ(params(with), params(without));

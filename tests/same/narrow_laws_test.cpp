@@ -99,7 +99,7 @@ TEST_P(NarrowLaws, TheSeedIsInEveryNarrowCode) {
   Stored zero = trained(s, kSteps);
   s.seed = 1;
   Stored one = trained(s, kSteps);
-  for (int buffer = 0; buffer < kBuffers; ++buffer) {
+  for (size_t buffer = 0; buffer < kBuffers; ++buffer) {
     bool rounded = (buffer == SWD_BUFFER_PARAM && s.remainder != SWD_DTYPE_I16 && s.param == SWD_DTYPE_BF16) ||
                    buffer == SWD_BUFFER_EXP_AVG || buffer == SWD_BUFFER_EXP_AVG_SQ;
     if (s.moment == SWD_DTYPE_F32) {

@@ -13,7 +13,7 @@ inline RunSetup setup_of(const Golden& golden, const RunSetup& formats) {
   s.group_of = golden.setup.group_of;
   s.groups = golden.setup.groups;
   s.decay = golden.setup.decay;
-  s.flags = formats.flags | (golden.amsgrad ? SWD_PLAN_AMSGRAD : 0u);
+  s.flags = formats.flags | (golden.amsgrad ? uint32_t{SWD_PLAN_AMSGRAD} : 0u);
   return s;
 }
 

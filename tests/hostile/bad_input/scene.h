@@ -132,7 +132,7 @@ class Scene {
       s.flags = kind == Kind::kNarrowList ? uint32_t{SWD_PLAN_LIST} : 0u;
       return s;
     }
-    s.flags = SWD_PLAN_AMSGRAD | (kind == Kind::kList ? SWD_PLAN_LIST : 0u);
+    s.flags = SWD_PLAN_AMSGRAD | (kind == Kind::kList ? uint32_t{SWD_PLAN_LIST} : 0u);
     s.copy = SWD_DTYPE_BF16;
     return s;
   }
