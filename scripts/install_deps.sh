@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is needed and the machine lacks, with apt-get where that is allowed; else says what is missing and fails.
 # Quick when nothing is missing. Usage: install_deps.sh [TOPIC...]; building and testing are always meant.
-# Topics: demo, fashion-mnist, lint, fuzz, sanitize, coverage, abi, bench, python, test, docs, packages, bare-root; i686, aarch64 (scripts/platforms.sh).
+# Topics: demo, fashion-mnist, lint, fuzz, sanitize, coverage, abi, bench, python, test, ccache, docs, packages, bare-root; i686, aarch64 (scripts/platforms.sh).
 set -euo pipefail
 
 missing=()
@@ -38,6 +38,7 @@ for topic in "$@"; do
       need_file '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*' libclang-rt-14-dev
       ;;
     sanitize) need_command valgrind valgrind ;;
+    ccache) need_command ccache ccache ;;
     coverage) need_command gcovr gcovr ;;
     abi) need_command abidiff abigail-tools ;;
     bench)
