@@ -22,12 +22,13 @@ MEASURES = {"train_loss": "training loss", "validation_loss": "validation loss"}
 
 
 def load(paths):
-    """The runs of all files, by method in the order of NAMES; and their setting."""
+    """The setting of all files, and their runs by method in the order of NAMES: of the seeds that all methods have."""
     result = None
     for path in paths:
         result = grow.merged(result, images.load(path))
-    found = {method: [run for run in result["runs"] if run["kind"] == method] for method in NAMES}
-    return result, {method: runs for method, runs in found.items() if runs}
+    found = images.groups(result, list(NAMES))
+    seeds = set.intersection(*({run["seed"] for run in runs} for runs in found.values()))
+    return result, {method: [run for run in runs if run["seed"] in seeds] for (method, _), runs in found.items()}
 
 
 def cell(runs, key):
@@ -43,9 +44,9 @@ def difference(found, method, key):
 
 def table(result, found):
     tokens = result["batch"] * result["context"]
-    seeds = sorted({run["seed"] for runs in found.values() for run in runs})
+    seeds = len(next(iter(found.values())))
     yield (f"{result['parameters']:,} parameters, {result['steps']:,} steps of {tokens:,} bytes out of {result['text_bytes']:,}, "
-           f"lr {result['lr']:g}, {result['device']}; {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. Nats a byte, mean +- standard "
+           f"lr {result['lr']:g}, {result['device']}; {seeds} seed{'s' if seeds > 1 else ''}. Nats a byte, mean +- standard "
            "deviation; differences +- standard error.")
     yield ""
     yield "| states | bytes of state | " + " | ".join(MEASURES.values()) + " | " + " | ".join(f"{name} minus fp32's" for name in MEASURES.values()) + " |"
@@ -74,7 +75,7 @@ def draw(result, found, path):
         style = {"label": NAMES[method], "color": f"C{number}", "linewidth": 2, "linestyle": ("-", "--", "-.", ":", "-")[number]}
         losses.plot(x, [point[0] for point in curves([run["curve"] for run in runs])], **style)
         if method != "fp32":
-            points = curves([[a - b for a, b in zip(run["curve"], base[run["seed"]])] for run in runs if run["seed"] in base])
+            points = curves([[a - b for a, b in zip(run["curve"], base[run["seed"]])] for run in runs])
             above.plot(x, [point[0] for point in points], **style)
             above.fill_between(x, [point[1] for point in points], [point[2] for point in points], color=f"C{number}", alpha=0.2)
     above.axhline(0, color="C0", linewidth=2)

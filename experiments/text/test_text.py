@@ -3,6 +3,7 @@
 but for its rounding. Run by scripts/test_python_examples.sh."""
 import json
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -14,7 +15,7 @@ import report  # noqa: E402
 import train  # noqa: E402
 from nearest import NearestAdamS  # noqa: E402
 
-SMALL = ["--width", "16", "--layers", "1", "--heads", "2", "--context", "8", "--steps", "60", "--lr", "1e-2"]
+SMALL = ["--width", "16", "--layers", "1", "--heads", "2", "--context", "8", "--steps", "40", "--lr", "1e-2"]
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def runs(path):
 
 def test_trainings_add_up_and_make_the_table(tmp_path, text, monkeypatch):
     made, run = [], train.run
+    monkeypatch.setattr(train, "CURVE", 10)
     monkeypatch.setattr(train, "run", lambda swd, o, method, seed, text: made.append((method, seed)) or run(swd, o, method, seed, text))
     path = tmp_path / "results" / "small.json"
     arguments = [text, *SMALL, "--results", str(path)]
@@ -45,14 +47,19 @@ def test_trainings_add_up_and_make_the_table(tmp_path, text, monkeypatch):
     with pytest.raises(SystemExit, match="another setting"):
         train.main([*arguments, "--seeds", "2:3", "--lr", "2e-2"])
 
-    page, picture = tmp_path / "page.md", tmp_path / "picture.png"
-    page.write_text("before\n<!-- table small -->\nold\n<!-- end -->\nafter\n")
+    page, picture, pair = tmp_path / "page.md", tmp_path / "picture.png", tmp_path / "pair.json"
+    page.write_text("before\n<!-- table small -->\nold\n<!-- end -->\n<!-- table pair -->\n<!-- end -->\nafter\n")
+    result = json.loads(path.read_text())
+    train.grow.write(pair, {**result, "runs": [run for run in result["runs"] if run["kind"] in ("fp32", "tiny8")]})
+    report.main([str(pair), "--page", str(page)])
     report.main([str(path), "--page", str(page), "--picture", str(picture)])
-    rows = {line.split(" | ")[0][2:]: line.split(" | ") for line in page.read_text().splitlines() if line.startswith("| ")}
+    small, both = (part.split("<!-- end -->")[0] for part in page.read_text().split("<!-- table ")[1:])
+    rows, pairs = ({line.split(" | ")[0][2:]: line.split(" | ") for line in part.splitlines() if line[:2] == "| "} for part in (small, both))
     assert rows["fp32"][1] == "12" and rows["mixed16"][1] == "8" and rows["all bf16, rounded to nearest"][1] == "6"
     assert 5 < float(rows["compact8"][1]) < 5.2 and 4 < float(rows["tiny8"][1]) < 4.2
-    difference = [all_runs["tiny8", seed]["train_loss"] - all_runs["fp32", seed]["train_loss"] for seed in (0, 1)]
-    assert rows["tiny8"][4].startswith(f"{sum(difference) / 2:+.4f} +- ")
+    differences = [all_runs["tiny8", seed]["train_loss"] - all_runs["fp32", seed]["train_loss"] for seed in (0, 1)]
+    assert "; 1 seed." in small and rows["tiny8"][4] == f"{differences[0]:+.4f}, one seed: no verdict"  # what all methods have
+    assert "; 2 seeds." in both and pairs["tiny8"][4].startswith(f"{sum(differences) / 2:+.4f} +- ")
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
@@ -84,3 +91,10 @@ def test_the_warning_is_adams_but_for_its_rounding():
     assert (rounded.float() - ours).abs().max() > 1e-3
     assert {tensor.dtype for state in optimizer.state.values() for tensor in state.values()} == {torch.bfloat16}
     assert optimizer.memory() == {"parameters": 2, "states": 4}
+
+
+def test_a_library_that_was_built_is_found():
+    """What --library does, here and in bench/: in a process of its own, as this one has loaded the package."""
+    code = f"import package; print(package.load({swd.library_path!r}).library_path)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=train.ROOT / "bench/peers", capture_output=True, text=True, check=True)
+    assert found.stdout.strip() not in ("", swd.library_path)
