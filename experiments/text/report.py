@@ -79,12 +79,11 @@ def draw(result, found, path):
             above.plot(x, [point[0] for point in points], **style)
             above.fill_between(x, [point[1] for point in points], [point[2] for point in points], color=f"C{number}", alpha=0.2)
     above.axhline(0, color="C0", linewidth=2)
-    for axes, title in ((losses, "training loss, nats a byte"), (above, "training loss minus fp32's; band: range of the seeds")):
+    for axes, title in ((losses, "training loss, nats a byte"), (above, "minus fp32's, seed by seed: mean and range")):
         axes.set_title(title, fontsize=13)
         axes.set_xlabel("step", fontsize=12)
         axes.tick_params(labelsize=11)
         axes.grid(alpha=0.3)
-    losses.set_yscale("log")
     losses.legend(fontsize=12)
     figure.savefig(path, dpi=110)
 
