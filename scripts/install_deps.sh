@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is needed and the machine lacks, with apt-get where that is allowed; else says what is missing and fails.
 # Quick when nothing is missing. Usage: install_deps.sh [TOPIC...]; building and testing are always meant.
-# Topics: demo, fashion-mnist, lint, fuzz, sanitize, coverage, abi, bench, python, test, ccache, docs, packages, bare-root; i686, aarch64 (scripts/platforms.sh).
+# Topics: demo, fashion-mnist, text, lint, fuzz, sanitize, coverage, abi, bench, python, test, ccache, docs, packages, bare-root; i686, aarch64 (scripts/platforms.sh).
 set -euo pipefail
 
 missing=()
@@ -27,6 +27,7 @@ for topic in "$@"; do
       need_module tqdm python3-tqdm
       ;;
     fashion-mnist) need_file /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz dataset-fashion-mnist ;;
+    text) need_command bible bible-kjv ;;  # experiments/text
     lint)
       need_command clang-format clang-format
       need_command clang-tidy clang-tidy

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the tests of examples/python and examples/jax in the virtual environment of test_python.sh, which comes first: it
-# installs PyTorch and the package. Adds JAX, matplotlib and tqdm. Usage: test_python_examples.sh [PYTEST ARGUMENT ...]
+# Runs the tests of examples/python, examples/jax and experiments/text in the virtual environment of test_python.sh, which
+# comes first: it installs PyTorch and the package. Adds JAX, matplotlib and tqdm. Usage: test_python_examples.sh [PYTEST ARGUMENT ...]
 # Exit code 77: the packages are not there and cannot be installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,4 +20,5 @@ cmake -S . -B "$work/jax" -DSWD_CUDA=OFF -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_BENCH
 cmake --build "$work/jax" -j "$(nproc)" --target swd_jax > "$work/jax.log"
 
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # the networks are small
-SWD_JAX_LIBRARY=$work/jax/examples/libswd_jax.so "$python" -m pytest -q -p no:cacheprovider examples/python examples/jax "$@"
+SWD_JAX_LIBRARY=$work/jax/examples/libswd_jax.so "$python" -m pytest -q -p no:cacheprovider examples/python examples/jax \
+  experiments/text "$@"

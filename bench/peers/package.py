@@ -11,13 +11,13 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "bindings/python/swd"
 
 
 def load(library):
-    """Its files, the library and what that finds beside it, in a folder of our own."""
+    """Its files, the library by the names that it has beside it, and what else that finds there, in a folder of our own."""
     folder = pathlib.Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    shutil.copytree(PACKAGE, folder / "swd", ignore=shutil.ignore_patterns("*.so*", "__pycache__"))
-    library = pathlib.Path(library).resolve()
-    (folder / "swd/libswd.so").symlink_to(library)
-    for beside in library.parent.glob("libcudart.so*"):
-        (folder / "swd" / beside.name).symlink_to(beside)
+    shutil.copytree(PACKAGE, folder / "swd", ignore=shutil.ignore_patterns("lib", "__pycache__"))
+    (folder / "swd/lib").mkdir(exist_ok=True)
+    beside = pathlib.Path(library).resolve(strict=True).parent
+    for file in (*beside.glob("libswd.so*"), *beside.glob("libcudart.so*")):
+        (folder / "swd/lib" / file.name).symlink_to(file)
     sys.path.insert(0, str(folder))
     return importlib.import_module("swd")

@@ -19,10 +19,10 @@ def load(path):
         return json.load(file)
 
 
-def groups(result):
-    """The runs of each method, by seed; methods in the order of NAMES."""
+def groups(result, order=ORDER):
+    """The runs of each method, by seed; methods in the order of their kinds."""
     found = defaultdict(list)
-    for run in sorted(result["runs"], key=lambda r: (ORDER.index(r["kind"]), r["strength"], r["seed"])):
+    for run in sorted(result["runs"], key=lambda r: (order.index(r["kind"]), r["strength"], r["seed"])):
         found[run["kind"], run["strength"]].append(run)
     return dict(found)
 

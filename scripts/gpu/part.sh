@@ -20,8 +20,8 @@ needs_torch() { python3 -c 'import torch; assert torch.cuda.is_available()' 2> /
 # tests that a simulator has passed; last what takes long and may be missed.
 list() {
   printf '%s\n' info test:cuda_equality_test test:cuda_narrow_test test:cuda_conversion_test test:cuda_graph_test overlap \
-    wide roof bench bench:states peers peers:148 peers:268435456 peers:narrow ncu large:fp32 large:bf16 python \
-    sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
+    wide roof bench bench:states peers peers:148 peers:268435456 peers:narrow train:fp32 train:mixed16 train:compact8 ncu \
+    large:fp32 large:bf16 python sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
   local file
   for file in "$programs"/*_test; do
     case "$(basename "$file")" in
@@ -111,6 +111,14 @@ peers() {  # name of the JSON, options
   python3 bench/peers/run.py --library "$programs/libswd.so" --backend cuda --json "$json" "$@"
 }
 
+# 100 M parameters on the text of this repository, the same batches for each way to store the state; a part each, as one is
+# cut off after a few minutes. At home: experiments/text/report.py bench/results/GPU/gpu-train-*.json
+train() {
+  needs_torch
+  python3 experiments/text/train.py --library "$programs/libswd.so" --device cuda --methods "$1" --seeds 0:1 --width 832 \
+    --layers 12 --heads 13 --context 256 --batch 32 --steps 400 --lr 6e-4 --results "$figures/train-$1.json"
+}
+
 # The first step of 2^28 elements; its first reduction is one that the test makes for itself. Sets of sections, not
 # metrics: a name that this ncu or this device does not know would cost all the others.
 counters() {  # set, name of the report
@@ -162,6 +170,7 @@ case "$1" in
   peers:narrow) peers peers-narrow.json --only "$narrow" ;;
   peers:148) peers peers-148.json --tensors 148 --elements 124439808 ;;  # GPT-2
   peers:*) peers "peers-${1#peers:}.json" --elements "${1#peers:}" --only "^(?!.*($narrow))" ;;
+  train:*) train "${1#train:}" ;;
   ncu) counters detailed ncu ;;
   ncu:full) counters full ncu-full ;;
   large:fp32) large 1 16 ;;

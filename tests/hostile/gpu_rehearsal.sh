@@ -62,7 +62,7 @@ rm "$work/hang" "$work/hanging"
 cmp "$work/gpu/run.tar.gz" "$work/out/run.tar.gz" || die "\$OUT has another tarball"
 mkdir "$work/look"
 tar xzf "$work/out/run.tar.gz" -C "$work/look"
-for part in roof/roof.txt bench/step.json peers/peers.json peers-148/peers-148.json; do
+for part in roof/roof.txt bench/step.json peers/peers.json peers-148/peers-148.json train-compact8/train-compact8.json; do
   [ -s "$work/look/run/$part" ] || die "$part did not come back"
 done
 if compgen -G "$work/look/run/ncu*" > /dev/null; then die "half of the counters came back"; fi

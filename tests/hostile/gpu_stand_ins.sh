@@ -61,6 +61,10 @@ case "$*" in
     while [ "$1" != --json ]; do shift; done
     echo '{"peers": []}' > "$2"
     ;;
+  *experiments/text/train.py*)
+    while [ "$1" != --results ]; do shift; done
+    echo '{"runs": []}' > "$2"
+    ;;
   *) exec /usr/bin/python3 "$@" ;;
 esac
 END
