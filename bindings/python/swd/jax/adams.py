@@ -147,7 +147,7 @@ class _Optimizer:
         leaves, _ = trees.check_params(params)
         if self._specs is None and jax.sharding.get_abstract_mesh().manual_axes:
             raise ValueError("specs: inside of shard_map say how params are cut: adams(..., specs=...)")
-        if any(getattr(jax.typeof(leaf), "vma", None) for leaf in leaves):
+        if any(trees.varying(leaf) for leaf in leaves):
             raise ValueError("shard_map: call it with check_vma=False, which the step's custom calls need")
         return Layout(self._mesh, self._specs, params), trees.spread_mask(self._mask, params)
 

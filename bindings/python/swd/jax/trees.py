@@ -83,3 +83,9 @@ def axes_of(spec):
     for entry in spec:
         names.update((entry,) if isinstance(entry, str) else entry or ())
     return tuple(sorted(names))
+
+
+def varying(leaf):
+    """The mesh axes that a leaf differs over, where shard_map keeps account of that (check_vma)."""
+    kind = jax.typeof(leaf)
+    return getattr(getattr(kind, "mat", None), "varying", None) or getattr(kind, "vma", None)  # since JAX 0.10; before
