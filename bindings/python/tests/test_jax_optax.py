@@ -7,10 +7,10 @@ import numpy as np
 import optax
 import orbax.checkpoint
 import pytest
+
 import jax_model
 from jax_model import on_device, same_bits
 
-import swd
 import swd.jax
 
 
