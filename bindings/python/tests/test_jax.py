@@ -11,6 +11,7 @@ from jax_model import DECAYS, OF_WEIGHTS, CLibrary, in_float64, on_device, same_
 
 import swd
 import swd.jax
+from swd.jax import shim
 
 
 def no_vectors(params):
@@ -174,3 +175,21 @@ def test_trees_are_named():
     with pytest.raises(TypeError, match="b1: must be known when the step is traced"):
         jax.jit(lambda b1: swd.jax.adams(1e-3, b1=b1).init(params))(0.9)
     assert same_bits(params, tree(0))  # nothing was donated
+
+
+def test_a_build_without_the_part_for_jax_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(shim, "PATH", "/nonexistent/libswd_jax.so")
+    with pytest.raises(ImportError, match="no part for JAX: /nonexistent/.* Build libswd where jax is installed: pip install"):
+        shim.register()
+
+
+def test_a_jax_that_does_not_fit_is_named(monkeypatch):
+    def refuse(name, handler, platform):
+        raise RuntimeError("incompatible API version")
+
+    monkeypatch.setattr(jax.ffi, "register_ffi_target", refuse)
+    with pytest.raises(ImportError, match=f"this JAX, {jax.__version__}, refuses .*: incompatible API version. Build libswd"):
+        shim.register()
+    monkeypatch.delattr(jax, "shard_map")
+    with pytest.raises(ImportError, match="swd.jax needs JAX 0.7 or later"):
+        shim.register()
