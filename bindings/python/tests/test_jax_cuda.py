@@ -78,12 +78,13 @@ class Model:
     def workspace(self):
         return self.put(np.frombuffer(self.plan.workspace_image(), np.uint8).copy())
 
-    def run(self, name, inputs, outputs):
-        self.call(f"{name}_{self.backend}", inputs, outputs, self.attributes)
+    def run(self, name, inputs, outputs, stream=0):
+        self.call(f"{name}_{self.backend}", inputs, outputs, self.attributes, stream)
 
-    def step(self, grads):
-        workspace = self.workspace()
-        self.run("step", [self.rate, self.state, workspace, *grads, *self.tensors], [self.state, workspace, *self.tensors])
+    def step(self, grads, workspace=None, stream=0):
+        workspace = self.workspace() if workspace is None else workspace
+        self.run("step", [self.rate, self.state, workspace, *grads, *self.tensors], [self.state, workspace, *self.tensors],
+                 stream)
 
     def shared_step(self, grads, others=2):
         """As one of several devices that all hold the same."""
@@ -113,6 +114,21 @@ def test_the_calls_on_cuda_give_the_bits_of_the_cpu(handlers):
         assert cpu.bits() == cuda.bits() != start, way
     header = cpu.plan.get_header(cpu.state)
     assert header.steps_applied == 4 and header.vbar_reference > 0
+
+
+def test_the_step_is_in_the_stream_of_xla(handlers):
+    """A captured step happens when the graph is launched."""
+    cpu, cuda = Model(handlers, "cpu"), Model(handlers, "cuda")
+    start, workspace = cuda.bits(), cuda.workspace()
+    torch.cuda.synchronize()
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    with torch.cuda.graph(graph, stream=stream):
+        cuda.step(cuda.grads[0], workspace, stream.cuda_stream)
+    assert cuda.bits() == start
+    graph.replay()
+    torch.cuda.synchronize()
+    cpu.step(cpu.grads[0])
+    assert cuda.bits() == cpu.bits()
 
 
 def test_what_is_wrong_is_said_on_cuda(handlers):
