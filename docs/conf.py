@@ -14,7 +14,7 @@ root_doc = "README"
 include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "bindings/*/README.md",
                     "bench/README.md", "tools/cudasim/README.md"]
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"torch\..*"), ("c:identifier", r"u?int\d+_t|size_t")]  # others' documentation
+nitpick_ignore_regex = [("py:.*", r"(torch|jax)\..*"), ("c:identifier", r"u?int\d+_t|size_t")]  # others' documentation
 suppress_warnings = ["duplicate_declaration.c"]  # typedef struct x { ... } x: two names to C, one to Sphinx
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
@@ -28,7 +28,7 @@ breathe_projects = {"swd": str(ROOT / "build/docs/doxygen/xml")}
 breathe_default_project = "swd"
 breathe_show_include = False
 breathe_domain_by_extension = {"h": "c"}
-autodoc_mock_imports = ["torch", "numpy"]
+autodoc_mock_imports = ["torch", "numpy", "jax", "swd.jax.shim"]
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 

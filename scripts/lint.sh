@@ -23,6 +23,7 @@ while read -r lines file; do
 done < <(git ls-files '*.h' '*.hpp' '*.c' '*.cpp' '*.inl' '*.cu' '*.cuh' '*.py' '*.rs' '*.sh' '*.cmake' '*CMakeLists.txt' | xargs wc -l)
 
 ! git grep -nIE '\b(TO''DO|FIX''ME|XX''X)\b' -- . ':!*.txt' ':!scripts/lint.sh' || complain "markers of unfinished work"
+! git grep -nIE '^(<<<<<<<|>>>>>>>) ' || complain "markers of a merge"
 mapfile -t unlicensed < <(git ls-files '*.h' '*.hpp' '*.c' '*.cpp' '*.inl' '*.cu' '*.cuh' '*.py' '*.rs' '*.sh' '*.cmake' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0' || true)
 [ ${#unlicensed[@]} -eq 0 ] || complain "no SPDX line: ${unlicensed[*]}"
 

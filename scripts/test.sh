@@ -36,6 +36,7 @@ binding() {  # name, script; exit code 77: it cannot run here
 binding "Rust crates" scripts/test_rust.sh
 binding "Python package" scripts/test_python.sh
 binding "Python examples" scripts/test_python_examples.sh
+binding "JAX" scripts/test_jax.sh
 
 echo "== library"
 labels='cpu|cuda'

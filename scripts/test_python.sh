@@ -32,6 +32,10 @@ if ! "$venv/bin/python" -c 'import torch, numpy, pytest' 2> /dev/null; then
 fi
 "$venv/bin/python" -c 'import matplotlib' 2> /dev/null || "$venv/bin/python" -m pip install -q --disable-pip-version-check matplotlib ||
   { echo "Python tests not run: matplotlib is not there and cannot be installed" >&2; exit 77; }
+# For test_jax.sh, and before the wheel, whose part for JAX needs jaxlib's headers.
+"$venv/bin/python" -c 'import jax, optax, orbax.checkpoint' 2> /dev/null ||
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check jax optax orbax-checkpoint ||
+  echo "JAX, Optax and Orbax cannot be installed: the wheel is built and tested without its part for JAX" >&2
 
 build() {  # folder, CUDA runtime
   # PTX only: quick to build, runs on any device through the driver's compiler.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the tests of examples/python, examples/jax and experiments/text in the virtual environment of test_python.sh, which
-# comes first: it installs PyTorch and the package. Adds JAX, matplotlib and tqdm. Usage: test_python_examples.sh [PYTEST ARGUMENT ...]
+# Runs the tests of examples/python and experiments/text in the virtual environment of test_python.sh, which comes first: it
+# installs PyTorch and the package. Adds matplotlib and tqdm. Usage: test_python_examples.sh [PYTEST ARGUMENT ...]
 # Exit code 77: the packages are not there and cannot be installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,15 +10,10 @@ python=${SWD_EXAMPLES_PYTHON:-$work/venv/bin/python}  # any Python that has what
 
 mkdir -p "$work"
 "$python" -c 'import swd, torch, pytest' || { echo "scripts/test_python.sh has not made an environment" >&2; exit 77; }
-if ! "$python" -c 'import jax, matplotlib, tqdm' 2> /dev/null; then
-  echo "installing: jax matplotlib tqdm"
-  "$python" -m pip install -q --disable-pip-version-check jax matplotlib tqdm || exit 77
+if ! "$python" -c 'import matplotlib, tqdm' 2> /dev/null; then
+  echo "installing: matplotlib tqdm"
+  "$python" -m pip install -q --disable-pip-version-check matplotlib tqdm || exit 77
 fi
 
-cmake -S . -B "$work/jax" -DSWD_CUDA=OFF -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_BENCH=OFF -DSWD_BUILD_EXAMPLES=ON \
-  -DSWD_WERROR=ON -DPython3_EXECUTABLE="$python" > "$work/jax.log"
-cmake --build "$work/jax" -j "$(nproc)" --target swd_jax > "$work/jax.log"
-
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # the networks are small
-SWD_JAX_LIBRARY=$work/jax/examples/libswd_jax.so "$python" -m pytest -q -p no:cacheprovider examples/python examples/jax \
-  experiments/text "$@"
+"$python" -m pytest -q -p no:cacheprovider examples/python experiments/text "$@"

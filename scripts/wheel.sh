@@ -5,7 +5,7 @@
 # both in build/wheel/dist. Usage: wheel.sh [ARCHITECTURES, as CMake writes them; default: all that nvcc knows]
 #
 # All architectures take some 5 minutes on two cores. The wheel runs on any x86-64 Linux with glibc 2.17: g++ compiles, zig's
-# linker, which knows the symbols of each glibc, links.
+# linker, which knows the symbols of each glibc, links. Without swd.jax: XLA's headers want a newer libstdc++ than that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$PWD/build/wheel
@@ -36,7 +36,7 @@ rule="$tools/python-zig cc -target x86_64-linux-gnu.$glibc -fPIC <LINK_FLAGS> -s
 rule+=" ${runtime[*]} -lm"
 echo "wheel"
 "$tools/python" -m pip wheel -q --disable-pip-version-check --no-deps "$work/source" -w "$work/raw" --config-settings build-dir="$work/cmake" \
-  --config-settings cmake.define.SWD_CUDA=ON --config-settings "cmake.define.SWD_CUDA_ARCHITECTURES=${1:-}" \
+  --config-settings cmake.define.SWD_BUILD_JAX=OFF --config-settings cmake.define.SWD_CUDA=ON --config-settings "cmake.define.SWD_CUDA_ARCHITECTURES=${1:-}" \
   --config-settings "cmake.define.CMAKE_CXX_CREATE_SHARED_LIBRARY=$rule"
 raw=("$work"/raw/libswd-*.whl)
 PATH=$tools:$PATH "$tools/auditwheel" repair --plat "manylinux_${glibc/./_}_x86_64" --only-plat -w "$work/dist" "${raw[0]}" > "$work/auditwheel.log" 2>&1 ||

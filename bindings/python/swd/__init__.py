@@ -2,6 +2,7 @@
 """libswd: one complete step of Adam with Scheduled Weight Decay (SWD, "AdamS"), on CPU and CUDA, with the same bits.
 
     swd.torch.AdamS     a torch.optim.Optimizer; ``import swd`` alone never imports torch
+    swd.jax.adams       the same for JAX, with optax's interface
     swd.Plan            the library's own calls, over any array that says where it lies
     python -m swd       what can run here, and where the C header and library of this package are
 
@@ -71,10 +72,10 @@ def cpu_threads():
 
 
 def __getattr__(name):
-    """``swd.torch`` loads on first use."""
-    if name == "torch":
+    """``swd.torch`` and ``swd.jax`` load on first use."""
+    if name in ("torch", "jax"):
         import importlib
-        return importlib.import_module(".torch", __name__)
+        return importlib.import_module("." + name, __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -5,6 +5,13 @@ import os
 import pytest
 import torch
 
+import swd
+
+# By scripts/test_jax.sh: JAX objects to forks.
+collect_ignore = ["test_jax.py", "test_jax_optax.py", "test_jax_sharded.py"]
+if not os.path.exists(os.path.join(os.path.dirname(swd.library_path), "libswd_jax.so")):  # a wheel without that part
+    collect_ignore.append("test_jax_cuda.py")
+
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
