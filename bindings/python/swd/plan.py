@@ -16,6 +16,8 @@ from .segments import Segment, segment_array
 from .state import StateImages
 from .stats import Stats, fetch, where
 
+_ADDRESSES = {int, type(None)}
+
 
 class Plan(Conversions, StateImages):
     """What swd_plan_create makes. Immutable, shareable between threads.
@@ -119,11 +121,11 @@ class Plan(Conversions, StateImages):
         address, or None (a gradient: none this step). The arrays are not kept alive."""
         buffer = Buffer(buffer)
         dtype = self.buffer_dtype(buffer)
-        pointers = (c_void_p * len(arrays))()
-        for i, array in enumerate(arrays):
-            pointers[i] = array if array is None or type(array) is int else locate(
+        if not set(map(type, arrays)) <= _ADDRESSES:
+            arrays = [array if type(array) in _ADDRESSES else locate(
                 array, f"{buffer.name.lower()}[{first + i}]", dtype=names.DTYPE_NAMES.get(dtype), cuda=self.on_cuda,
-                writable=buffer != Buffer.GRAD, stream=stream).address
+                writable=buffer != Buffer.GRAD, stream=stream).address for i, array in enumerate(arrays)]
+        pointers = (c_void_p * len(arrays))(*arrays)
         at = locate(workspace, "workspace", cuda=self.on_cuda, stream=stream)
         check(lib.swd_set_pointers(self._handle, at.address, buffer, first, len(arrays), pointers, stream))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from . import versions
 from .checks import plain
 
 if TYPE_CHECKING:
@@ -36,6 +37,21 @@ def _tolerances(engine: Engine, groups: Groups) -> torch.Tensor:
                  [member.count * 2.0 * _FLT_MIN / rate for member, rate in zip(engine.members, rates)]]
         engine.tolerances = betas, torch.tensor(table, dtype=torch.float64, device=engine.device)
     return engine.tolerances[1]
+
+
+def keep(engine: Engine, groups: Groups) -> None:
+    """Before each step. A replayed graph is not looked at."""
+    now = versions.of(engine)
+    edited, engine.steps = now != engine.versions, engine.steps + 1
+    if not edited and engine.steps % EVERY:
+        return
+    if engine.on_cuda and torch.cuda.is_current_stream_capturing():
+        if edited:
+            raise RuntimeError("AdamS: exp_avg_sq was changed since the last step, and the next one cannot be captured; "
+                               "run one before")
+        return
+    retake(engine, groups, [one == then for one, then in zip(now, engine.versions)] if edited else True)
+    engine.versions = now
 
 
 def retake(engine: Engine, groups: Groups, trusted: list[bool] | bool) -> torch.Tensor:

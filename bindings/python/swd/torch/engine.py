@@ -12,7 +12,7 @@ import torch
 
 from .. import Buffer, Buffers, Group, Segment, StepArgs
 from .._structs import StatsStruct
-from . import audit, narrow, shards, states
+from . import audit, narrow, shards, states, versions
 from .checks import FOLLOWS_GRADIENTS
 from .flat import common_flat
 from .image import StateImage
@@ -67,6 +67,9 @@ class Engine:
         self.slots: Any = self.args.groups  # one for each group
         self.tables = self._make_tables()
         self.keep: Grads = []
+        self.addresses: list[int] | None = None  # of the gradients of a step that Steady vouches for
+        self.params = [member.param for member in self.members]
+        self.second_moments = [member.stored[Buffer.EXP_AVG_SQ] for member in self.members]
         self.pointers, self.has_grad = Pointers(), torch.empty(0)
         with self.current_device():
             self.plan.init_workspace(self.workspace, self.stream())
@@ -76,7 +79,7 @@ class Engine:
             if self.flat is None:
                 self.pointers.send(self, self.tables)
             self._check_sums(entries, optimizer)
-        self.versions = [member.version() for member in self.members]
+        self.versions = versions.of(self)
 
     # ---- Building ----
 
@@ -168,21 +171,6 @@ class Engine:
 
     # ---- The step ----
 
-    def _keep_sums(self, groups: Groups) -> None:
-        """See audit. A replayed graph is not looked at."""
-        versions = [member.version() for member in self.members]
-        edited, self.steps = versions != self.versions, self.steps + 1
-        if not edited and self.steps % audit.EVERY:
-            return
-        if self.on_cuda and torch.cuda.is_current_stream_capturing():
-            if edited:
-                raise RuntimeError("AdamS: exp_avg_sq was changed since the last step, and the next one cannot be captured; "
-                                   "run one before")
-            return
-        trusted = [now == then for now, then in zip(versions, self.versions)] if edited else True
-        audit.retake(self, groups, trusted)
-        self.versions = versions
-
     def norms(self) -> torch.Tensor:
         """param_norm and update_norm of the latest step, where the library keeps them: a view."""
         first = (self.plan.stats_address(self.workspace) - self.workspace.data_ptr() + StatsStruct.param_norm.offset)
@@ -190,7 +178,12 @@ class Engine:
 
     def prepare(self, grads: Grads, groups: Groups) -> None:
         """Everything a step needs before its first launch. grads: a tensor or None for each member."""
-        self._keep_sums(groups)
+        audit.keep(self, groups)
+        if self.addresses is not None:
+            self.args.struct.has_grad, self.keep = None, grads
+            if self.flat is None:
+                self.pointers.move(self, self.tables, grads, self.addresses)
+            return
         for member, grad in zip(self.members, grads):
             if grad is not None:
                 member.before_step()
@@ -205,7 +198,12 @@ class Engine:
         self.pointers.move(self, self.tables, self.keep)
 
     def finish(self, grads: Grads) -> None:
+        if self.addresses is not None:
+            versions.increment(self.params)
+            self.keep, self.addresses = [], None
+            return
         self.keep = []
-        for member, grad in zip(self.members, grads):
-            if grad is not None:
-                member.after_step()
+        stepped = [member for member, grad in zip(self.members, grads) if grad is not None]
+        for member in stepped:
+            member.after_step()
+        versions.increment([member.param for member in stepped])

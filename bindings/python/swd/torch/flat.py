@@ -47,6 +47,10 @@ class Flat:
         """The first element of a parameter in the flat buffers."""
         return int(self._offsets[param])
 
+    def address_of_grad(self, param: torch.Tensor) -> int:
+        """Where the view lies that is the parameter's gradient."""
+        return int(self._views[param].data_ptr())
+
     def holds(self, param: torch.Tensor) -> bool:
         """Whether the parameter's data still lies here."""
         if param not in self._offsets or param.dtype != self.param.dtype or param.device != self.param.device:

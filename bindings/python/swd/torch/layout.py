@@ -11,6 +11,7 @@ from . import checks, checkpoint, shards
 from .engine import Engine
 from .joint import Joint
 from .states import UNIT
+from .steady import Steady
 from .tensors import Entry
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ def _home(optimizer: AdamS) -> torch.device:
     """The device of a process that has no gradients: that of its parameters, if it has any."""
     params = (param for group in optimizer.param_groups for param in group["params"])
     return next((param.device for param in params), torch.device("cpu"))
+
+
+def _complete(grads: list[Grads]) -> bool:
+    return all(grad is not None for some in grads for grad in some)
 
 
 class Layout:
@@ -60,11 +65,23 @@ class Layout:
                         for (device, _, dtype, maximize, counted), entries in buckets.items()]
         self.where = {member.owner: (i, k) for i, engine in enumerate(self.engines)
                       for k, member in enumerate(engine.members)}
+        self.steady: Steady | None = None
 
     def gradients(self, optimizer: AdamS) -> list[Grads] | None:
         """A list per engine: each member's gradient or None. None if the layout no longer fits."""
         if self.signature != _signature(optimizer):
             return None
+        for engine in self.engines:
+            engine.addresses = None
+        grads = None if self.steady is None else self.steady.gradients(optimizer)
+        if grads is None:
+            grads, self.steady = self._look(optimizer), None
+            if grads is not None and Steady.can_be(self, optimizer) and _complete(grads):
+                self.steady = Steady(self, optimizer)
+        return grads
+
+    def _look(self, optimizer: AdamS) -> list[Grads] | None:
+        """Member by member."""
         out: list[Grads] = [[None] * len(engine.members) for engine in self.engines]
         seen, state = 0, optimizer.state
         for number, group in enumerate(optimizer.param_groups):

@@ -20,29 +20,34 @@ class Pointers:
         self._captured = False
 
     def move(self, engine: Engine, tables: Mapping[Buffer, Sequence[torch.Tensor | None]],
-             grads: Sequence[torch.Tensor | None]) -> None:
-        """Before a step. A graph holds the pointers of its capture, so everything is sent while one is captured, and
+             grads: Sequence[torch.Tensor | None], known: list[int] | None = None) -> None:
+        """Before a step. known: the addresses of the gradients, where no other tensor has moved. A graph holds the pointers of its capture, so everything is sent while one is captured, and
         always afterwards: a replay changes the tables behind our back."""
         self._captured = self._captured or (engine.on_cuda and torch.cuda.is_current_stream_capturing())
+        if known is not None and not self._captured:
+            self._send(engine, Buffer.GRAD, list(known))
+            return
         self.send(engine, tables if self._captured else {b: t for b, t in tables.items() if b in _MOVING})
         self.send(engine, {Buffer.GRAD: grads})
 
     def send(self, engine: Engine, tables: Mapping[Buffer, Sequence[torch.Tensor | None]]) -> None:
         """Sends what changed since the last call."""
         for buffer, tensors in tables.items():
-            addresses = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-            old = self._sent.get(buffer)
-            first, last = 0, len(addresses)
-            if old is not None and not self._captured:
-                while first < last and old[first] == addresses[first]:
-                    first += 1
-                while last > first and old[last - 1] == addresses[last - 1]:
-                    last -= 1
-            if last > first:
-                if buffer != Buffer.GRAD and Buffer.GRAD in self._sent:
-                    self._forget_gradients(engine)
-                engine.plan.set_pointers(engine.workspace, buffer, addresses[first:last], first, engine.stream())
-            self._sent[buffer] = addresses
+            self._send(engine, buffer, [None if tensor is None else tensor.data_ptr() for tensor in tensors])
+
+    def _send(self, engine: Engine, buffer: Buffer, addresses: list[int | None]) -> None:
+        old = self._sent.get(buffer)
+        first, last = 0, len(addresses)
+        if old is not None and not self._captured:
+            while first < last and old[first] == addresses[first]:
+                first += 1
+            while last > first and old[last - 1] == addresses[last - 1]:
+                last -= 1
+        if last > first:
+            if buffer != Buffer.GRAD and Buffer.GRAD in self._sent:
+                self._forget_gradients(engine)
+            engine.plan.set_pointers(engine.workspace, buffer, addresses[first:last], first, engine.stream())
+        self._sent[buffer] = addresses
 
     def _forget_gradients(self, engine: Engine) -> None:
         """The library compares what it gets with what it has, and memory of old gradients may be a parameter's now."""

@@ -209,8 +209,8 @@ class Member:
         return torch.empty_strided(self.shape, self.strides, dtype=grad.dtype, device=grad.device).copy_(grad)
 
     def after_step(self) -> None:
+        """Its version is raised by Engine, with those of the others."""
         if not self.gapless:
             self.param.copy_(self.work if self.copy is None else self.copy)
-        torch.autograd.graph.increment_version(self.param)
         if self.owner is not self.param:
             torch.autograd.graph.increment_version(self.owner)
