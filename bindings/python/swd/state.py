@@ -12,7 +12,7 @@ from ._structs import SegmentState, StateHeader
 
 
 class StateImages:
-    """state_bytes: the size of an image."""
+    """Calls of every Plan for the state image. state_bytes: its size."""
     _handle: Any
     state_bytes: int
 
