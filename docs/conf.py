@@ -30,6 +30,7 @@ breathe_show_include = False
 breathe_domain_by_extension = {"h": "c"}
 autodoc_mock_imports = ["torch", "numpy", "jax", "swd.jax.shim"]
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say it
 autodoc_preserve_defaults = True
 
 # The sidebar. In the source it would be noise on README's own page.

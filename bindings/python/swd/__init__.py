@@ -24,54 +24,59 @@ CPU plan takes 0. Arrays are torch tensors, objects with __cuda_array_interface_
 __dlpack__, writable buffers, or addresses. A refused call raises swd.Error, or TypeError and ValueError where the
 array itself is wrong; nothing was changed then. Calls release the GIL.
 """
+from __future__ import annotations
+
+from typing import Any
+
 from ._arrays import host_bytes
 from ._ffi import PATH as library_path, Error, check as _check, lib as _lib
 from ._structs import (Backend, Buffer, Decay, Dtype, Group, NormRecord, Phase, Result, SegmentFlag, SegmentState,
                        StateHeader, StatsFlag)
 from . import names as _names
 from .buffers import Buffers, StepArgs
-from .plan import Plan, Segment
+from .plan import Plan
+from .segments import Segment
 from .stats import Stats
 
-__version__ = _lib.swd_version_string().decode()
+__version__: str = _lib.swd_version_string().decode()
 
 
-def check_backend(backend):
+def check_backend(backend: Backend | str) -> None:
     """Raises an Error that says why, if "cpu" or "cuda" cannot run here."""
     _check(_lib.swd_backend_available(_names.backend(backend)))
 
 
-def backend_available(backend):
+def backend_available(backend: Backend | str) -> bool:
     """Whether "cpu" or "cuda" can run here: CUDA needs a library built with it, and a device."""
-    return _lib.swd_backend_available(_names.backend(backend)) == 0
+    return bool(_lib.swd_backend_available(_names.backend(backend)) == 0)
 
 
-def weight_decay_from_adamw(weight_decay, vbar):
+def weight_decay_from_adamw(weight_decay: float, vbar: float) -> float:
     """AdamW's weight_decay as SWD's at a given mean second moment: weight_decay * sqrt(vbar)."""
-    return _lib.swd_weight_decay_from_adamw(weight_decay, vbar)
+    return float(_lib.swd_weight_decay_from_adamw(weight_decay, vbar))
 
 
-def weight_decay_to_adamw(weight_decay, vbar):
+def weight_decay_to_adamw(weight_decay: float, vbar: float) -> float:
     """SWD's weight_decay as AdamW's at a given mean second moment: weight_decay / sqrt(vbar)."""
-    return _lib.swd_weight_decay_to_adamw(weight_decay, vbar)
+    return float(_lib.swd_weight_decay_to_adamw(weight_decay, vbar))
 
 
-def numerics_version():
+def numerics_version() -> int:
     """Results are equal to the bit between libraries of one numerics version."""
-    return _lib.swd_numerics_version()
+    return int(_lib.swd_numerics_version())
 
 
-def cpu_isa():
+def cpu_isa() -> str:
     """Which build of the CPU loops runs here: "base", "v3" (AVX2) or "v4" (AVX-512)."""
-    return _lib.swd_cpu_isa().decode()
+    return str(_lib.swd_cpu_isa().decode())
 
 
-def cpu_threads():
+def cpu_threads() -> int:
     """Most threads that a step on the CPU uses when it is called from this thread now."""
-    return _lib.swd_cpu_threads()
+    return int(_lib.swd_cpu_threads())
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """``swd.torch`` and ``swd.jax`` load on first use."""
     if name in ("torch", "jax"):
         import importlib

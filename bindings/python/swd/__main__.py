@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """python -m swd: what can run here, and what a C or C++ project needs to use the library inside this package."""
+from __future__ import annotations
+
 import argparse
 import ctypes
 import os
@@ -10,7 +12,7 @@ _PACKAGE = os.path.dirname(os.path.abspath(swd.__file__))
 _FOLDERS = {"--cmake-dir": ("lib", "cmake", "swd"), "--pkgconfig-dir": ("lib", "pkgconfig"), "--include-dir": ("include",)}
 
 
-def _devices():
+def _devices() -> list[str]:
     """Names of the CUDA devices, from the driver; empty where there is none."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
@@ -25,7 +27,7 @@ def _devices():
     return names
 
 
-def _info():
+def _info() -> str:
     lines = [("version", f"{swd.__version__}, numerics {swd.numerics_version()}"), ("library", swd.library_path),
              ("cpu", f"{swd.cpu_threads()} threads, instruction set {swd.cpu_isa()}")]
     try:
@@ -37,7 +39,7 @@ def _info():
     return "\n".join(f"{name:<8} {text}" for name, text in lines)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m swd", description=__doc__)
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--version", action="store_const", dest="text", const=swd.__version__)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where an array lies: one description for torch tensors, CUDA arrays, DLPack, numpy and plain buffers. Used by plan,
 buffers and state."""
+from __future__ import annotations
+
 import ctypes
-from typing import NamedTuple
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from . import _dlpack
 
@@ -12,17 +14,21 @@ _TYPESTR = {"<f4": "float32", "<f2": "float16", "<f8": "float64", "|u1": "uint8"
             "<i4": "int32", "<i8": "int64", "<u8": "uint64", "|b1": "bool"}
 
 
+# Anything that says where it lies: see describe().
+ArrayLike = Any
+
+
 class Array(NamedTuple):
     """A contiguous run of memory. dtype is None where the object does not say it (an integer address, raw bytes)."""
     address: int
-    bytes: int        # None: unknown
-    dtype: str        # None: any
-    on_cuda: bool     # None: unknown
+    bytes: int | None     # None: unknown
+    dtype: str | None     # None: any
+    on_cuda: bool | None  # None: unknown
     read_only: bool
-    owner: object     # keeps the memory alive
+    owner: Any  # keeps the memory alive
 
 
-def _contiguous(shape, strides, item):
+def _contiguous(shape: Sequence[int], strides: Sequence[int] | None, item: int) -> bool:
     """Whether strides (in bytes) are those of a C-contiguous array; None means that they are."""
     if strides is None or 0 in shape:
         return True
@@ -34,14 +40,15 @@ def _contiguous(shape, strides, item):
     return True
 
 
-def _count(shape):
+def _count(shape: Sequence[int]) -> int:
     count = 1
     for size in shape:
         count *= size
     return count
 
 
-def _array(name, address, shape, strides, dtype, on_cuda, read_only, owner):
+def _array(name: str, address: int | None, shape: Sequence[int], strides: Sequence[int] | None, dtype: str,
+           on_cuda: bool, read_only: bool, owner: Any) -> Array:
     item = ITEM_BYTES.get(dtype)
     if item is None:
         raise TypeError(f"{name}: dtype {dtype} is not supported")
@@ -50,7 +57,7 @@ def _array(name, address, shape, strides, dtype, on_cuda, read_only, owner):
     return Array(address or 0, item * _count(shape), dtype, on_cuda, read_only, owner)
 
 
-def _from_torch(tensor, name):
+def _from_torch(tensor: Any, name: str) -> Array:
     device = tensor.device.type
     if device not in ("cpu", "cuda"):
         raise TypeError(f"{name}: device {device} is neither cpu nor cuda")
@@ -62,7 +69,7 @@ def _from_torch(tensor, name):
     return _array(name, tensor.data_ptr(), tuple(tensor.shape), strides, dtype, device == "cuda", False, tensor)
 
 
-def _from_interface(interface, on_cuda, owner, stream, name):
+def _from_interface(interface: Mapping[str, Any], on_cuda: bool, owner: Any, stream: int, name: str) -> Array:
     address, read_only = interface["data"] if interface["data"] is not None else (0, False)
     wanted = interface.get("stream") if on_cuda else None
     if wanted is not None and wanted != (stream or 1):
@@ -75,7 +82,7 @@ def _from_interface(interface, on_cuda, owner, stream, name):
     return _array(name, address, tuple(interface["shape"]), interface.get("strides"), dtype, on_cuda, read_only, owner)
 
 
-def _from_buffer(obj, name):
+def _from_buffer(obj: Any, name: str) -> Array:
     view = memoryview(obj)
     if not view.c_contiguous:
         raise ValueError(f"{name}: the buffer is not contiguous")
@@ -86,7 +93,7 @@ def _from_buffer(obj, name):
     return Array(address, view.nbytes, None, False, False, view)
 
 
-def describe(obj, name, stream=0):
+def describe(obj: Any, name: str, stream: int = 0) -> Array:
     """The Array of anything that says where it lies; an int is taken as an address. `name` is for messages."""
     if obj is None:
         return Array(0, 0, None, None, False, None)
@@ -112,7 +119,8 @@ def describe(obj, name, stream=0):
                         "__array_interface__, __dlpack__ and the buffer protocol") from None
 
 
-def locate(obj, name, *, dtype=None, least_bytes=0, cuda=False, writable=True, stream=0):
+def locate(obj: Any, name: str, *, dtype: str | None = None, least_bytes: int = 0, cuda: bool = False,
+           writable: bool = True, stream: int = 0) -> Array:
     """describe(), and the checks that a call needs: dtype, size, device, writable."""
     array = describe(obj, name, stream)
     if array.owner is None:
@@ -129,7 +137,7 @@ def locate(obj, name, *, dtype=None, least_bytes=0, cuda=False, writable=True, s
     return array
 
 
-def host_bytes(count, alignment=16):
+def host_bytes(count: int, alignment: int = 16) -> ctypes.Array[ctypes.c_char]:
     """Zeroed host memory, aligned: what a state image or a CPU workspace needs. A ctypes array."""
     memory = (ctypes.c_char * (count + alignment))()
     shift = -ctypes.addressof(memory) % alignment

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads address, shape and dtype out of a DLPack capsule (both forms). Called by _arrays."""
+from __future__ import annotations
+
 import ctypes
 from ctypes import POINTER, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
+from typing import Any
 
 CPU_DEVICES = (1, 3, 11)  # kDLCPU, kDLCUDAHost, kDLROCMHost
 CUDA_DEVICES = (2, 13)    # kDLCUDA, kDLCUDAManaged
@@ -32,7 +35,7 @@ _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.argtypes, _pointer.restype = [ctypes.py_object, ctypes.c_char_p], c_void_p
 
 
-def _capsule(obj, stream):
+def _capsule(obj: Any, stream: int) -> Any:
     on_cuda = obj.__dlpack_device__()[0] in CUDA_DEVICES
     # The producer makes `stream` wait for what it has pending. 0 is ambiguous there; 1 is the legacy default stream.
     arguments = {"stream": stream or 1} if on_cuda else {}
@@ -42,7 +45,7 @@ def _capsule(obj, stream):
         return obj.__dlpack__(**arguments)
 
 
-def read(obj, stream, name):
+def read(obj: Any, stream: int, name: str) -> tuple[int, tuple[int, ...], tuple[int, ...] | None, str, bool, bool, Any]:
     """(address, shape, strides in elements or None, dtype name, on_cuda, read_only, owner to keep alive).
 
     The capsule stays unconsumed: the producer's own destructor releases it with `owner`.

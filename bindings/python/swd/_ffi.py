@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads the C library from this package, declares its functions, checks the structs, and turns a status into an Error."""
+from __future__ import annotations
+
 import ctypes
 import os
 from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
@@ -19,18 +21,18 @@ class Error(RuntimeError):
     the process's use of the device; after any other a step can be tried again.
     """
 
-    def __init__(self, status, name, detail, cuda_error=0):
+    def __init__(self, status: int, name: str, detail: str, cuda_error: int = 0) -> None:
         super().__init__(f"{name}: {detail}" if detail else name)
         self.status, self.name, self.detail, self.cuda_error = status, name, detail, cuda_error
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[Error], tuple[int, str, str, int]]:
         return Error, (self.status, self.name, self.detail, self.cuda_error)
 
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", "libswd.so.%d.%d" % DECLARED_VERSION)
 
 
-def _load():
+def _load() -> ctypes.CDLL:
     try:
         return ctypes.CDLL(PATH)
     except OSError as error:
@@ -96,14 +98,14 @@ for _name, _arguments, _result in [
 _CUDA_FAILURES = (32, 41)  # SWD_ERR_NO_DEVICE, SWD_ERR_CUDA: only these set the thread's cudaError_t
 
 
-def check(status):
+def check(status: int) -> None:
     """Raises an Error unless status is SWD_OK."""
     if status:
         cuda_error = lib.swd_error_cuda() if status in _CUDA_FAILURES else 0
         raise Error(status, lib.swd_status_name(status).decode(), lib.swd_error_detail().decode(), cuda_error)
 
 
-def _check_layout():
+def _check_layout() -> None:
     version = lib.swd_version()
     found = (version // 10000, version // 100 % 100)
     if found != DECLARED_VERSION:

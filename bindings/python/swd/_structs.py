@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The structs and numbers of include/swd/swd.h as ctypes. Used by every other module; checked by _ffi at import."""
+from __future__ import annotations
+
 import ctypes
 import enum
 from ctypes import POINTER, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
@@ -127,11 +129,12 @@ class Group(ctypes.Structure):
     _fields_ = [("lr", c_double), ("beta1", c_double), ("beta2", c_double), ("eps", c_double),
                 ("weight_decay", c_double), ("lr_pointer", c_void_p), ("lr_factor", c_double)]
 
-    def __init__(self, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, lr_pointer=None, lr_factor=1.0):
+    def __init__(self, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
+                 weight_decay: float = 0.0, lr_pointer: int | None = None, lr_factor: float = 1.0) -> None:
         super().__init__(lr, beta1, beta2, eps, weight_decay, lr_pointer, lr_factor)
 
-    def __repr__(self):
-        return "Group(" + ", ".join(f"{name}={getattr(self, name)!r}" for name, _ in self._fields_) + ")"
+    def __repr__(self) -> str:
+        return "Group(" + ", ".join(f"{name}={getattr(self, name)!r}" for name, *_ in self._fields_) + ")"
 
 
 class StepArgsStruct(ctypes.Structure):
@@ -160,8 +163,8 @@ class StateHeader(ctypes.Structure):
     _fields_ = [("steps_applied", c_uint64), ("steps_skipped", c_uint64), ("vbar_reference", c_double),
                 ("rounding_seed", c_uint64)]
 
-    def __repr__(self):
-        return "StateHeader(" + ", ".join(f"{name}={getattr(self, name)!r}" for name, _ in self._fields_) + ")"
+    def __repr__(self) -> str:
+        return "StateHeader(" + ", ".join(f"{name}={getattr(self, name)!r}" for name, *_ in self._fields_) + ")"
 
 
 class SegmentState(ctypes.Structure):
@@ -169,7 +172,7 @@ class SegmentState(ctypes.Structure):
     exp_avg_sq is to be multiplied (0: 1)."""
     _fields_ = [("step", c_int64), ("exp_avg_sq_sum", c_double), ("exp_avg_sq_unit", c_double), ("reserved", c_uint64)]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (f"SegmentState(step={self.step}, exp_avg_sq_sum={self.exp_avg_sq_sum!r}, "
                 f"exp_avg_sq_unit={self.exp_avg_sq_unit!r})")
 

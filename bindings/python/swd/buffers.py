@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Buffers and StepArgs: the memory and the numbers of a step, kept alive and checked once, passed to many calls."""
+from __future__ import annotations
+
 import ctypes
 from ctypes import byref
+from typing import TYPE_CHECKING, Any, Iterable
 
-from ._arrays import locate
+from ._arrays import ArrayLike, locate
 from ._ffi import check, lib
 from ._structs import Buffer, BuffersStruct, Group, PlanFlag, StepArgsStruct, StepFlag
 from .names import DTYPE_NAMES, ELEMENT_BYTES
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 _SCALES = ("exp_avg_scale", "exp_avg_sq_scale")
 
@@ -21,9 +27,10 @@ class Buffers:
     16-byte aligned. A narrow exp_avg_sq is not the second moment: Plan.store gives that.
     """
 
-    def __init__(self, plan, *, state, workspace, param=None, grad=None, exp_avg=None, exp_avg_sq=None,
-                 max_exp_avg_sq=None, param_copy=None, remainder=None, exp_avg_scale=None, exp_avg_sq_scale=None,
-                 stream=0):
+    def __init__(self, plan: Plan, *, state: ArrayLike, workspace: ArrayLike, param: ArrayLike = None, grad: ArrayLike = None,
+                 exp_avg: ArrayLike = None, exp_avg_sq: ArrayLike = None, max_exp_avg_sq: ArrayLike = None,
+                 param_copy: ArrayLike = None, remainder: ArrayLike = None, exp_avg_scale: ArrayLike = None,
+                 exp_avg_sq_scale: ArrayLike = None, stream: int = 0) -> None:
         struct = BuffersStruct()
         check(lib.swd_buffers_init(byref(struct), ctypes.sizeof(struct)))
         extent = 0 if plan.flags & PlanFlag.LIST else plan.extent
@@ -56,14 +63,15 @@ class StepArgs:
     pass (needs propagate, no clipping, no scheduled or relative group).
     """
 
-    def __init__(self, plan, groups=None, *, groups_device=None, loss_scale=1.0, loss_scale_pointer=None,
-                 found_inf=None, has_grad=None, max_grad_norm=0.0, max_decay=0.0, reference_step=0, propagate=False,
-                 skip_norm=False, stream=0):
+    def __init__(self, plan: Plan, groups: Group | Iterable[Group] | None = None, *, groups_device: ArrayLike = None,
+                 loss_scale: float = 1.0, loss_scale_pointer: ArrayLike = None, found_inf: ArrayLike = None,
+                 has_grad: ArrayLike = None, max_grad_norm: float = 0.0, max_decay: float = 0.0, reference_step: int = 0,
+                 propagate: bool = False, skip_norm: bool = False, stream: int = 0) -> None:
         struct = StepArgsStruct()
         check(lib.swd_step_args_init(byref(struct), ctypes.sizeof(struct)))
         struct.flags = (StepFlag.PROPAGATE if propagate else 0) | (StepFlag.SKIP_NORM if skip_norm else 0)
-        self._plan, self._owners = plan, {}
-        self.groups = None
+        self._plan, self.groups = plan, None
+        self._owners: dict[str, Any] = {}
         if groups is not None:
             groups = [groups] if isinstance(groups, Group) else list(groups)
             self.groups = (Group * len(groups))(*groups)
@@ -80,7 +88,8 @@ class StepArgs:
         self.point("found_inf", found_inf, dtype="float32", least_bytes=4, stream=stream)
         self.point("has_grad", has_grad, dtype="uint8", least_bytes=plan.segment_count, stream=stream)
 
-    def point(self, name, array, *, dtype=None, least_bytes=0, stream=0):
+    def point(self, name: str, array: ArrayLike, *, dtype: str | None = None, least_bytes: int = 0,
+              stream: int = 0) -> None:
         """Points a member of the struct to an array where the backend computes, and keeps the array alive."""
         at = locate(array, name, dtype=dtype, least_bytes=least_bytes, cuda=self._plan.on_cuda, writable=False,
                     stream=stream)

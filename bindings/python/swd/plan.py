@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plan: the immutable description of a model's segments, and every call of the library that needs one."""
+from __future__ import annotations
+
 import ctypes
 from ctypes import byref, c_int32, c_uint64, c_void_p
+from typing import Any, Callable, Iterable, NoReturn, Sequence
 
-from . import names, state
-from ._arrays import host_bytes, locate
+from . import names
+from ._arrays import ArrayLike, host_bytes, locate
 from ._ffi import check, lib
-from ._structs import Backend, Buffer, Phase, PlanArgsStruct, PlanFlag, SegmentStruct
+from ._structs import Backend, Buffer, Decay, Dtype, Group, Phase, PlanArgsStruct, PlanFlag, SegmentStruct
 from .buffers import Buffers, StepArgs
 from .convert import Conversions
 from .segments import Segment, segment_array
-from .stats import fetch, where
+from .state import StateImages
+from .stats import Stats, fetch, where
+
+_ADDRESSES = {int, type(None)}
 
 
-class Plan(Conversions):
+class Plan(Conversions, StateImages):
     """What swd_plan_create makes. Immutable, shareable between threads.
 
     segments: Segment objects, or plain counts of elements (then packed one after the other). decay: one word per
@@ -28,16 +34,20 @@ class Plan(Conversions):
     plans with block8). record_doubles: the length of its norm record.
     """
 
-    def __init__(self, segments, *, decay=("scheduled",), backend="cpu", grad_dtype="float32", copy_dtype=None,
-                 as_list=False, amsgrad=False, maximize=False, update_norms=False, indexed=False, threads=0,
-                 model_key=0, param_dtype="float32", remainder_dtype=None, moment_dtype="float32"):
-        self._handle = None
+    def __init__(self, segments: Iterable[Segment | int], *,
+                 decay: Decay | str | Iterable[Decay | str] = ("scheduled",), backend: Backend | str = "cpu",
+                 grad_dtype: Any = "float32", copy_dtype: Any = None, as_list: bool = False, amsgrad: bool = False,
+                 maximize: bool = False, update_norms: bool = False, indexed: bool = False, threads: int = 0,
+                 model_key: int = 0, param_dtype: Any = "float32", remainder_dtype: Any = None,
+                 moment_dtype: Any = "float32") -> None:
+        self._handle: c_void_p | None = None
         self.backend = names.backend(backend)
         self.grad_dtype, self.copy_dtype = names.dtype(grad_dtype, "grad_dtype"), names.dtype(copy_dtype, "copy_dtype")
         self.param_dtype = names.dtype(param_dtype, "param_dtype")
         self.remainder_dtype = names.dtype(remainder_dtype, "remainder_dtype")
         self.moment_dtype = names.dtype(moment_dtype, "moment_dtype")
-        self.decay = tuple(names.decay(mode) for mode in ((decay,) if isinstance(decay, str) else decay))
+        modes = (decay,) if isinstance(decay, (str, Decay)) else decay
+        self.decay = tuple(names.decay(mode) for mode in modes)
         flags = PlanFlag(0)
         for wanted, flag in ((as_list, PlanFlag.LIST), (amsgrad, PlanFlag.AMSGRAD), (maximize, PlanFlag.MAXIMIZE),
                              (update_norms, PlanFlag.UPDATE_NORMS), (indexed, PlanFlag.INDEXED)):
@@ -45,14 +55,14 @@ class Plan(Conversions):
         self.flags = flags
         array, self.extent = segment_array(list(segments), as_list)
         self.segment_count, self.group_count = len(array), len(self.decay)
-        modes = (c_int32 * self.group_count)(*self.decay)
+        decay_modes = (c_int32 * self.group_count)(*self.decay)
         args = PlanArgsStruct()
         check(lib.swd_plan_args_init(byref(args), ctypes.sizeof(args)))
         args.flags, args.backend, args.threads, args.model_key = flags, self.backend, threads, model_key
         args.param_dtype, args.grad_dtype, args.copy_dtype = self.param_dtype, self.grad_dtype, self.copy_dtype
         args.moment_dtype, args.remainder_dtype = self.moment_dtype, self.remainder_dtype
         args.segments, args.segment_count, args.segment_stride = array, len(array), ctypes.sizeof(SegmentStruct)
-        args.decay_modes, args.group_count = modes, self.group_count
+        args.decay_modes, args.group_count = decay_modes, self.group_count
         handle = c_void_p()
         check(lib.swd_plan_create(byref(args), byref(handle)))
         self._handle = handle
@@ -61,156 +71,135 @@ class Plan(Conversions):
         self.scale_bytes = 0 if as_list else self._size(lib.swd_scale_size)
         self.record_doubles = self._size(lib.swd_record_size)
 
-    def __del__(self):
+    def __del__(self) -> None:
         if getattr(self, "_handle", None) and lib is not None:
             lib.swd_plan_destroy(self._handle)
             self._handle = None
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError("a Plan cannot be pickled or copied: make another one from the same arguments")
 
-    def _size(self, function):
+    def _size(self, function: Callable[..., int]) -> int:
         out = c_uint64()
         check(function(self._handle, byref(out)))
         return out.value
 
     @property
-    def on_cuda(self):
+    def on_cuda(self) -> bool:
         """Whether the plan's memory is a CUDA device's."""
         return self.backend == Backend.CUDA
 
     # ---- Memory ----
 
-    def init_workspace(self, workspace, stream=0):
+    def init_workspace(self, workspace: ArrayLike, stream: int = 0) -> None:
         """Writes the plan's tables into `workspace`: workspace_bytes bytes, 16-byte aligned, where the backend
         computes. Once per workspace; waits for the stream; must not be captured into a graph."""
         at = locate(workspace, "workspace", least_bytes=self.workspace_bytes, cuda=self.on_cuda, stream=stream)
         size = self.workspace_bytes if at.bytes is None else at.bytes
         check(lib.swd_workspace_init(self._handle, at.address, size, stream))
 
-    def workspace_image(self):
+    def workspace_image(self) -> ctypes.Array[ctypes.c_char]:
         """What a fresh workspace holds, in host memory (16-byte aligned, a ctypes array), for callers that copy it to
         the workspace in stream order themselves. Touches no device."""
         image = host_bytes(self.workspace_bytes)
         check(lib.swd_workspace_image(self._handle, ctypes.addressof(image), self.workspace_bytes))
         return image
 
-    def buffer_dtype(self, buffer):
+    def buffer_dtype(self, buffer: Buffer) -> Dtype:
         """The Dtype of a Buffer's elements; scales are BLOCK8, bytes."""
         return names.buffer_dtype(self, buffer)
 
-    def scale_offset(self, segment):
+    def scale_offset(self, segment: int) -> int:
         """Where a segment's bytes begin in exp_avg_scale and exp_avg_sq_scale; one byte for 128 elements."""
         out = c_uint64()
         check(lib.swd_scale_offset(self._handle, segment, byref(out)))
         return out.value
 
-    def set_pointers(self, workspace, buffer, arrays, first=0, stream=0):
+    def set_pointers(self, workspace: ArrayLike, buffer: Buffer, arrays: Sequence[ArrayLike], first: int = 0,
+                     stream: int = 0) -> None:
         """With as_list: says where the arrays of segments first, first + 1, ... lie. buffer: a Buffer. An array, an
         address, or None (a gradient: none this step). The arrays are not kept alive."""
         buffer = Buffer(buffer)
         dtype = self.buffer_dtype(buffer)
-        pointers = (c_void_p * len(arrays))()
-        for i, array in enumerate(arrays):
-            pointers[i] = array if array is None or type(array) is int else locate(
+        if not set(map(type, arrays)) <= _ADDRESSES:
+            arrays = [array if type(array) in _ADDRESSES else locate(
                 array, f"{buffer.name.lower()}[{first + i}]", dtype=names.DTYPE_NAMES.get(dtype), cuda=self.on_cuda,
-                writable=buffer != Buffer.GRAD, stream=stream).address
+                writable=buffer != Buffer.GRAD, stream=stream).address for i, array in enumerate(arrays)]
+        pointers = (c_void_p * len(arrays))(*arrays)
         at = locate(workspace, "workspace", cuda=self.on_cuda, stream=stream)
         check(lib.swd_set_pointers(self._handle, at.address, buffer, first, len(arrays), pointers, stream))
 
-    def buffers(self, **arrays):
+    def buffers(self, **arrays: ArrayLike) -> Buffers:
         """The memory of a step: see Buffers."""
         return Buffers(self, **arrays)
 
-    def args(self, groups=None, **numbers):
+    def args(self, groups: Group | Iterable[Group] | None = None, **numbers: Any) -> StepArgs:
         """The numbers of a step: see StepArgs."""
         return StepArgs(self, groups, **numbers)
 
     # ---- The step ----
 
-    def step(self, buffers, args, stream=0):
+    def step(self, buffers: Buffers, args: StepArgs, stream: int = 0) -> None:
         """One whole optimizer step. CPU: done on return. CUDA: asynchronous, in `stream`."""
         check(lib.swd_step(self._handle, buffers.ref, args.ref, stream))
 
-    def reduce(self, buffers, args, phase=Phase.GRAD, first=0, count=None, stream=0):
+    def reduce(self, buffers: Buffers, args: StepArgs, phase: Phase = Phase.GRAD, first: int = 0,
+               count: int | None = None, stream: int = 0) -> None:
         """Reduces segments first .. first + count - 1 (None: to the last), also while backward still runs."""
         count = self.segment_count - first if count is None else count
         check(lib.swd_reduce(self._handle, buffers.ref, args.ref, phase, first, count, stream))
 
-    def _record(self, record, name, stream, writable=True):
+    def _record(self, record: ArrayLike, name: str, stream: int, writable: bool = True) -> tuple[int | None, int]:
         """Address and length of a record; NULL and 0 for the workspace's own."""
         at = locate(record, name, dtype="float64", least_bytes=8 * self.record_doubles, cuda=self.on_cuda,
                     writable=writable, stream=stream)
         doubles = self.record_doubles if at.bytes is None else at.bytes // 8
         return (at.address, doubles) if at.address else (None, 0)
 
-    def fold(self, buffers, args, phase=Phase.GRAD, record=None, stream=0):
+    def fold(self, buffers: Buffers, args: StepArgs, phase: Phase = Phase.GRAD, record: ArrayLike = None,
+             stream: int = 0) -> None:
         """Sums what was reduced into `record`: record_doubles float64 where the backend computes; None: the workspace's
         own. Shards of a model sum all of them between fold and decide; NormRecord names the first."""
         check(lib.swd_fold(self._handle, buffers.ref, args.ref, phase, *self._record(record, "record", stream), stream))
 
-    def add_record(self, to, record, stream=0):
+    def add_record(self, to: ArrayLike, record: ArrayLike, stream: int = 0) -> None:
         """Adds `record` to the record `to`: for a model of several plans in one process, in one fixed order."""
         to = self._record(to, "to", stream)
         check(lib.swd_record_add(self._handle, to[0], *self._record(record, "record", stream, False), stream))
 
-    def decide(self, buffers, args, phase=Phase.GRAD, record=None, stream=0):
+    def decide(self, buffers: Buffers, args: StepArgs, phase: Phase = Phase.GRAD, record: ArrayLike = None,
+               stream: int = 0) -> None:
         """Decides the step from `record` and arms the update."""
         record = self._record(record, "record", stream, False)
         check(lib.swd_decide(self._handle, buffers.ref, args.ref, phase, *record, stream))
 
-    def update(self, buffers, args, stream=0):
+    def update(self, buffers: Buffers, args: StepArgs, stream: int = 0) -> None:
         """Applies and commits what decide decided. Not armed, it changes nothing."""
         check(lib.swd_update(self._handle, buffers.ref, args.ref, stream))
 
-    def copy_params(self, buffers, stream=0):
+    def copy_params(self, buffers: Buffers, stream: int = 0) -> None:
         """With copy_dtype: fills param_copy with the parameters, rounded as a step rounds them: after loading them."""
         check(lib.swd_copy_params(self._handle, buffers.ref, stream))
 
-    def discard(self, workspace, stream=0):
+    def discard(self, workspace: ArrayLike, stream: int = 0) -> None:
         """Forgets what was reduced since the last update."""
         at = locate(workspace, "workspace", cuda=self.on_cuda, stream=stream)
         check(lib.swd_discard(self._handle, at.address, at.bytes or self.workspace_bytes, stream))
 
     # ---- Statistics ----
 
-    def stats(self, workspace, stream=0, synchronize=None):
+    def stats(self, workspace: ArrayLike, stream: int = 0, synchronize: Callable[[], Any] | None = None) -> Stats:
         """The Stats of the latest step in this workspace. With CUDA pass `synchronize`, a function that waits for the
         stream (``torch.cuda.current_stream().synchronize``): the copy is asynchronous."""
         return fetch(self, workspace, stream, synchronize)
 
-    def stats_address(self, workspace):
+    def stats_address(self, workspace: ArrayLike) -> int:
         """Where the swd_stats struct lies inside the workspace, for kernels that read the verdict."""
         return where(self, workspace)
 
     # ---- State ----
 
-    def get_header(self, image):
-        """The StateHeader of a state image in host memory."""
-        return state.get_header(self, image)
-
-    def set_header(self, image, **members):
-        """Writes members of the header, as ``vbar_reference=...``: 0 has the reference of relative decay taken anew."""
-        state.set_header(self, image, members)
-
-    def get_state(self, image, segment):
-        """The SegmentState of one segment in a state image in host memory."""
-        return state.get(self, image, segment)
-
-    def set_state(self, image, segment, step, exp_avg_sq_sum, exp_avg_sq_unit=0.0):
-        """Writes one segment's entry; exp_avg_sq_sum -1: unknown. exp_avg_sq_unit belongs to what a narrow exp_avg_sq
-        holds; 0 is 1."""
-        state.set_(self, image, segment, step, exp_avg_sq_sum, exp_avg_sq_unit)
-
-    def export_state(self, image):
-        """A state image in host memory as a versioned, checksummed blob (bytes)."""
-        return state.export(self, image)
-
-    def import_state(self, blobs, image):
-        """Fills a state image in host memory from one blob, or from the blobs of all shards, however they were cut."""
-        state.import_(self, blobs, image)
-
-    def rebuild_state(self, buffers, stream=0):
+    def rebuild_state(self, buffers: Buffers, stream: int = 0) -> None:
         """Sets the running sum of every segment to the sum of its exp_avg_sq. Sums of l2 groups become unknown.
         ``Stats.damaged_segment`` names the first segment whose sum is not finite."""
         check(lib.swd_state_rebuild(self._handle, buffers.ref, stream))

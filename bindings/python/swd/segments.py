@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Segments of a plan, and the array of them that swd_plan_create takes. Used by plan."""
+from __future__ import annotations
+
+import ctypes
+from typing import Sequence
+
 from ._structs import SegmentStruct
 
 
@@ -11,11 +16,11 @@ class Segment:
     """
     __slots__ = ("count", "offset", "group", "flags", "index")
 
-    def __init__(self, count, offset=None, group=0, flags=0, index=0):
+    def __init__(self, count: int, offset: int | None = None, group: int = 0, flags: int = 0, index: int = 0) -> None:
         self.count, self.offset, self.group, self.flags, self.index = count, offset, group, flags, index
 
 
-def segment_array(segments, as_list):
+def segment_array(segments: Sequence[Segment | int], as_list: bool) -> tuple[ctypes.Array[SegmentStruct], int]:
     array, end = (SegmentStruct * len(segments))(), 0
     for entry, segment in zip(array, segments):
         if isinstance(segment, int):

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stats: what the latest step measured and decided. Made by Plan.stats and by swd.torch.AdamS.stats."""
+from __future__ import annotations
+
 import ctypes
 from ctypes import byref, c_double, c_void_p
-from typing import NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Tuple
 
-from ._arrays import locate
+from ._arrays import ArrayLike, locate
 from ._ffi import check, lib
 from ._structs import Result, StatsFlag, StatsStruct
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 
 class Stats(NamedTuple):
@@ -28,31 +33,31 @@ class Stats(NamedTuple):
     lambda_eff: Tuple[float, ...]
 
 
-def decode(struct, lambda_eff):
+def decode(struct: StatsStruct, lambda_eff: Iterable[float]) -> Stats:
     """The Stats of a StatsStruct whose copy has arrived, and of the doubles behind it."""
     members = {name: getattr(struct, name) for name, _ in StatsStruct._fields_}
     members.update(result=Result(struct.result), flags=StatsFlag(struct.flags))
     return Stats(**members, lambda_eff=tuple(lambda_eff))
 
 
-def enqueue(plan, workspace, struct, lambda_eff, stream):
+def enqueue(plan: Plan, workspace: ArrayLike, struct: StatsStruct, lambda_eff: ctypes.Array[c_double], stream: int) -> None:
     """Copies the statistics to the host, in stream order: `struct` and `lambda_eff` must live until then."""
     at = locate(workspace, "workspace", cuda=plan.on_cuda, stream=stream)
     check(lib.swd_stats_fetch(plan._handle, at.address, byref(struct), ctypes.sizeof(struct), lambda_eff,
                               stream or None))
 
 
-def fetch(plan, workspace, stream, synchronize):
+def fetch(plan: Plan, workspace: ArrayLike, stream: int, synchronize: Callable[[], Any] | None) -> Stats:
     if plan.on_cuda and synchronize is None:
         raise TypeError("synchronize: a CUDA plan needs a function that waits for the stream")
     struct, decays = StatsStruct(), (c_double * plan.group_count)()
     enqueue(plan, workspace, struct, decays, stream)
-    if plan.on_cuda:
+    if synchronize is not None and plan.on_cuda:
         synchronize()
     return decode(struct, decays)
 
 
-def where(plan, workspace):
+def where(plan: Plan, workspace: ArrayLike) -> int:
     at, out = locate(workspace, "workspace", cuda=plan.on_cuda), c_void_p()
     check(lib.swd_stats_pointer(plan._handle, at.address, byref(out)))
-    return out.value
+    return out.value or 0

@@ -49,7 +49,7 @@ def test_contents_of_the_wheel(wheel):
     files = zipfile.ZipFile(wheel).namelist()
     assert name.startswith("libswd-")
     assert {"swd/lib/libswd.so.0.2", "swd/include/swd/swd.h", "swd/include/swd/swd.hpp", "swd/lib/pkgconfig/swd.pc",
-            "swd/lib/cmake/swd/swd-config.cmake", "swd/torch/adams.py"} <= set(files)
+            "swd/lib/cmake/swd/swd-config.cmake", "swd/torch/adams.py", "swd/py.typed"} <= set(files)
     assert sum("libswd.so" in file for file in files) == 1  # a link would be a copy
     modules = {os.path.relpath(path, PYTHON) for path in glob.glob(PYTHON + "/swd/**/*.py", recursive=True)}
     assert modules == {name for name in files if name.endswith(".py")}

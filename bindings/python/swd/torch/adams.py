@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """AdamS, the torch.optim.Optimizer. What a step does stands in layout, engine and run; checkpoints in checkpoint."""
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import Optimizer
 
-from . import checkpoint, checks, report, run
+from . import checkpoint, checks, graphs, loading, report, run
 from .agreement import Agreement
 from .flat import homes
 from .image import Counters
-from .layout import arrange
+from .layout import Layout, arrange
 from .watch import Watch
+
+if TYPE_CHECKING:
+    from torch.optim.optimizer import ParamsT
+
+    from .kinds import Hook
 
 
 class AdamS(Optimizer):
@@ -57,24 +65,29 @@ class AdamS(Optimizer):
     """
     _step_supports_amp_scaling = True  # torch.amp.GradScaler hands over scale and verdict instead of unscaling
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-4, *, decay="scheduled",
-                 amsgrad=False, maximize=False, max_grad_norm=None, capturable=False, max_decay=None, nonfinite="skip",
-                 update_norms=False, measure_norm=True, reference_step=100, shards=None, record_hook=None, fused=None,
-                 foreach=None, differentiable=False, states="fp32", rounding_seed=0):
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3,
+                 betas: tuple[float | torch.Tensor, float | torch.Tensor] = (0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 1e-4, *, decay: str = "scheduled", amsgrad: bool = False, maximize: bool = False,
+                 max_grad_norm: float | None = None, capturable: bool = False, max_decay: float | None = None,
+                 nonfinite: str = "skip", update_norms: bool = False, measure_norm: bool = True,
+                 reference_step: int = 100, shards: Any = None, record_hook: Hook | None = None,
+                 fused: bool | None = None, foreach: bool | None = None, differentiable: bool = False,
+                 states: str = "fp32", rounding_seed: int = 0) -> None:
         self.max_grad_norm, self.max_decay, self.nonfinite = max_grad_norm, max_decay, nonfinite
         self.update_norms, self.measure_norm = update_norms, measure_norm
         self.shards, self.record_hook = shards, record_hook
         checks.seed(rounding_seed)
         self.states, self.counters = states, Counters(seed=rounding_seed)
         self._noted, self._agreement, self._log = self.counters, Agreement(), report.Log()
-        self.reference_step, self._layout, self._watch = reference_step, None, Watch()
+        self.reference_step, self._watch = reference_step, Watch()
+        self._layout: Layout | None = None
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=decay, amsgrad=amsgrad,
                         maximize=maximize, capturable=capturable)
         checks.group({**defaults, "differentiable": differentiable})
         super().__init__(params, defaults)
         checks.whole(self)
 
-    def add_param_group(self, param_group):
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group, as torch.optim.Optimizer does; a parameter that is given twice is refused."""
         if isinstance(param_group, dict) and not isinstance(param_group.get("params"), (torch.Tensor, set, type(None))):
             param_group["params"] = list(param_group["params"])
@@ -95,16 +108,20 @@ class AdamS(Optimizer):
 
     # ---- The step ----
 
-    def step(self, closure=None):
+    def _patch_step_function(self) -> None:
+        super()._patch_step_function()
+        graphs.hide_step(type(self))
+
+    def step(self, closure: Any = None) -> Any:
         """One optimizer step; returns what the closure returned."""
-        capturing = self._check_capture()
+        capturing = graphs.check_capture(self)
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         with torch.no_grad():
-            engines, grads = arrange(self)
-            joint, agreement = self._layout.joint, self._agreement
+            layout, grads = arrange(self)
+            engines, joint, agreement = layout.engines, layout.joint, self._agreement
             own = None if capturing else agreement.begin(self, joint)
             run.run(self, engines, grads, joint.hook, own)
             if not capturing:
@@ -112,14 +129,8 @@ class AdamS(Optimizer):
                 agreement.look(engines, joint)
         return loss
 
-    def _check_capture(self):
-        capturing = torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
-        if capturing and not all(group["capturable"] for group in self.param_groups):
-            raise RuntimeError("capturable: a step of AdamS is being captured into a CUDA graph, but a group has "
-                               "capturable=False")
-        return capturing
-
-    def zero_grad(self, set_to_none=True):
+    @graphs.opaque
+    def zero_grad(self, set_to_none: bool = True) -> None:
         """As everywhere; parameters of swd.torch.flatten keep their gradient views, which are cleared in place."""
         super().zero_grad(set_to_none)
         for flat, params in homes(param for group in self.param_groups for param in group["params"]).items():
@@ -127,7 +138,7 @@ class AdamS(Optimizer):
 
     # ---- What happened ----
 
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """What the latest step measured and decided, as a dict. Waits for the device.
 
         result: "applied", "skipped_nonfinite", "skipped_overflow", "skipped_underflow", "skipped_invalid",
@@ -141,7 +152,7 @@ class AdamS(Optimizer):
         """
         return report.stats(self)
 
-    def log(self, wait=True):
+    def log(self, wait: bool = True) -> dict[str, float]:
         """The numbers of stats() for a logger: a flat dict of floats. {} before the first step.
 
         grad_norm, clip_coef, vbar, vbar_reference, largest_decay, steps_applied, steps_skipped, skipped (1: the latest
@@ -150,14 +161,14 @@ class AdamS(Optimizer):
         present."""
         return report.log(self, wait)
 
-    def vbar(self):
+    def vbar(self) -> float:
         """The mean second moment of all parameters with state, as the next step would use it without its gradient: what
         converts weight_decay. 0 before the first step. Waits for the device."""
         with torch.no_grad():
             return report.vbar(self)
 
     @property
-    def vbar_reference(self):
+    def vbar_reference(self) -> float:
         """Relative decay: the vbar that weight_decay refers to; 0: not set yet. Reading it waits for the device.
 
         It is that of step reference_step, or what you assign; 0 has it taken anew at the next step from there on: do that
@@ -165,53 +176,42 @@ class AdamS(Optimizer):
         return checkpoint.live_numbers(self)[1].reference
 
     @vbar_reference.setter
-    def vbar_reference(self, value):
+    def vbar_reference(self, value: float) -> None:
         checks.number("vbar_reference", value)
         checkpoint.take_counters(self)
         self.counters = self.counters._replace(reference=float(value))
         for engine in self._layout.engines if self._layout else ():
             engine.image.set_reference(float(value))
 
-    def weight_decay_from_adamw(self, weight_decay):
+    def weight_decay_from_adamw(self, weight_decay: float) -> float:
         """AdamW's weight_decay in SWD's unit, at the present vbar: after loading an AdamW checkpoint, or some steps."""
         vbar = self.vbar()
         if not vbar > 0:
             raise RuntimeError("weight_decay_from_adamw: vbar is 0 before the first step; load a checkpoint or run some")
         return weight_decay * math.sqrt(vbar)
 
-    def memory(self):
+    def memory(self) -> dict[str, float]:
         """Bytes a stepped parameter, as a dict: parameters, gradients, states, workspace, all. {} before the first step."""
         return report.memory(self)
 
     # ---- Checkpoints ----
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """As everywhere, in the form of torch.optim.AdamW: see swd.torch.checkpoint. A resume is the same to the bit.
         Step counters and sums are those of now; moments are the live tensors."""
         return checkpoint.pack(self, super().state_dict())
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Loads a state_dict of AdamS, of torch's Adam and AdamW, or of the authors' AdamS. Running sums that are not
         there are taken from exp_avg_sq at the next step. A group of Adam or AdamW brings its weight_decay only where
         this group's decay is not scheduled: the units differ. Relative decay has theirs, and takes a reference after
         reference_step more steps."""
-        saved, own = {}, [dict(group) for group in self.param_groups]
-        hooks = [self.register_load_state_dict_pre_hook(lambda _, final: saved.update(final)),
-                 self.register_load_state_dict_post_hook(lambda _: checkpoint.unpack(self, saved, own), prepend=True)]
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        loading.load(self, super().load_state_dict, state_dict)
 
-    def __getstate__(self):
-        state, counters = checkpoint.detached_state(self)
-        options = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "shards", "record_hook",
-                   "reference_step", "states", "_watch", "_agreement", "_noted")
-        return {**super().__getstate__(), **{name: getattr(self, name) for name in options}, "state": state,
-                "counters": counters, "_layout": None, "_log": report.Log()}
+    def __getstate__(self) -> dict[str, Any]:
+        return {**checkpoint.pickled(self, super().__getstate__()), "_log": report.Log()}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._layout = None
         for group in self.param_groups:

@@ -6,14 +6,23 @@ trains, with wrong numbers. So at steps 1, 10, 100, ... each process leaves the 
 had by itself, in the key-value store that torch.distributed has anyway, and looks at those of two others when they have
 come. No collective, and nothing waits: a process that stopped is never seen.
 """
+from __future__ import annotations
+
 import itertools
 import math
 import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 
 from .fetch import Fetch
+
+if TYPE_CHECKING:
+    from .adams import AdamS
+    from .engine import Engine
+    from .joint import Joint
+    from .kinds import Hook
 
 _names = itertools.count()  # processes that make their optimizers alike number them alike
 
@@ -26,7 +35,16 @@ _ALIKE = ("AdamS: at step {step} this process (rank {rank}) has the gradients of
           "under DistributedDataParallel, pass neither")
 
 
-def _neighbours(ranks, rank):
+class _Waiting(NamedTuple):
+    """What this process left in the store, and whose it waits for."""
+    step: int
+    mine: tuple[float, float]  # the norm it used, and the sum of squares it had by itself
+    others: set[int]
+    parts: set[int]
+    alike: set[int]
+
+
+def _neighbours(ranks: list[int], rank: int) -> set[int]:
     """Two others: the next one, and one half the way round, which differs where the outermost dimension does."""
     if rank not in ranks:
         return set()
@@ -35,14 +53,17 @@ def _neighbours(ranks, rank):
 
 
 class Agreement:
-    def __init__(self):
-        self.steps, self._name, self._told = 0, None, set()
-        self._local, self._fetch, self._waiting = None, None, None
+    def __init__(self) -> None:
+        self.steps, self._told = 0, set[str]()
+        self._name: int | None = None
+        self._local: torch.Tensor | None = None
+        self._fetch: Fetch | None = None
+        self._waiting: _Waiting | None = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_name": None, "_local": None, "_fetch": None, "_waiting": None}
 
-    def begin(self, optimizer, joint):
+    def begin(self, optimizer: AdamS, joint: Joint) -> Hook | None:
         """Before a step. Returns a function that wants this process's own record, or None."""
         self._active = (dist.is_available() and dist.is_initialized() and optimizer.shards is not False
                         and dist.get_world_size() > 1)
@@ -52,11 +73,11 @@ class Agreement:
         self._due = str(self.steps).strip("0") == "1"
         return self._keep if self._due and joint.asked else None
 
-    def _keep(self, record):
-        self._local = torch.empty(1, dtype=torch.float64, device="cpu", pin_memory=record.is_cuda)
-        self._local.copy_(record[:1], non_blocking=True)  # there when the statistics are, which are asked for later
+    def _keep(self, record: torch.Tensor) -> None:
+        own = torch.empty(1, dtype=torch.float64, device="cpu", pin_memory=record.is_cuda)
+        self._local = own.copy_(record[:1], non_blocking=True)  # there when the statistics are, which are asked for later
 
-    def look(self, engines, joint):
+    def look(self, engines: list[Engine], joint: Joint) -> None:
         """After a step."""
         if not self._active:
             return
@@ -64,24 +85,24 @@ class Agreement:
             self._fetch, self._step = Fetch(engines[0]), self.steps
         try:
             if self._fetch is not None and self._fetch.arrived:
-                self._leave(joint)
+                self._leave(joint, self._fetch.result().grad_norm)
             if self._waiting is not None:
-                self._compare(joint)
+                self._compare(*self._waiting)
         except RuntimeError:  # the store is gone, or slow: what we look for is not worth an error
             self._fetch = self._waiting = None
 
-    def _leave(self, joint):
+    def _leave(self, joint: Joint, norm: float) -> None:
         if self._name is None:
             self._name = next(_names)
-        mine = (self._fetch.result().grad_norm, self._local.item() if self._local is not None else 0.0)
+        mine = (norm, self._local.item() if self._local is not None else 0.0)
         rank, world = dist.get_rank(), list(range(dist.get_world_size()))
         _store().set(f"swd/{self._name}/{self._step}/{rank}", " ".join(map(repr, mine)))
         parts = _neighbours(joint.ranks or world, rank) if joint.asked else set()
         self._fetch, self._local = None, None
-        self._waiting = (self._step, mine, _neighbours(world, rank) | parts, parts, set())
+        self._waiting = _Waiting(self._step, mine, _neighbours(world, rank) | parts, parts, set())
 
-    def _compare(self, joint):
-        step, mine, others, parts, alike = self._waiting
+    def _compare(self, step: int, mine: tuple[float, float], others: set[int], parts: set[int],
+                 alike: set[int]) -> None:
         passed = self.steps - step
         if passed & (passed - 1):  # after 0, 1, 2, 4, 8, ... steps
             return
@@ -102,11 +123,11 @@ class Agreement:
         if not others:
             self._waiting = None
 
-    def _warn(self, kind, text):
+    def _warn(self, kind: str, text: str) -> None:
         if kind not in self._told:
             self._told.add(kind)
-            warnings.warn(text, stacklevel=6)
+            warnings.warn(text, stacklevel=8)  # where step was called
 
 
-def _store():
+def _store() -> Any:
     return dist.distributed_c10d._get_default_store()

@@ -6,9 +6,18 @@ What torch's version counters show is taken anew at the next step. What they do 
 comparing all sums every 100 steps: the library's rebuild reads 4 bytes an element then, 0.04 a step, where a step moves
 32. Where both agree as far as rounding lets them, the running sum keeps its bits.
 """
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 
+from . import versions
 from .checks import plain
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .kinds import Groups
 
 EVERY = 100
 _HALF_ULP, _FLT_MIN = 2.0 ** -24, 2.0 ** -126
@@ -16,7 +25,7 @@ _HALF_ULP, _FLT_MIN = 2.0 ** -24, 2.0 ** -126
 _NOISE = {"float32": 0.0, "bfloat16": 0.25, "block8": 1.0}
 
 
-def _tolerances(engine, groups):
+def _tolerances(engine: Engine, groups: Groups) -> torch.Tensor:
     """How far rounding takes the moments of a segment from its running sum: (relative, absolute), float64 on the device.
 
     A moment stops within half an ulp over 1 - beta2 of where it should go, and what is below FLT_MIN becomes 0."""
@@ -30,7 +39,22 @@ def _tolerances(engine, groups):
     return engine.tolerances[1]
 
 
-def retake(engine, groups, trusted):
+def keep(engine: Engine, groups: Groups) -> None:
+    """Before each step. A replayed graph is not looked at."""
+    now = versions.of(engine)
+    edited, engine.steps = now != engine.versions, engine.steps + 1
+    if not edited and engine.steps % EVERY:
+        return
+    if engine.on_cuda and torch.cuda.is_current_stream_capturing():
+        if edited:
+            raise RuntimeError("AdamS: exp_avg_sq was changed since the last step, and the next one cannot be captured; "
+                               "run one before")
+        return
+    retake(engine, groups, [one == then for one, then in zip(now, engine.versions)] if edited else True)
+    engine.versions = now
+
+
+def retake(engine: Engine, groups: Groups, trusted: list[bool] | bool) -> torch.Tensor:
     """Takes the sums from the moments: those that are not trusted (a bool for each member, or True), those that are
     unknown, and those that are not the moments'. Returns a bool tensor: which of the trusted ones were not."""
     sums = engine.image.sums
@@ -41,6 +65,6 @@ def retake(engine, groups, trusted):
     if trusted is not True:
         known &= torch.tensor(trusted, device=engine.device)
     keep = known & (agree | (sums < 0))  # l2: there is no sum to compare with
-    wrong = known & ~keep
+    wrong: torch.Tensor = known & ~keep
     sums.copy_(torch.where(keep, before, sums))
     return wrong

@@ -12,8 +12,10 @@ know state and groups only (torch.distributed.checkpoint). Version 0.1 had them 
 Of DTensors and FSDP1's parameters no sum is kept: that of a shard says nothing about another. It is taken from the
 moments when they are loaded; and when they are saved, in the run that goes on, so that both go on alike.
 """
+from __future__ import annotations
+
 import math
-import warnings
+from typing import TYPE_CHECKING, Any, Mapping
 
 import torch
 
@@ -22,19 +24,24 @@ from .image import Counters
 from .states import UNIT
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
 
-_TENSORS = MOMENTS + (MASTER,) + states.NATIVE
-_TORCH_KEYS = ("foreach", "fused", "differentiable")  # in every group of torch's Adam and AdamW, in nobody else's
+if TYPE_CHECKING:
+    from .adams import AdamS
+    from .kinds import Groups
+
+TENSORS = MOMENTS + (MASTER,) + states.NATIVE
+_PICKLED = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "shards", "record_hook",
+            "reference_step", "states", "_watch", "_agreement", "_noted")
 _COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference", "rounding_seed")
 
 
-def _step_number(value):
+def _step_number(value: Any) -> int:
     step = float(value)
     if not (math.isfinite(step) and step >= 0 and step == int(step)):
         raise ValueError(f"step: {step} in the state is no count of steps")
     return int(step)
 
 
-def take_numbers(state):
+def take_numbers(state: dict[str, Any]) -> tuple[int, float]:
     """Step and running sum (-1: unknown) of one parameter's state, live or loaded."""
     step = _step_number(state.get(STEP, 0))
     belongs = state.pop(SUM_STEP, step)
@@ -43,10 +50,11 @@ def take_numbers(state):
     return step, 0.0 if step == 0 and MOMENTS[1] not in state else -1.0
 
 
-def live_numbers(optimizer):
+def live_numbers(optimizer: AdamS) -> tuple[dict[int, float], Counters]:
     """{id of a live tensor: its number}, with one copy from the device per engine; and the counters."""
     engines = optimizer._layout.engines if optimizer._layout else ()
-    numbers, counters = {}, Counters() if engines else optimizer.counters
+    numbers: dict[int, float] = {}
+    counters = Counters() if engines else optimizer.counters
     for engine in engines:
         found, steps, sums, units = engine.image.read()
         counters = counters.merged(found)
@@ -59,7 +67,7 @@ def live_numbers(optimizer):
     return numbers, counters
 
 
-def _with_numbers(state, numbers):
+def _with_numbers(state: dict[str, Any], numbers: Mapping[int, float]) -> dict[str, Any]:
     out = dict(state)
     for key in (STEP, SUM, UNIT):
         if key in out:
@@ -68,11 +76,11 @@ def _with_numbers(state, numbers):
     return out
 
 
-def _is_part(param):
+def is_part(param: torch.Tensor) -> bool:
     return shards.is_sharded(param) or shards.is_fsdp1(param)
 
 
-def settle(optimizer):
+def settle(optimizer: AdamS) -> None:
     """Replaces the live views by numbers and drops the engines; the next step builds them anew."""
     if optimizer._layout is None:
         return
@@ -82,13 +90,13 @@ def settle(optimizer):
     optimizer._layout = None
 
 
-def detached_state(optimizer):
+def detached_state(optimizer: AdamS) -> tuple[Any, Counters]:
     """The state for pickling and copying: numbers, and moments that own their memory. With the counters."""
     numbers, counters = live_numbers(optimizer)
     out = type(optimizer.state)(dict)
     for param, state in optimizer.state.items():
         state = _with_numbers(state, numbers)
-        for key in _TENSORS:
+        for key in TENSORS:
             tensor = state.get(key)
             if tensor is not None and not shards.is_sharded(tensor) and tensor.untyped_storage().nbytes() > tensor.nbytes:
                 state[key] = tensor.clone()  # a view of a flat buffer would bring the whole buffer along
@@ -96,13 +104,13 @@ def detached_state(optimizer):
     return out, counters
 
 
-def pack(optimizer, state_dict):
+def pack(optimizer: AdamS, state_dict: dict[str, Any]) -> dict[str, Any]:
     """Completes what torch.optim.Optimizer.state_dict made."""
     params = [param for group in optimizer.param_groups for param in group["params"]]
-    parts = {i for i, param in enumerate(params) if _is_part(param)}
+    parts = {i for i, param in enumerate(params) if is_part(param)}
     for engine in optimizer._layout.engines if optimizer._layout and parts else ():
         with torch.no_grad(), engine.current_device():
-            audit.retake(engine, optimizer.param_groups, [not _is_part(member.owner) for member in engine.members])
+            audit.retake(engine, optimizer.param_groups, [not is_part(member.owner) for member in engine.members])
     numbers, counters = live_numbers(optimizer)
     group_of = {index: group for group in state_dict["param_groups"] for index in group["params"]}
     out = {}
@@ -119,21 +127,21 @@ def pack(optimizer, state_dict):
             # float32 counts to 2^24, as in torch's own optimizers; float64 goes on.
             dtype = torch.float32 if step <= 2 ** 24 else torch.float64
             capturable = group_of.get(index, {}).get("capturable")
-            devices = [shards.local(state[key]).device for key in _TENSORS if key in state]
+            devices = [shards.local(state[key]).device for key in TENSORS if key in state]
             device = devices[0] if capturable and devices else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
         out[index] = state
-    _note_counters(optimizer, counters)
+    note_counters(optimizer, counters)
     groups = [{**group, "swd": saved_counters(counters)} for group in state_dict["param_groups"]]
     return {**state_dict, "state": out, "param_groups": groups}
 
 
-def saved_counters(counters):
+def saved_counters(counters: Counters) -> dict[str, float]:
     """As in each group of a state_dict."""
     return dict(zip(_COUNTER_KEYS, counters))
 
 
-def _counters_of(saved):
+def counters_of(saved: dict[str, Any]) -> Counters:
     """Those of a loaded state_dict, ours or another's."""
     found = Counters()
     for entry in [saved] + saved["param_groups"]:
@@ -145,59 +153,22 @@ def _counters_of(saved):
     return found
 
 
-def take_counters(optimizer):
+def take_counters(optimizer: AdamS) -> None:
     """Those that a wrapper wrote into the live groups past load_state_dict, as ZeroRedundancyOptimizer does."""
-    found = _counters_of({"param_groups": optimizer.param_groups})
+    found = counters_of({"param_groups": optimizer.param_groups})
     if found != optimizer._noted:
         optimizer.counters = optimizer._noted = found
 
 
-def _note_counters(optimizer, counters):
+def note_counters(optimizer: AdamS, counters: Counters) -> None:
     """Writes them into the live groups: ZeroRedundancyOptimizer shares these dicts, and saves what stands there."""
     optimizer._noted = counters
     for group in optimizer.param_groups:
         group["swd"].update(saved_counters(counters))
 
 
-def unpack(optimizer, saved, own_groups):
-    """After torch.optim.Optimizer.load_state_dict: takes the moments again, in float32 and not shared with the loaded
-    dict, and settles what the groups of other optimizers do not say."""
-    own = optimizer.counters
-    optimizer.counters = _counters_of(saved)
-    if optimizer.counters.seed == 0:
-        optimizer.counters = optimizer.counters._replace(seed=own.seed)
-    for group in optimizer.param_groups:
-        group["swd"] = {}
-    _note_counters(optimizer, optimizer.counters)
-    indices = (index for group in saved["param_groups"] for index in group["params"])
-    params = (param for group in optimizer.param_groups for param in group["params"])
-    for index, param in zip(indices, params):
-        state = saved["state"].get(index)
-        if not isinstance(state, dict):
-            continue
-        target = optimizer.state[param]
-        for key in _TENSORS:
-            if isinstance(state.get(key), torch.Tensor):
-                dtype = state[key].dtype if key in states.NATIVE else torch.float32
-                target[key] = state[key].detach().to(device=param.device, dtype=dtype, copy=True)
-        if UNIT in state:
-            target[UNIT] = float(state[UNIT])
-        if _is_part(param):
-            target.pop(SUM, None)
-        for key in (STEP,) if _is_part(param) else (STEP, SUM):
-            if key in state:
-                target[key] = state[key].item() if isinstance(state[key], torch.Tensor) else state[key]
-    for group, theirs, own in zip(optimizer.param_groups, saved["param_groups"], own_groups):
-        _unpack_group(group, theirs, own)
-
-
-def _unpack_group(group, theirs, own):
-    if "decay" in theirs:
-        return
-    group["decay"] = own["decay"]
-    if own["decay"] == "scheduled" and any(key in theirs for key in _TORCH_KEYS):
-        if theirs.get("weight_decay"):
-            warnings.warn(f"the checkpoint's weight_decay {theirs['weight_decay']} has the unit of Adam or AdamW; this "
-                          f"group keeps its own, {own['weight_decay']} (see AdamS.weight_decay_from_adamw)",
-                          stacklevel=5)
-        group["weight_decay"] = own["weight_decay"]
+def pickled(optimizer: AdamS, members: dict[str, Any]) -> dict[str, Any]:
+    """What torch.optim.Optimizer pickles, and what AdamS has beside it."""
+    state, counters = detached_state(optimizer)
+    return {**members, **{name: getattr(optimizer, name) for name in _PICKLED}, "state": state, "counters": counters,
+            "_layout": None}

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What AdamS refuses, and how it says so. Every message starts with the name of the argument."""
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any, Iterable
 
 import torch
 
 from . import shards, states
+
+if TYPE_CHECKING:
+    from .adams import AdamS
 
 DECAYS = ("scheduled", "relative", "decoupled", "l2")
 FOLLOWS_GRADIENTS = ("scheduled", "relative")  # the decays that need vbar
@@ -12,7 +18,7 @@ PARAM_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 FLT_MIN, FLT_MAX = 2.0 ** -126, 3.4028234663852886e38
 
 
-def number(name, value, *, least=0.0, below=math.inf):
+def number(name: str, value: Any, *, least: float = 0.0, below: float = math.inf) -> None:
     """A finite number in [least, below); a tensor must hold one element and is not read where that would synchronise."""
     if isinstance(value, torch.Tensor):
         if value.numel() != 1:
@@ -31,14 +37,14 @@ def number(name, value, *, least=0.0, below=math.inf):
         raise ValueError(f"{name}: {value} is out of range, expected at least {least} and {limit}")
 
 
-def plain(value):
+def plain(value: Any) -> float:
     """The number in a number or in a tensor on the CPU."""
     return value.item() if isinstance(value, torch.Tensor) else value
 
 
-def distinct(params):
+def distinct(params: Iterable[Any]) -> None:
     """Refuses a parameter that stands twice in one group: torch's optimizers would step it twice."""
-    seen = {}
+    seen: dict[int, int] = {}
     for i, param in enumerate(params):
         if isinstance(param, tuple):  # with its name
             param = param[-1]
@@ -47,12 +53,12 @@ def distinct(params):
             raise ValueError(f"params: the same parameter stands in the group twice, at {first} and at {i}")
 
 
-def flag(name, value):
+def flag(name: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise TypeError(f"{name}: {value!r} is neither True nor False")
 
 
-def group(options):
+def group(options: dict[str, Any]) -> None:
     """Checks the hyper-parameters of one parameter group."""
     number("lr", options["lr"])
     if isinstance(options["lr"], torch.Tensor) and options["lr"].requires_grad:
@@ -79,12 +85,12 @@ def group(options):
         raise ValueError("differentiable: the step of AdamS is not, expected False")
 
 
-def seed(value):
+def seed(value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2 ** 63:
         raise ValueError(f"rounding_seed: {value!r} is no number from 0 to 2^63 - 1")
 
 
-def whole(optimizer):
+def whole(optimizer: AdamS) -> None:
     """Checks what holds for all groups together: the options of the optimizer, and that groups agree on amsgrad."""
     if optimizer.max_grad_norm is not None:
         number("max_grad_norm", optimizer.max_grad_norm)
@@ -122,7 +128,7 @@ def whole(optimizer):
             raise ValueError("measure_norm: False needs groups without scheduled or relative decay")
 
 
-def _may_overlap(tensor):
+def _may_overlap(tensor: torch.Tensor) -> bool:
     """Whether elements may share memory: no order of the dimensions nests them."""
     extent = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape)) if tensor.numel() else ():
@@ -132,12 +138,12 @@ def _may_overlap(tensor):
     return False
 
 
-def is_group(value):
+def is_group(value: Any) -> bool:
     """Whether it is "world", a process group or a device mesh, by what it can do: torch.distributed may not be there."""
     return isinstance(value, str) and value == "world" or hasattr(value, "get_group") or hasattr(value, "_device_types")
 
 
-def no_fsdp1(params):
+def no_fsdp1(params: Iterable[torch.Tensor]) -> None:
     """Refuses what FSDP1 made of a model, where nobody sums over its ranks."""
     if any(shards.is_fsdp1(param) for param in params):
         raise ValueError("shards: these parameters are this rank's parts of what FullyShardedDataParallel shards, and would "
@@ -145,7 +151,7 @@ def no_fsdp1(params):
                          "it shards over (under NO_SHARD, where each rank has the whole model, shards=False)")
 
 
-def parameter(param):
+def parameter(param: torch.Tensor) -> None:
     """Refuses a parameter that the library cannot update, by what it is."""
     param = shards.local(param)
     if type(param).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
@@ -164,7 +170,7 @@ def parameter(param):
         raise TypeError(f"params: device {param.device} is not supported, expected cpu or cuda")
 
 
-def memory():
+def memory() -> None:
     """Refuses to build where new tensors have no memory."""
     kind = type(torch.empty(0, device="cpu"))
     if kind is not torch.Tensor:
@@ -172,7 +178,7 @@ def memory():
                            "FakeTensorMode, say); step outside of that")
 
 
-def gradient(param, grad):
+def gradient(param: torch.Tensor, grad: torch.Tensor) -> None:
     """Refuses a gradient that the library cannot read."""
     if grad.layout is not torch.strided:
         raise RuntimeError(f"AdamS does not support sparse gradients ({grad.layout})")

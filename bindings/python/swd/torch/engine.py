@@ -1,71 +1,92 @@
 # SPDX-License-Identifier: Apache-2.0
 """Engine: one library plan over parameters of one device, dtype and direction, with its workspace and state image.
 Made by layout, driven by run."""
+from __future__ import annotations
+
 import contextlib
 import itertools
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .. import Buffer, Buffers, Group, Segment, StepArgs
 from .._structs import StatsStruct
-from . import audit, narrow, shards, states
+from . import audit, narrow, shards, states, versions
 from .checks import FOLLOWS_GRADIENTS
 from .flat import common_flat
 from .image import StateImage
 from .memory import Memory
+from .pointers import Pointers
 from .states import UNIT
 from .tensors import MASTER, STEP, SUM, Member
 
+if TYPE_CHECKING:
+    from .adams import AdamS
+    from .image import Counters
+    from .kinds import Grads, Groups
+    from .tensors import Entry
 
-def _threads():
+
+def _threads() -> int:
     return min(torch.get_num_threads(), 1024)  # the result does not depend on it
 
 
 class Engine:
-    def __init__(self, entries, *, device, grad_dtype, maximize, counted, optimizer):
+    def __init__(self, entries: list[Entry], *, device: torch.device, grad_dtype: torch.dtype, maximize: bool,
+                 counted: bool, optimizer: AdamS) -> None:
         """entries: what the plan shall hold, see tensors.Entry. counted: whether the norms count it here."""
-        groups, self.counted, self.steps, self.tolerances = optimizer.param_groups, counted, 0, (None, None)
+        groups, self.counted, self.steps = optimizer.param_groups, counted, 0
+        self.tolerances: tuple[tuple[float, ...], torch.Tensor] = (), torch.empty(0)
         self.device, self.on_cuda = device, device.type == "cuda"
         if self.on_cuda and torch.cuda.is_current_stream_capturing():
             raise RuntimeError("AdamS: the first step with these parameters cannot be captured; run one before")
         amsgrad = groups[0]["amsgrad"]
         self.flat = common_flat([entry.param for entry in entries])
         if self.flat:
-            entries = sorted(entries, key=lambda entry: self.flat.offset_of(entry.param))
+            entries = sorted(entries, key=lambda entry: self._offset(entry.param))
         memory = Memory(device, self.flat.extent if self.flat else None)
         dtype = entries[0].param.dtype if entries else torch.float32
         self.form = states.form_of(optimizer.states, dtype, amsgrad)
         self.members = self._make_members(entries, grad_dtype, amsgrad, memory)
-        self.has_copy = bool(self.members) and self.members[0].copy is not None
+        copy = self.members[0].copy if self.members else None
+        self.has_copy = copy is not None
         # Every plan gets all groups, so that all agree on whether a group is scheduled.
         first = narrow.first_elements(optimizer) if self.form.narrow else {}
         self.plan = self.form.plan(
             [Segment(m.count, m.offset, m.group, index=first[m.owner] + shards.first_element(m.owner) if first else 0)
              for m in self.members],
             decay=[group["decay"] for group in groups], backend=device.type, grad_dtype=str(grad_dtype),
-            copy_dtype=str(self.members[0].copy.dtype) if self.has_copy else None, as_list=self.flat is None,
+            copy_dtype=None if copy is None else str(copy.dtype), as_list=self.flat is None,
             amsgrad=amsgrad, maximize=maximize, update_norms=optimizer.update_norms, indexed=bool(first),
             threads=0 if self.on_cuda else _threads())
         self.workspace = torch.empty(self.plan.workspace_bytes, dtype=torch.uint8, device=device)
         self.record = torch.zeros(self.plan.record_doubles, dtype=torch.float64, device=device)
         self.one = torch.ones(1, dtype=torch.float32, device=device)  # a found_inf that is known on the host
         self.args = StepArgs(self.plan, [Group() for _ in groups])
+        self.slots: Any = self.args.groups  # one for each group
         self.tables = self._make_tables()
-        self.sent, self.captured, self.keep, self.has_grad = {}, False, [], None
+        self.keep: Grads = []
+        self.addresses: list[int] | None = None  # of the gradients of a step that Steady vouches for
+        self.params = [member.param for member in self.members]
+        self.second_moments = [member.stored[Buffer.EXP_AVG_SQ] for member in self.members]
+        self.pointers, self.has_grad = Pointers(), torch.empty(0)
         with self.current_device():
             self.plan.init_workspace(self.workspace, self.stream())
             self._adopt_state(entries, optimizer.counters)
             narrow.load_pending(self)
             self.buffers = self._make_buffers(memory)
             if self.flat is None:
-                self._point(self.tables)
+                self.pointers.send(self, self.tables)
             self._check_sums(entries, optimizer)
-        self.versions = [member.version() for member in self.members]
+        self.versions = versions.of(self)
 
     # ---- Building ----
 
-    def _adopt_state(self, entries, counters):
+    def _offset(self, param: torch.Tensor) -> int:
+        return self.flat.offset_of(param) if self.flat else 0
+
+    def _adopt_state(self, entries: list[Entry], counters: Counters) -> None:
         """The state image, and each parameter's step and sum as views of it."""
         units = [0.0 if "exp_avg_sq" in member.pending else entry.unit
                  for member, entry in zip(self.members, entries)] if self.form.narrow else None
@@ -73,19 +94,20 @@ class Engine:
                                 [entry.sum for entry in entries], units)
         for k, member in enumerate(self.members):
             member.step, member.sum = member.state[STEP], member.state[SUM] = self.image.steps[k], self.image.sums[k]
-            if units is not None:
+            if self.image.units is not None:
                 member.unit = member.state[UNIT] = self.image.units[k]
             else:
                 member.state.pop(UNIT, None)
 
-    def _make_members(self, entries, grad_dtype, amsgrad, memory):
+    def _make_members(self, entries: list[Entry], grad_dtype: torch.dtype, amsgrad: bool,
+                      memory: Memory) -> list[Member]:
         scales = [32 * -(-shards.local(entry.param).numel() // 4096) for entry in entries]  # bytes
-        return [Member(entry, grad_dtype, amsgrad, memory, self.flat.offset_of(entry.param) if self.flat else 0,
+        return [Member(entry, grad_dtype, amsgrad, memory, self._offset(entry.param),
                        self.form, (first, sum(scales)))
                 for entry, first in zip(entries, itertools.accumulate(scales, initial=0))]
 
-    def _make_buffers(self, memory):
-        arrays = {}
+    def _make_buffers(self, memory: Memory) -> Buffers:
+        arrays: dict[str, Any] = {}
         if self.flat:
             slots = self.form.slots(Buffer.MAX_EXP_AVG_SQ in self.members[0].stored)
             arrays = {slot.buffer.name.lower(): memory.bases[slot.name] for slot in slots}
@@ -94,7 +116,7 @@ class Engine:
                 arrays.update(param=memory.bases[MASTER], param_copy=self.flat.param)
         return Buffers(self.plan, state=self.image.words, workspace=self.workspace, **arrays)
 
-    def _check_sums(self, entries, optimizer):
+    def _check_sums(self, entries: list[Entry], optimizer: AdamS) -> None:
         """Sums that no checkpoint gave are taken from exp_avg_sq, and so are those that are not its sums: that is said.
         The others keep their bits. A damaged moment is said, too: where the decay needs the sums, all further steps
         would be skipped."""
@@ -113,58 +135,33 @@ class Engine:
 
     # ---- Where ----
 
-    def current_device(self):
+    def current_device(self) -> contextlib.AbstractContextManager[Any]:
         return torch.cuda.device(self.device) if self.on_cuda else contextlib.nullcontext()
 
-    def stream(self):
+    def stream(self) -> int:
         return torch.cuda.current_stream(self.device).cuda_stream if self.on_cuda else 0
 
-    def synchronize(self):
+    def synchronize(self) -> None:
         if self.on_cuda:
             torch.cuda.current_stream(self.device).synchronize()
 
     # ---- Pointers ----
 
-    def _make_tables(self):
+    def _make_tables(self) -> dict[Buffer, list[torch.Tensor | None]]:
         """The tensors behind each pointer table but that of the gradients."""
-        tables = {Buffer.PARAM: [member.work for member in self.members]}
+        tables: dict[Buffer, list[torch.Tensor | None]] = {Buffer.PARAM: [member.work for member in self.members]}
         if self.has_copy:
             tables[Buffer.PARAM_COPY] = [member.copy for member in self.members]
         for buffer in self.members[0].stored if self.members else ():
             tables[buffer] = [member.stored[buffer] for member in self.members]
         return tables
 
-    def _point(self, tables):
-        """Sends what changed since the last call. A graph holds the pointers of its capture, so everything is sent
-        while one is captured, and always afterwards: a replay changes the tables behind our back."""
-        for buffer, tensors in tables.items():
-            addresses = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-            old = self.sent.get(buffer)
-            first, last = 0, len(addresses)
-            if old is not None and not self.captured:
-                while first < last and old[first] == addresses[first]:
-                    first += 1
-                while last > first and old[last - 1] == addresses[last - 1]:
-                    last -= 1
-            if last > first:
-                if buffer != Buffer.GRAD and Buffer.GRAD in self.sent:
-                    self._forget_gradients()
-                self.plan.set_pointers(self.workspace, buffer, addresses[first:last], first, self.stream())
-            self.sent[buffer] = addresses
-
-    def _forget_gradients(self):
-        """The library compares what it gets with what it has, and memory of old gradients may be a parameter's now."""
-        nothing = [None] * len(self.members)
-        if not self.on_cuda and self.sent[Buffer.GRAD] != nothing:
-            self.plan.set_pointers(self.workspace, Buffer.GRAD, nothing)
-            self.sent[Buffer.GRAD] = nothing
-
-    def _mark_gradients(self, present):
+    def _mark_gradients(self, present: list[bool]) -> None:
         """The flat layout's word for a missing gradient: a byte per segment."""
         if all(present):
             self.args.struct.has_grad = None
             return
-        if self.has_grad is None:
+        if not len(self.has_grad):
             self.has_grad = torch.empty(len(present), dtype=torch.uint8, device=self.device)
         self.has_grad.fill_(1)
         for k, here in enumerate(present):
@@ -174,29 +171,19 @@ class Engine:
 
     # ---- The step ----
 
-    def _keep_sums(self, groups):
-        """See audit. A replayed graph is not looked at."""
-        versions = [member.version() for member in self.members]
-        edited, self.steps = versions != self.versions, self.steps + 1
-        if not edited and self.steps % audit.EVERY:
-            return
-        if self.on_cuda and torch.cuda.is_current_stream_capturing():
-            if edited:
-                raise RuntimeError("AdamS: exp_avg_sq was changed since the last step, and the next one cannot be captured; "
-                                   "run one before")
-            return
-        trusted = [now == then for now, then in zip(versions, self.versions)] if edited else True
-        audit.retake(self, groups, trusted)
-        self.versions = versions
-
-    def norms(self):
+    def norms(self) -> torch.Tensor:
         """param_norm and update_norm of the latest step, where the library keeps them: a view."""
         first = (self.plan.stats_address(self.workspace) - self.workspace.data_ptr() + StatsStruct.param_norm.offset)
         return self.workspace[first:first + 16].view(torch.float64)
 
-    def prepare(self, grads, groups):
+    def prepare(self, grads: Grads, groups: Groups) -> None:
         """Everything a step needs before its first launch. grads: a tensor or None for each member."""
-        self._keep_sums(groups)
+        audit.keep(self, groups)
+        if self.addresses is not None:
+            self.args.struct.has_grad, self.keep = None, grads
+            if self.flat is None:
+                self.pointers.move(self, self.tables, grads, self.addresses)
+            return
         for member, grad in zip(self.members, grads):
             if grad is not None:
                 member.before_step()
@@ -208,13 +195,15 @@ class Engine:
             return
         # A gradient that was put into another order must live until the step has read it.
         self.keep = [None if grad is None else member.ordered(grad) for member, grad in zip(self.members, grads)]
-        self.captured = self.captured or (self.on_cuda and torch.cuda.is_current_stream_capturing())
-        moving = (Buffer.PARAM, Buffer.PARAM_COPY)
-        self._point(self.tables if self.captured else {b: t for b, t in self.tables.items() if b in moving})
-        self._point({Buffer.GRAD: self.keep})
+        self.pointers.move(self, self.tables, self.keep)
 
-    def finish(self, grads):
+    def finish(self, grads: Grads) -> None:
+        if self.addresses is not None:
+            versions.increment(self.params)
+            self.keep, self.addresses = [], None
+            return
         self.keep = []
-        for member, grad in zip(self.members, grads):
-            if grad is not None:
-                member.after_step()
+        stepped = [member for member, grad in zip(self.members, grads) if grad is not None]
+        for member in stepped:
+            member.after_step()
+        versions.increment([member.param for member in stepped])

@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """A checkpoint for torch's AdamW and Adam. Called by users."""
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from . import narrow, shards
 from .tensors import MOMENTS, STEP
 
+if TYPE_CHECKING:
+    from .adams import AdamS
+
 _ADAMW_KEYS = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "capturable", "params", "param_names",
                "initial_lr")
 
 
-def adamw_state_dict(optimizer):
+def adamw_state_dict(optimizer: AdamS) -> dict[str, Any]:
     """A state_dict for torch.optim.AdamW (all groups but those with "l2" decay) or torch.optim.Adam ("l2"): only
     their keys, and weight_decay of scheduled and relative groups as it acts at the present vbar, in AdamW's unit.
 

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """flatten: parameters and gradients in flat buffers, so that a step is two launches and needs no pointer table. Called
 by users; Engine asks for the buffers, AdamS.zero_grad clears them."""
+from __future__ import annotations
+
+from typing import Iterable, Sequence
+
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -18,7 +22,7 @@ class Flat:
     param, grad: one-dimensional tensors. Each parameter's data and .grad are views of them, at the same offset.
     """
 
-    def __init__(self, params):
+    def __init__(self, params: Sequence[torch.Tensor]) -> None:
         first = params[0]
         self._offsets, self._views, end = WeakIdKeyDictionary(), WeakIdKeyDictionary(), 0
         for param in params:
@@ -39,34 +43,38 @@ class Flat:
             param.grad = gradient
             _flat_of[param] = self
 
-    def offset_of(self, param):
+    def offset_of(self, param: torch.Tensor) -> int:
         """The first element of a parameter in the flat buffers."""
-        return self._offsets[param]
+        return int(self._offsets[param])
 
-    def holds(self, param):
+    def address_of_grad(self, param: torch.Tensor) -> int:
+        """Where the view lies that is the parameter's gradient."""
+        return int(self._views[param].data_ptr())
+
+    def holds(self, param: torch.Tensor) -> bool:
         """Whether the parameter's data still lies here."""
         if param not in self._offsets or param.dtype != self.param.dtype or param.device != self.param.device:
             return False
         address = self.param.data_ptr() + self._offsets[param] * self.param.element_size()
         return param.numel() == 0 or param.data_ptr() == address
 
-    def gather(self, param, grad):
+    def gather(self, param: torch.Tensor, grad: torch.Tensor) -> None:
         """Makes param.grad the view again, if somebody put another tensor there: a copy."""
         view = self._views[param]
         if grad.data_ptr() != view.data_ptr() or grad.stride() != view.stride() or grad.is_neg():
             view.copy_(grad)
             param.grad = view
 
-    def zero_grad(self, params=None):
+    def zero_grad(self, params: Sequence[torch.Tensor] | None = None) -> None:
         """Zeroes gradients and puts the views back: those of some parameters, or all in one launch."""
         whole = params is None or len(params) == len(self._views)
         if whole:
             self.grad.zero_()
-        for param in list(self._views) if whole else params:
+        for param in list(self._views) if params is None or whole else params:
             param.grad = self._views[param] if whole else self._views[param].zero_()
 
 
-def flatten(params):
+def flatten(params: Iterable[torch.Tensor]) -> list[Flat]:
     """Moves parameters and gradients into flat buffers; returns a list of Flat, one per device and dtype.
 
     Call it after the model is on its device and in its dtype, before the optimizer's first step. Parameters keep
@@ -76,7 +84,8 @@ def flatten(params):
     AdamS.zero_grad clears the flat gradients in place. Use it instead of model.zero_grad(), which lets go of the views
     and so costs a copy of the gradients per step.
     """
-    buckets, seen = {}, set()
+    buckets: dict[tuple[torch.device, torch.dtype], list[torch.Tensor]] = {}
+    seen = set()
     for param in params:
         if not isinstance(param, torch.Tensor):
             raise TypeError(f"params: {type(param).__name__} is no tensor")
@@ -92,15 +101,15 @@ def flatten(params):
         return [Flat(bucket) for bucket in buckets.values()]
 
 
-def flat_of(param):
+def flat_of(param: torch.Tensor) -> Flat | None:
     """The Flat that holds a parameter, or None."""
-    flat = _flat_of.get(param)
+    flat: Flat | None = _flat_of.get(param)
     return flat if flat is not None and flat.holds(param) else None
 
 
-def homes(params):
+def homes(params: Iterable[torch.Tensor]) -> dict[Flat, list[torch.Tensor]]:
     """{Flat: the parameters of these that it holds}."""
-    found = {}
+    found: dict[Flat, list[torch.Tensor]] = {}
     if len(_flat_of):
         for param in params:
             flat = flat_of(param)
@@ -109,7 +118,7 @@ def homes(params):
     return found
 
 
-def common_flat(params):
+def common_flat(params: Sequence[torch.Tensor]) -> Flat | None:
     """The Flat that holds all of these parameters, or None."""
     flat = flat_of(params[0]) if params else None
     return flat if flat is not None and all(flat_of(param) is flat for param in params) else None

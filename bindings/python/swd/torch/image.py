@@ -5,12 +5,17 @@ that ``state[p]["step"]`` is live and costs no copy. Made by Engine, read by che
 The layout of an image is the library's own. Where a number lies is therefore found, not known: marks are written into
 an image with the library's own calls, and looked for.
 """
+from __future__ import annotations
+
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from .._structs import Dtype
+
+if TYPE_CHECKING:
+    from .. import Plan
 
 _STEP_MARK, _SUM_MARK = 2 ** 40, 2.0 ** 41  # what no other word of a fresh image holds
 
@@ -22,34 +27,35 @@ class Counters(NamedTuple):
     reference: float = 0.0  # the vbar that relative decay refers to; 0: not set yet
     seed: int = 0           # of the bits that narrow states are rounded by
 
-    def merged(self, other):
+    def merged(self, other: Counters) -> Counters:
         """Of two engines that step together, or of two saved groups: the later."""
-        return Counters(*map(max, zip(self, other)))
+        return Counters(max(self.applied, other.applied), max(self.skipped, other.skipped),
+                        max(self.reference, other.reference), max(self.seed, other.seed))
 
 
 class _Places(NamedTuple):
     """Indices of 8-byte words: the header's, and of segment k those at first + k * stride."""
-    header: tuple
+    header: tuple[int, int, int, int]
     step: int
     sum: int
     unit: int
     stride: int
 
 
-def _bits(value):
-    return struct.unpack("<q", struct.pack("<d", value))[0]
+def _bits(value: float) -> int:
+    return int(struct.unpack("<q", struct.pack("<d", value))[0])
 
 
-def _is_narrow(plan):
+def _is_narrow(plan: Plan) -> bool:
     return plan.moment_dtype != Dtype.F32
 
 
-def _unit_mark(plan, k):
+def _unit_mark(plan: Plan, k: int) -> float:
     """A unit that no other word of the image holds; moments in float32 have none."""
     return 0.75 + (k + 1) * 2.0 ** -40 if _is_narrow(plan) else 0.0
 
 
-def _find(plan):
+def _find(plan: Plan) -> _Places:
     image = torch.zeros(plan.state_bytes // 8, dtype=torch.int64, device="cpu")
     plan.set_header(image, steps_applied=_STEP_MARK - 1, steps_skipped=_STEP_MARK - 2, vbar_reference=_SUM_MARK - 1,
                     rounding_seed=_STEP_MARK - 3)
@@ -69,14 +75,15 @@ def _find(plan):
     stride = steps[1] - steps[0] if last > 0 else 1
     if any(place != first[0] + k * stride for first in (steps, sums, units) for k, place in zip(marked, first)):
         raise RuntimeError("libswd's state image has no fixed distance from segment to segment: this package needs one")
-    return _Places(header, *(first[0] if marked else 0 for first in (steps, sums, units)), stride)
+    return _Places(header, *([first[0] if marked else 0 for first in (steps, sums, units)] + [stride]))
 
 
 class StateImage:
     """words: the image, int64, on `device`. steps (int64), sums and, of narrow moments, units (float64): one element a
     segment, views of it."""
 
-    def __init__(self, plan, device, counters, steps, sums, units=None):
+    def __init__(self, plan: Plan, device: torch.device, counters: Counters, steps: list[int], sums: list[float],
+                 units: list[float] | None = None) -> None:
         self.places, count = _find(plan), plan.segment_count
         image = torch.zeros(plan.state_bytes // 8, dtype=torch.int64, device="cpu")
         plan.set_header(image, steps_applied=counters.applied, steps_skipped=counters.skipped,
@@ -85,22 +92,22 @@ class StateImage:
         self._view(image, count)
         self.steps.copy_(torch.tensor(steps, dtype=torch.int64, device="cpu"))
         self.sums.copy_(torch.tensor(sums, dtype=torch.float64, device="cpu"))
-        if self.has_units:
+        if self.units is not None:
             self.units.copy_(torch.tensor(units, dtype=torch.float64, device="cpu"))
         self._view(image.to(device), count)
 
-    def _view(self, words, count):
+    def _view(self, words: torch.Tensor, count: int) -> None:
         at = self.places
         self.words, self.doubles = words, words.view(torch.float64)
         self.steps = words[at.step:at.step + count * at.stride:at.stride]
         self.sums = self.doubles[at.sum:at.sum + count * at.stride:at.stride]
         self.units = self.doubles[at.unit:at.unit + count * at.stride:at.stride] if self.has_units else None
 
-    def set_reference(self, value):
+    def set_reference(self, value: float) -> None:
         """In stream order; a captured graph sees it at its next replay."""
         self.doubles[self.places.header[2]].fill_(value)
 
-    def read(self):
+    def read(self) -> tuple[Counters, list[int], list[float], list[float]]:
         """(Counters, steps, sums, units) as Python numbers: one copy from the device, which waits for it."""
         applied, skipped, reference, seed = self.places.header
         words = self.words.cpu()

@@ -5,36 +5,44 @@ DTensors say themselves between whom they are shared: the dimensions of their ro
 group in ``shards``, or a record_hook, goes before; dimensions that no parameter spans then hold different parameters
 (pipeline stages, plain shards).
 """
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Iterable
+
 import torch
 import torch.distributed as dist
 
 from . import checks, shards
 
+if TYPE_CHECKING:
+    from .adams import AdamS
+    from .kinds import Hook
 
-def _all_params(optimizer):
+
+def _all_params(optimizer: AdamS) -> list[torch.Tensor]:
     return [param for group in optimizer.param_groups for param in group["params"]]
 
 
-def _root(mesh):
+def _root(mesh: Any) -> Any:
     return mesh._get_root_mesh() if hasattr(mesh, "_get_root_mesh") else mesh
 
 
-def _meshes(params):
-    found = []
+def _meshes(params: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
     for param in params:
         if shards.is_sharded(param) and param.device_mesh not in found:
             found.append(param.device_mesh)
     return found
 
 
-def _spanned(root, mesh):
+def _spanned(root: Any, mesh: Any) -> set[int]:
     """The dimensions of the root along which this process stays inside the mesh. Not by name: meshes can be flattened."""
     where, ranks = root.get_coordinate(), set(mesh.mesh.flatten().tolist())
     lines = (root.mesh[tuple(where[:dim]) + (slice(None),) + tuple(where[dim + 1:])].tolist() for dim in range(root.ndim))
     return {dim for dim, line in enumerate(lines) if set(line) <= ranks}
 
 
-def _add_up(record, group):
+def _add_up(record: torch.Tensor, group: Any) -> None:
     """Sums a record over a group, with the same bits on all its processes. NCCL's all-reduce gives these; of others it is
     not known, so the records are gathered and added in one order."""
     size = dist.get_world_size(group)
@@ -51,8 +59,8 @@ def _add_up(record, group):
     record.copy_(here)
 
 
-def _over(groups):
-    def hook(record):
+def _over(groups: list[Any]) -> Hook:
+    def hook(record: torch.Tensor) -> None:
         for group in groups:
             _add_up(record, group)
     return hook
@@ -61,15 +69,17 @@ def _over(groups):
 class Joint:
     """hook: sums a record in place, or None. asked: whether the user said that there are shards."""
 
-    def __init__(self, optimizer):
-        given, params = optimizer.shards, _all_params(optimizer)
+    def __init__(self, optimizer: AdamS) -> None:
+        given: Any = optimizer.shards
+        params = _all_params(optimizer)
         self._meshes = _meshes(params)
         roots = [root for i, root in enumerate(map(_root, self._meshes)) if root not in map(_root, self._meshes[:i])]
         self._root = roots[0] if len(roots) == 1 and roots[0].get_coordinate() is not None else None
         self._spans = [_spanned(self._root, mesh) for mesh in self._meshes] if self._root is not None else []
-        self._used = set().union(*self._spans)
+        self._used: set[int] = set().union(*self._spans)
         self.asked = optimizer.record_hook is not None or checks.is_group(given)
-        self.hook, self.ranks = optimizer.record_hook, None
+        self.hook: Hook | None = optimizer.record_hook
+        self.ranks: list[int] | None = None
         if self.hook is None and checks.is_group(given):
             given = dist.group.WORLD if given == "world" else given
             groups = [given.get_group(dim) for dim in range(given.ndim)] if hasattr(given, "get_group") else [given]
@@ -84,7 +94,7 @@ class Joint:
         if self.hook is None and given is None and dist.is_initialized() and dist.get_world_size() > 1:
             checks.no_fsdp1(params)
 
-    def counts(self, param):
+    def counts(self, param: Any) -> bool:
         """Whether this process counts the parameter's elements: one of those that hold the same ones does."""
         if shards.is_sharded(param) and not shards.first_in_mesh(param):
             return False

@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layout: which parameter lies in which engine. Rebuilt when groups, dtypes, devices or states changed; called by
 AdamS at every step."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Mapping
+
 import torch
 
 from . import checks, checkpoint, shards
 from .engine import Engine
 from .joint import Joint
 from .states import UNIT
+from .steady import Steady
 from .tensors import Entry
 
+if TYPE_CHECKING:
+    from .adams import AdamS
+    from .kinds import Grads
 
-def _signature(optimizer):
+
+def _signature(optimizer: AdamS) -> list[Any]:
     return [optimizer.update_norms, optimizer.shards, optimizer.record_hook, optimizer.states] + [(group["decay"], group["maximize"], group["amsgrad"])
                                        for group in optimizer.param_groups]
 
@@ -18,19 +27,23 @@ def _signature(optimizer):
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
-def _home(optimizer):
+def _home(optimizer: AdamS) -> torch.device:
     """The device of a process that has no gradients: that of its parameters, if it has any."""
     params = (param for group in optimizer.param_groups for param in group["params"])
     return next((param.device for param in params), torch.device("cpu"))
 
 
+def _complete(grads: list[Grads]) -> bool:
+    return all(grad is not None for some in grads for grad in some)
+
+
 class Layout:
-    def __init__(self, optimizer, grad_dtypes):
+    def __init__(self, optimizer: AdamS, grad_dtypes: Mapping[torch.Tensor, torch.dtype]) -> None:
         """Makes the engines. Parameters that never had a gradient, and have no state, are left out."""
         checks.whole(optimizer)
         checks.memory()
         self.signature, self.joint = _signature(optimizer), Joint(optimizer)
-        buckets = {}
+        buckets: dict[Any, list[Entry]] = {}
         for number, group in enumerate(optimizer.param_groups):
             checks.group(group)
             for param in group["params"]:
@@ -52,12 +65,25 @@ class Layout:
                         for (device, _, dtype, maximize, counted), entries in buckets.items()]
         self.where = {member.owner: (i, k) for i, engine in enumerate(self.engines)
                       for k, member in enumerate(engine.members)}
+        self.steady: Steady | None = None
 
-    def gradients(self, optimizer):
+    def gradients(self, optimizer: AdamS) -> list[Grads] | None:
         """A list per engine: each member's gradient or None. None if the layout no longer fits."""
         if self.signature != _signature(optimizer):
             return None
-        out, seen, state = [[None] * len(engine.members) for engine in self.engines], 0, optimizer.state
+        for engine in self.engines:
+            engine.addresses = None
+        grads = None if self.steady is None else self.steady.gradients(optimizer)
+        if grads is None:
+            grads, self.steady = self._look(optimizer), None
+            if grads is not None and Steady.can_be(self, optimizer) and _complete(grads):
+                self.steady = Steady(self, optimizer)
+        return grads
+
+    def _look(self, optimizer: AdamS) -> list[Grads] | None:
+        """Member by member."""
+        out: list[Grads] = [[None] * len(engine.members) for engine in self.engines]
+        seen, state = 0, optimizer.state
         for number, group in enumerate(optimizer.param_groups):
             for param in group["params"]:
                 grad, place = param.grad, self.where.get(param)
@@ -79,15 +105,16 @@ class Layout:
         return out if seen == len(self.where) else None
 
 
-def arrange(optimizer):
-    """The engines of this step and their gradients."""
+def arrange(optimizer: AdamS) -> tuple[Layout, list[Grads]]:
+    """The engines of this step in a Layout, and their gradients."""
     layout = optimizer._layout
     grads = None if layout is None else layout.gradients(optimizer)
     if grads is None:
-        dtypes = {} if layout is None else {param: layout.engines[i].members[k].grad_dtype
+        dtypes: dict[torch.Tensor, torch.dtype] = {} if layout is None else {param: layout.engines[i].members[k].grad_dtype
                                             for param, (i, k) in layout.where.items()}
         checkpoint.settle(optimizer)
         checkpoint.take_counters(optimizer)
         layout = optimizer._layout = Layout(optimizer, dtypes)
         grads = layout.gradients(optimizer)
-    return layout.engines, grads
+    assert layout is not None and grads is not None  # a new layout fits
+    return layout, grads

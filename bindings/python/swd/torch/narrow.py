@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Engines whose parameters or moments are not float32: what is loaded into them and exported from them, and where rounding
 bits count from. Called by engine and checkpoint."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 
 from .. import Buffer
 from . import states
 
+if TYPE_CHECKING:
+    from .adams import AdamS
+    from .engine import Engine
 
-def first_elements(optimizer):
+
+def first_elements(optimizer: AdamS) -> dict[torch.Tensor, int]:
     """The number of each parameter's first element in the model: all parameters in the order of the groups."""
     out, end = {}, 0
     for group in optimizer.param_groups:
@@ -16,7 +24,7 @@ def first_elements(optimizer):
     return out
 
 
-def load_pending(engine):
+def load_pending(engine: Engine) -> None:
     """Rounds what a loaded state holds in float32 to what is stored here, and says so."""
     members = [member for member in engine.members if member.pending]
     if not members:
@@ -36,7 +44,7 @@ def load_pending(engine):
         states.say_rounded(rounded)
 
 
-def export(engine):
+def export(engine: Engine) -> list[dict[str, torch.Tensor]]:
     """Moments in float32, whatever the form: [{"exp_avg": ..., "exp_avg_sq": ...}] of each member."""
     members = engine.members
     out = [{name: torch.empty_strided(member.shape, member.strides, dtype=torch.float32, device=engine.device)

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What AdamS tells about its steps: statistics over its engines, and the mean second moment. Called by AdamS."""
+from __future__ import annotations
+
 import functools
 import math
 import operator
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,13 +15,18 @@ from .checks import plain
 from .fetch import Fetch
 from .layout import arrange
 
+if TYPE_CHECKING:
+    from .adams import AdamS
+    from .engine import Engine
+    from .. import Stats
+
 _COPIED = ("grad_norm", "clip_coef", "vbar", "inv_sqrt_vbar", "largest_decay", "bad")
 _LOGGED = ("grad_norm", "clip_coef", "vbar", "vbar_reference", "largest_decay", "steps_applied", "steps_skipped")
 _NORMS = ("param_norm", "update_norm")
 _FLAGS = (StatsFlag.CLIPPED, StatsFlag.LARGE_DECAY, StatsFlag.DECAY_CAPPED, StatsFlag.NONFINITE)
 
 
-def _damaged_parameter(optimizer, engines, found):
+def _damaged_parameter(optimizer: AdamS, engines: list[Engine], found: list[Stats]) -> int | None:
     """The number in a state_dict of the first parameter that a rebuild found damaged, or None."""
     damaged = {id(engine.members[stats.damaged_segment - 1].owner)
                for engine, stats in zip(engines, found) if stats.damaged_segment}
@@ -26,13 +34,13 @@ def _damaged_parameter(optimizer, engines, found):
     return next((i for i, param in enumerate(params) if id(param) in damaged), None)
 
 
-def stats(optimizer):
+def stats(optimizer: AdamS) -> dict[str, Any]:
     """All engines decide alike; norms of parameters and updates are joined, and flags, which concern the groups that an
     engine has something of."""
     engines = optimizer._layout.engines if optimizer._layout else []
     found = [fetch.result() for fetch in [Fetch(engine) for engine in engines]]
     _, counters = live_numbers(optimizer)
-    out = {"result": "none", "steps_applied": counters.applied, "steps_skipped": counters.skipped,
+    out: dict[str, Any] = {"result": "none", "steps_applied": counters.applied, "steps_skipped": counters.skipped,
            "vbar_reference": counters.reference, "lambda_eff": [], **dict.fromkeys(_COPIED, 0.0),
            **dict.fromkeys(_NORMS), "damaged_parameter": _damaged_parameter(optimizer, engines, found)}
     flags = StatsFlag(0)
@@ -43,22 +51,23 @@ def stats(optimizer):
         out.update({name: getattr(first, name) for name in _COPIED})
         if optimizer.update_norms:
             out.update({name: math.sqrt(sum(getattr(one, name) ** 2 for one in found)) for name in _NORMS})
-    out.update({flag.name.lower(): bool(flags & flag) for flag in _FLAGS})
+    out.update({str(flag.name).lower(): bool(flags & flag) for flag in _FLAGS})
     return out
 
 
 class Log:
     """What AdamS.log has asked for, and what it last got."""
 
-    def __init__(self):
-        self.pending, self.latest = None, {}
+    def __init__(self) -> None:
+        self.pending: list[Fetch] | None = None
+        self.latest: dict[str, float] = {}
 
-    def collect(self, update_norms):
+    def collect(self, update_norms: bool) -> None:
         if self.pending is not None and all(fetch.arrived for fetch in self.pending):
             self.latest, self.pending = _flat([fetch.result() for fetch in self.pending], update_norms), None
 
 
-def _flat(found, update_norms):
+def _flat(found: list[Stats], update_norms: bool) -> dict[str, float]:
     """The Stats of all engines as floats with names."""
     first = found[0]
     if first.result == Result.NONE:
@@ -72,7 +81,7 @@ def _flat(found, update_norms):
     return out
 
 
-def log(optimizer, wait):
+def log(optimizer: AdamS, wait: bool) -> dict[str, float]:
     record, engines = optimizer._log, optimizer._layout.engines if optimizer._layout else []
     if wait:
         return _flat([fetch.result() for fetch in [Fetch(engine) for engine in engines]],
@@ -84,7 +93,7 @@ def log(optimizer, wait):
     return dict(record.latest)
 
 
-def memory(optimizer):
+def memory(optimizer: AdamS) -> dict[str, float]:
     sizes, count = dict.fromkeys(("parameters", "gradients", "states", "workspace"), 0), 0
     for engine in optimizer._layout.engines if optimizer._layout else ():
         for member in engine.members:
@@ -100,9 +109,9 @@ def memory(optimizer):
     return {name: size / count for name, size in sizes.items()}
 
 
-def vbar(optimizer):
-    engines, _ = arrange(optimizer)
-    hook = optimizer._layout.joint.hook
+def vbar(optimizer: AdamS) -> float:
+    layout, _ = arrange(optimizer)
+    engines, hook = layout.engines, layout.joint.hook
     numbers, _ = live_numbers(optimizer)
     total, count = 0.0, 0
     for engine in engines:

@@ -4,7 +4,10 @@ AdamS.step.
 
 A number that lies on the host goes into the call by value: copying it to the device would make the host wait.
 """
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any, Sequence
 
 import torch
 
@@ -12,16 +15,21 @@ from .. import Phase
 from .._structs import StepFlag
 from .checks import FOLLOWS_GRADIENTS, plain
 
+if TYPE_CHECKING:
+    from .adams import AdamS
+    from .engine import Engine
+    from .kinds import Grads, Groups, Hook
 
-def _on_device(tensor, engine):
+
+def _on_device(tensor: torch.Tensor, engine: Engine) -> torch.Tensor:
     """A float32 of one element on an engine's device, from another device or type. The caller keeps it."""
     if tensor.device == engine.device and tensor.dtype == torch.float32:
         return tensor
     return tensor.to(device=engine.device, dtype=torch.float32)
 
 
-def _write_groups(engine, groups, keep):
-    for slot, group in zip(engine.args.groups, groups):
+def _write_groups(engine: Engine, groups: Groups, keep: list[Any]) -> None:
+    for slot, group in zip(engine.slots, groups):
         lr = group["lr"]
         slot.lr_pointer = None
         if not isinstance(lr, torch.Tensor):
@@ -36,14 +44,14 @@ def _write_groups(engine, groups, keep):
         slot.eps, slot.weight_decay = group["eps"], group["weight_decay"]
 
 
-def _on_host(value):
+def _on_host(value: Any) -> float | None:
     """A number that the host knows, or None."""
     if isinstance(value, torch.Tensor):
         return value.item() if value.device.type == "cpu" else None
     return float(value)
 
 
-def _write_scaling(engine, optimizer, keep):
+def _write_scaling(engine: Engine, optimizer: AdamS, keep: list[Any]) -> None:
     """What torch.amp.GradScaler leaves at the optimizer: see its step."""
     struct = engine.args.struct
     struct.loss_scale, struct.loss_scale_pointer, struct.found_inf = 1.0, None, None
@@ -66,8 +74,9 @@ def _write_scaling(engine, optimizer, keep):
             struct.found_inf = engine.one.data_ptr()
 
 
-def _write_numbers(engine, optimizer):
-    struct, keep = engine.args.struct, []
+def _write_numbers(engine: Engine, optimizer: AdamS) -> list[Any]:
+    struct = engine.args.struct
+    keep: list[Any] = []
     _write_groups(engine, optimizer.param_groups, keep)
     scaled = any(getattr(optimizer, name, None) is not None for name in ("grad_scale", "found_inf"))
     if optimizer.nonfinite == "propagate" and not scaled:  # a scaler lives on steps that are skipped
@@ -80,23 +89,23 @@ def _write_numbers(engine, optimizer):
     return keep
 
 
-def _sum_records(engines, phase):
+def _sum_records(engines: list[Engine], phase: Phase) -> torch.Tensor:
     """Those of the engines that count, in their order, into the first one's."""
-    first = None
+    first: Engine | None = None
     for engine in engines:
         with engine.current_device():
             engine.plan.reduce(engine.buffers, engine.args, phase, stream=engine.stream())
             engine.plan.fold(engine.buffers, engine.args, phase, engine.record, engine.stream())
         if engine.counted and first is None:
             first = engine
-        elif engine.counted:
+        elif engine.counted and first is not None:
             record = engine.record.to(first.device)
             with first.current_device():
                 first.plan.add_record(first.record, record, first.stream())
     return torch.zeros_like(engines[0].record) if first is None else first.record
 
 
-def _together(engines, phases, hook, own):
+def _together(engines: list[Engine], phases: Sequence[Phase], hook: Hook | None, own: Hook | None) -> None:
     """The same step in pieces. The records of all engines are summed, so that all decide alike; the hook may add those
     of other processes, and own gets this one's. If the hook raises, only workspaces were written, and the next step reduces everything again."""
     for phase in phases:
@@ -114,7 +123,7 @@ def _together(engines, phases, hook, own):
             engine.plan.update(engine.buffers, engine.args, engine.stream())
 
 
-def _join_norms(engines, hook):
+def _join_norms(engines: list[Engine], hook: Hook) -> None:
     """param_norm and update_norm of the whole model, into the statistics of the first engine; the others have none."""
     squares = torch.zeros_like(engines[0].record)
     for engine in engines:
@@ -125,7 +134,8 @@ def _join_norms(engines, hook):
         engine.norms().copy_(squares[:2].sqrt()) if engine is engines[0] else engine.norms().zero_()
 
 
-def run(optimizer, engines, grads, hook, own=None):
+def run(optimizer: AdamS, engines: list[Engine], grads: list[Grads], hook: Hook | None,
+        own: Hook | None = None) -> None:
     """Does the step. Nothing is changed if a call is refused. hook: see Joint; own: see Agreement."""
     groups = optimizer.param_groups
     if hook is None and all(grad is None for some in grads for grad in some):

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """GradScaler that lets AdamS look for infinities itself: no pass over the gradients of its own."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import torch
 
 from .. import Result
 from .adams import AdamS
 
+if TYPE_CHECKING:
+    from .engine import Engine
 
-def _verdict(engine):
+
+def _verdict(engine: Engine) -> torch.Tensor:
     """1.0 if the gradients made the latest step of this engine be skipped; a tensor on its device, nothing is read."""
     first = engine.plan.stats_address(engine.workspace) - engine.workspace.data_ptr()
     result = engine.workspace[first:first + 4].view(torch.int32)
@@ -24,20 +31,21 @@ class GradScaler(torch.amp.GradScaler):
     one with infinities.
     """
 
-    def _check_inf_per_device(self, optimizer):
+    def _check_inf_per_device(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         if not isinstance(optimizer, AdamS):
             return super()._check_inf_per_device(optimizer)
         state = self._per_optimizer_states[id(optimizer)]
-        state["found_inf_per_device"] = {}  # nothing is known yet; step() fills it in
-        return state["found_inf_per_device"]
+        found: dict[str, Any] = {}  # nothing is known yet; step() fills it in
+        state["found_inf_per_device"] = found
+        return found
 
-    def step(self, optimizer, *args, **kwargs):
+    def step(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
         """Steps the optimizer. An AdamS finds out by itself whether the gradients are finite; others are as in PyTorch."""
         if not self._enabled or not isinstance(optimizer, AdamS):
             return super().step(optimizer, *args, **kwargs)
         result = super().step(optimizer, *args, **kwargs)
         engines = optimizer._layout.engines if optimizer._layout else []
         # All engines decide alike, so the first one speaks for all; what unscale_ found is part of their decision.
-        found = _verdict(engines[0]) if engines else torch.zeros((), device=self._scale.device)
+        found = _verdict(engines[0]) if engines else torch.zeros((), device=None if self._scale is None else self._scale.device)
         self._per_optimizer_states[id(optimizer)]["found_inf_per_device"] = {found.device: found}
         return result

@@ -5,34 +5,40 @@ tensors and checkpoint; who sums over processes is in joint.
 A DTensor is stepped by its local part. What several processes hold alike counts once, at the first of them. The state
 is DTensors of the parameter's placements, so that torch.distributed.checkpoint stores and reshards it as it is.
 """
+from __future__ import annotations
+
+from typing import Any, cast
+
 import torch
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
-def is_sharded(tensor):
+def is_sharded(tensor: torch.Tensor) -> bool:
     """Whether it is a DTensor."""
     return type(tensor) not in _PLAIN and hasattr(tensor, "to_local")
 
 
-def local(tensor):
+def local(tensor: Any) -> torch.Tensor:
     """This process's part of a DTensor; other tensors as they are."""
     if not is_sharded(tensor):
-        return tensor
+        return cast(torch.Tensor, tensor)
     with torch.no_grad():
-        return tensor.to_local()
+        part: torch.Tensor = tensor.to_local()
+        return part
 
 
-def like(param, tensor):
+def like(param: Any, tensor: torch.Tensor) -> torch.Tensor:
     """A DTensor of the parameter's placements around its local part, for the state."""
     if not is_sharded(param):
         return tensor
     from torch.distributed.tensor import DTensor
-    return DTensor.from_local(tensor, param.device_mesh, param.placements, run_check=False, shape=param.shape,
-                              stride=param.stride())
+    made: torch.Tensor = DTensor.from_local(tensor, param.device_mesh, param.placements, run_check=False,
+                                            shape=param.shape, stride=param.stride())
+    return made
 
 
-def gradient(param, grad):
+def gradient(param: Any, grad: Any) -> torch.Tensor:
     """What the step reads of a gradient: waited for, of its parameter's placements, with memory of its own."""
     if hasattr(grad, "to_local"):
         if not is_sharded(param):
@@ -47,10 +53,11 @@ def gradient(param, grad):
     if type(grad).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         raise RuntimeError(f"AdamS: a gradient is a {type(grad).__name__}, a tensor without memory of its own (a wrapper "
                            "around others, or a fake one)")
-    return grad.clone() if torch._is_zerotensor(grad) else grad  # autograd's way to say zeros without memory
+    whole: torch.Tensor = grad.clone() if torch._is_zerotensor(grad) else grad  # autograd's way to say zeros without memory
+    return whole
 
 
-def first_element(param):
+def first_element(param: Any) -> int:
     """Where this process's part begins in the whole parameter, in elements: of parts that are cut along their first
     dimension. Of others 0: their elements are rounded by the bits of other elements of the parameter."""
     if not is_sharded(param):
@@ -64,17 +71,17 @@ def first_element(param):
     return offset[0] * inner if rows and len(offset) else 0
 
 
-def padding(param):
+def padding(param: Any) -> int:
     """Elements at the end of FSDP1's flat parameter that belong to nobody."""
     return getattr(param, "_shard_numel_padded", 0) or 0
 
 
-def is_fsdp1(param):
+def is_fsdp1(param: Any) -> bool:
     """Whether FullyShardedDataParallel made it: a part that looks like a whole."""
     return getattr(param, "_fsdp_flattened", False)
 
 
-def first_in_mesh(param):
+def first_in_mesh(param: Any) -> bool:
     """Whether this process is the first of those of the parameter's mesh that hold the same of it."""
     where = param.device_mesh.get_coordinate()
     if where is None:

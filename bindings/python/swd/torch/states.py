@@ -5,12 +5,17 @@ from and to float32. Called by tensors, engine and checkpoint.
 A narrow second moment is stored over a number of its own, exp_avg_sq_unit, and no narrow array has a name that another
 optimizer would take for a moment.
 """
+from __future__ import annotations
+
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple, Sequence
 
 import torch
 
 from .. import Buffer, Buffers, Plan
+
+if TYPE_CHECKING:
+    from .. import Segment
 
 UNIT, REMAINDER = "exp_avg_sq_unit", "remainder"
 PRESETS = ("fp32", "mixed16", "compact8", "tiny8")
@@ -32,8 +37,8 @@ _BLOCK8 = (Slot("exp_avg_block8", Buffer.EXP_AVG, torch.uint8),
            Slot("exp_avg_sq_block8_over_unit", Buffer.EXP_AVG_SQ, torch.uint8),
            Slot("exp_avg_block8_scale", Buffer.EXP_AVG_SCALE, torch.uint8, True),
            Slot("exp_avg_sq_block8_scale", Buffer.EXP_AVG_SQ_SCALE, torch.uint8, True))
-_MOMENTS = {"float32": _WIDE, "bfloat16": _BF16, "block8": _BLOCK8}
-_LOW = {"int16": (Slot(REMAINDER, Buffer.REMAINDER, torch.int16),),
+_MOMENTS: dict[str, tuple[Slot, ...]] = {"float32": _WIDE, "bfloat16": _BF16, "block8": _BLOCK8}
+_LOW: dict[str | None, tuple[Slot, ...]] = {"int16": (Slot(REMAINDER, Buffer.REMAINDER, torch.int16),),
         "int8": (Slot(REMAINDER, Buffer.REMAINDER, torch.int8),), None: ()}
 _MAX = Slot("max_exp_avg_sq", Buffer.MAX_EXP_AVG_SQ, torch.float32)
 NATIVE = tuple(slot.name for slot in _BF16 + _BLOCK8) + (REMAINDER,)
@@ -42,23 +47,23 @@ NATIVE = tuple(slot.name for slot in _BF16 + _BLOCK8) + (REMAINDER,)
 class Form(NamedTuple):
     """What an engine stores of its parameters: words of Plan."""
     param: str = "float32"
-    remainder: str = None
+    remainder: str | None = None
     moment: str = "float32"
 
     @property
-    def narrow(self):
+    def narrow(self) -> bool:
         return self.moment != "float32"
 
     @property
-    def split(self):
+    def split(self) -> bool:
         """The parameter is bf16 itself, not a copy of a master."""
         return self.param == "bfloat16"
 
-    def slots(self, amsgrad):
+    def slots(self, amsgrad: bool) -> tuple[Slot, ...]:
         """Moments first, exp_avg_sq the second."""
         return _MOMENTS[self.moment] + ((_MAX,) if amsgrad else ()) + _LOW[self.remainder]
 
-    def plan(self, segments, **options):
+    def plan(self, segments: Sequence[Segment | int], **options: Any) -> Plan:
         return Plan(segments, param_dtype=self.param, remainder_dtype=self.remainder, moment_dtype=self.moment, **options)
 
 
@@ -67,7 +72,7 @@ _OF_BF16 = {"fp32": Form("bfloat16", "int16"), "mixed16": Form("bfloat16", "int1
 _OF_F32 = {"fp32": Form(), "mixed16": Form(moment="bfloat16"), "compact8": Form(moment="block8")}
 
 
-def form_of(states, dtype, amsgrad):
+def form_of(states: str, dtype: torch.dtype, amsgrad: bool) -> Form:
     """The Form of a preset for parameters of a dtype; refuses what does not go together."""
     if states not in PRESETS:
         raise ValueError(f"states: {states!r} is none of {', '.join(PRESETS)}")
@@ -83,11 +88,11 @@ def form_of(states, dtype, amsgrad):
     return form
 
 
-def blocks(count):
+def blocks(count: int) -> int:
     return -(-count // _BLOCK)
 
 
-def stored_form(state):
+def stored_form(state: dict[str, Any]) -> Form | None:
     """The Form in which a state holds narrow moments, or None."""
     for moment, slots in _MOMENTS.items():
         if moment != "float32" and all(slot.name in state for slot in slots):
@@ -95,7 +100,8 @@ def stored_form(state):
     return None
 
 
-def convert(form, device, arrays, counts, units, fp32, store):
+def convert(form: Form, device: torch.device, arrays: Mapping[Buffer, Sequence[torch.Tensor]], counts: Sequence[int],
+            units: Sequence[float], fp32: Mapping[str, Sequence[torch.Tensor | None]], store: bool) -> None:
     """Between what is stored in a form and float32, for several parameters. arrays: {Buffer: a gapless tensor of each}.
     fp32: {"param" | "exp_avg" | "exp_avg_sq": a gapless float32 tensor or None of each}, read, or written if `store`."""
     plan = form.plan(list(counts), backend=device.type, as_list=True)
@@ -110,7 +116,7 @@ def convert(form, device, arrays, counts, units, fp32, store):
     (plan.store if store else plan.load)(Buffers(plan, state=words, workspace=workspace), stream=stream, **fp32)
 
 
-def widen(state, form):
+def widen(state: dict[str, Any], form: Form) -> None:
     """Turns the narrow moments of a state, which lie in another form than is wanted, into exp_avg and exp_avg_sq."""
     tensors = {slot.buffer: state[slot.name].contiguous() for slot in _MOMENTS[form.moment]}
     codes = tensors[Buffer.EXP_AVG]
@@ -123,7 +129,7 @@ def widen(state, form):
     state.update(wide)
 
 
-def split_master(master, param):
+def split_master(master: torch.Tensor, param: torch.Tensor) -> torch.Tensor:
     """A float32 master and its bfloat16 parameter as one number: the master where the parameter is its rounding, either
     way at a tie, and the parameter where somebody wrote another value."""
     away = ((master.view(torch.int32) + 0x8000) >> 16).to(torch.int16)
@@ -131,6 +137,6 @@ def split_master(master, param):
     return torch.where(same, master, param.float())
 
 
-def say_rounded(names):
+def say_rounded(names: Iterable[str]) -> None:
     warnings.warn(f"states: {', '.join(sorted(names))} of the loaded state are float32 and are rounded to what this "
                   "optimizer stores", stacklevel=7)

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Member: one parameter and the tensors that a step reads and writes for it. Made and asked by Engine."""
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
 
 import torch
 
 from .. import Buffer
 from . import shards, states
 from .states import UNIT
+
+if TYPE_CHECKING:
+    from .memory import Memory
+    from .states import Form, Slot
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 MASTER, STEP, SUM = "master_param", "step", "exp_avg_sq_sum"
@@ -17,28 +23,28 @@ class Entry(NamedTuple):
     """A parameter that gets a place in an engine."""
     param: torch.nn.Parameter
     group: int      # number of its group
-    state: dict     # optimizer.state[param]
+    state: dict[str, Any]  # optimizer.state[param]
     step: int
     sum: float      # running sum of exp_avg_sq; -1: unknown
     unit: float     # of narrow moments; 0: 1
 
 
-def same_layout(strides, other, shape):
+def same_layout(strides: Sequence[int], other: Sequence[int], shape: Sequence[int]) -> bool:
     """Whether two tensors of this shape have their elements in the same order in memory."""
     return strides == other or all(a == b or n == 1 for a, b, n in zip(strides, other, shape))
 
 
-def as_stored(tensor, strides):
+def as_stored(tensor: torch.Tensor, strides: Sequence[int]) -> bool:
     """Whether the memory of a tensor is its elements in the order of these strides: no gaps, no pending negation."""
     return same_layout(tensor.stride(), strides, tensor.shape) and not tensor.is_neg()
 
 
-def dense_strides(tensor):
+def dense_strides(tensor: torch.Tensor) -> tuple[int, ...]:
     """The strides of a gapless tensor in the memory order of this one; its own, unless it overlaps or has gaps."""
     return torch.empty_like(tensor, device="meta", requires_grad=False).stride()
 
 
-def refresh_master(master, param):
+def refresh_master(master: torch.Tensor, param: torch.Tensor) -> None:
     """Takes over what somebody else wrote into a 16-bit parameter, and keeps the low bits of the rest. On the CPU one
     look shows that nothing was written; on CUDA a look would have to be waited for."""
     rounded = master.to(param.dtype)
@@ -63,20 +69,26 @@ class Member:
     __slots__ = ("owner", "param", "group", "state", "shown", "strides", "shape", "count", "offset", "gapless", "work",
                  "copy", "grad_dtype", "form", "stored", "pending", "places", "step", "sum", "unit", "address", "scales")
 
-    def __init__(self, entry, grad_dtype, amsgrad, memory, offset, form, scales):
+    def __init__(self, entry: Entry, grad_dtype: torch.dtype, amsgrad: bool, memory: Memory, offset: int, form: Form,
+                 scales: tuple[int, int]) -> None:
         """scales: (first, of all), where the block scales of a flat engine lie."""
         param, state = shards.local(entry.param), entry.state
-        self.owner, self.param, self.group, self.state, self.shown = entry.param, param, entry.group, state, {}
+        self.owner, self.param, self.group, self.state = entry.param, param, entry.group, state
+        self.shown: dict[str, torch.Tensor] = {}
         self.grad_dtype, self.offset = grad_dtype, offset
         self.shape, self.strides = param.shape, dense_strides(param)
         self.count = param.numel() - shards.padding(param)
         self.gapless = as_stored(param, self.strides)
-        self.form, self.scales, self.unit, self.pending = form, scales, None, {}
+        self.form, self.scales = form, scales
+        self.pending: dict[str, torch.Tensor] = {}
+        self.step: torch.Tensor
+        self.sum: torch.Tensor
+        self.unit: torch.Tensor | None = None
         if form.moment == "block8" and (shards.is_sharded(entry.param) or shards.is_fsdp1(entry.param)):
             raise ValueError("states: 8-bit moments of a parameter that is sharded, whose blocks no checkpoint could cut; "
                              "expected 'mixed16' or 'fp32'")
         if param.dtype != torch.float16:
-            self.copy = None
+            self.copy: torch.Tensor | None = None
             self.work = param if self.gapless else self._take(memory, "work", param.dtype)
             if not self.gapless:
                 self.work.copy_(param)
@@ -91,10 +103,10 @@ class Member:
         self.places = [(tensor, tensor.data_ptr(), tensor.shape) for tensor in self.stored.values()]
         self.address = param.data_ptr() if memory.is_flat else None  # a flat parameter must stay where it is
 
-    def _take(self, memory, kind, dtype):
+    def _take(self, memory: Memory, kind: str, dtype: torch.dtype) -> torch.Tensor:
         return memory.take(kind, dtype, self.shape, self.strides, self.offset)
 
-    def _settle_form(self):
+    def _settle_form(self) -> None:
         """What the state holds in another form becomes pending."""
         state, names = self.state, {slot.name for slot in self.form.slots(False)}
         other = states.stored_form(state)
@@ -111,7 +123,7 @@ class Member:
         if low is not None and low.dtype != self.form.slots(False)[-1].dtype:
             del state[states.REMAINDER]  # of a longer or shorter kind: the visible half counts
 
-    def _dense(self, name, shown):
+    def _dense(self, name: str, shown: torch.Tensor) -> torch.Tensor:
         """A tensor of the state as float32 in the order of work."""
         tensor = shards.local(shown)
         if tensor.shape != self.shape:
@@ -119,13 +131,13 @@ class Member:
         out = torch.empty_strided(self.shape, self.strides, dtype=torch.float32, device=self.param.device)
         return out.copy_(tensor)
 
-    def drop_pending(self):
+    def drop_pending(self) -> None:
         """What was pending is stored now."""
         for name in self.pending:
             self.state.pop(MASTER if name == "param" else name)
         self.pending = {}
 
-    def _adopt_slot(self, slot, memory):
+    def _adopt_slot(self, slot: Slot, memory: Memory) -> torch.Tensor:
         if not slot.scales:
             return self._adopt(slot.name, memory, None, slot.dtype)
         old, (first, extent) = self.state.get(slot.name), self.scales
@@ -137,7 +149,8 @@ class Member:
         self.state[slot.name] = self.shown[slot.name] = new
         return new
 
-    def _adopt(self, name, memory, initial, dtype=torch.float32):
+    def _adopt(self, name: str, memory: Memory, initial: torch.Tensor | None,
+               dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """The state tensor of that name, in its dtype and in the order of work; keeps what was there."""
         shown = self.state.get(name)
         if shown is not None and (getattr(shown, "placements", None), getattr(shown, "device_mesh", None)) != (
@@ -148,27 +161,28 @@ class Member:
         old = None if shown is None else shards.local(shown)
         if old is not None and old.shape != self.shape:
             raise ValueError(f"{name}: the state has shape {tuple(old.shape)}, its parameter {tuple(self.shape)}")
-        if (old is not None and not memory.is_flat and old.dtype == dtype and old.device == memory.device
+        if (shown is not None and old is not None and not memory.is_flat and old.dtype == dtype and old.device == memory.device
                 and same_layout(old.stride(), self.strides, self.shape)):
             self.shown[name] = shown
             return old
         new = self._take(memory, name, dtype)
-        if old is not None or initial is not None:
-            new.copy_(initial if old is None else old)
+        source = initial if old is None else old
+        if source is not None:
+            new.copy_(source)
         self.state[name] = self.shown[name] = shards.like(self.owner, new)
         return new
 
-    def keeps_moments(self, state):
+    def keeps_moments(self, state: dict[str, Any]) -> bool:
         """Whether the state still has the tensors that the step uses, where they were. In a DTensor they are inside."""
         return all(state.get(name) is shown for name, shown in self.shown.items()) and all(
             tensor.data_ptr() == place and tensor.shape == shape for tensor, place, shape in self.places)
 
-    def version(self):
+    def version(self) -> int:
         """Counts what others did in place to exp_avg_sq, as far as torch sees it."""
         shown, inner = self.shown[self.form.slots(False)[1].name], self.stored[Buffer.EXP_AVG_SQ]
-        return inner._version if shown is inner else inner._version + shown._version
+        return int(inner._version if shown is inner else inner._version + shown._version)
 
-    def fits(self, param, group, state, grad):
+    def fits(self, param: torch.Tensor, group: int, state: dict[str, Any] | None, grad: torch.Tensor | None) -> bool:
         """Whether the member still describes its parameter; the address of the parameter may have changed."""
         return (self.group == group and self.state is state and state.get(STEP) is self.step
                 and state.get(SUM) is self.sum and self.keeps_moments(state)
@@ -179,7 +193,7 @@ class Member:
                 and as_stored(param, self.strides) == self.gapless
                 and (self.address is None or self.address == param.data_ptr()))
 
-    def before_step(self):
+    def before_step(self) -> None:
         """Brings master and copies up to date with what others wrote, in whatever way: no version counter sees .data.
         Price of a parameter with gaps: two copies; of a master a fifth to a third of the step (bench/edits.py)."""
         param = self.param
@@ -188,15 +202,15 @@ class Member:
         if not self.gapless:
             (self.work if self.copy is None else self.copy).copy_(param)
 
-    def ordered(self, grad):
+    def ordered(self, grad: torch.Tensor) -> torch.Tensor:
         """The gradient in the order of work. Price of another order: one copy."""
         if as_stored(grad, self.strides):
             return grad
         return torch.empty_strided(self.shape, self.strides, dtype=grad.dtype, device=grad.device).copy_(grad)
 
-    def after_step(self):
+    def after_step(self) -> None:
+        """Its version is raised by Engine, with those of the others."""
         if not self.gapless:
             self.param.copy_(self.work if self.copy is None else self.copy)
-        torch.autograd.graph.increment_version(self.param)
         if self.owner is not self.param:
             torch.autograd.graph.increment_version(self.owner)
