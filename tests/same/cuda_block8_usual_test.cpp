@@ -23,7 +23,8 @@ struct Blocks {
   std::vector<float> gradients;
 };
 
-// Every pair of scales, with gradients in turn; in each eighth block one code is 0, in each ninth all codes are small.
+// Every pair of scales, with gradients in turn; in each eighth block one code is 0, in each ninth all codes are small,
+// in each seventh all are the largest, which no step writes where the scale says that nothing is finite.
 Blocks blocks() {
   Blocks out;
   size_t block = 0;
@@ -35,11 +36,13 @@ Blocks blocks() {
         int power = kGradient[(block * 7 + static_cast<size_t>(turn) * 3) % kGradient.size()];
         for (size_t i = 0; i < kBlock; ++i) {
           uint64_t random = mix(block * kBlock + i);
-          bool small = block % 9 == 1, zero = block % 8 == 5 && i == random % kBlock;
-          uint64_t m = random % (small ? 3 : 127) + 1, v = (random >> 8) % (small ? 3 : 255) + 1;
+          bool small = block % 9 == 1, large = block % 7 == 2, zero = block % 8 == 5 && i == random % kBlock;
+          uint64_t m = large ? 127 : random % (small ? 3 : 127) + 1,
+                   v = large ? 255 : (random >> 8) % (small ? 3 : 255) + 1;
           out.first.push_back(static_cast<uint8_t>((zero && block % 16 == 5 ? 0 : m) | (random >> 20 & 1) << 7));
           out.second.push_back(static_cast<uint8_t>(zero && block % 16 != 5 ? 0 : v));
-          float g = power == -200 ? 0.0f : std::ldexp(1.0f + static_cast<float>(random >> 40 & 0xFFFF) * 0x1p-16f, power);
+          float g =
+              power == -200 ? 0.0f : std::ldexp(1.0f + static_cast<float>(random >> 40 & 0xFFFF) * 0x1p-16f, power);
           out.gradients.push_back(random >> 21 & 1 ? -g : g);
         }
       }
@@ -58,7 +61,11 @@ std::vector<uint8_t> run(const NarrowFormat& format, const swd_group& group, swd
   setup.seed = 5;
   setup.backend = backend;
   Runner r(format.in(setup));
-  r.set(SWD_BUFFER_PARAM, 0, uniform(7, 0, setup.counts[0]));
+  std::vector<float> params = uniform(7, 0, setup.counts[0]);
+  for (size_t i = 0; i < params.size(); ++i) {
+    if (i / kBlock % 2 == 0) params[i] = 0.0f;  // there each bit of the step is seen
+  }
+  r.set(SWD_BUFFER_PARAM, 0, params);
   r.set_stored(SWD_BUFFER_EXP_AVG, 0, in.first);
   r.set_stored(SWD_BUFFER_EXP_AVG_SQ, 0, in.second);
   r.set_stored(SWD_BUFFER_EXP_AVG_SCALE, 0, in.first_scales);
@@ -72,21 +79,23 @@ std::vector<uint8_t> run(const NarrowFormat& format, const swd_group& group, swd
 
 void expect_equal(const char* what, const swd_group& group) {
   ASSERT_EQ(backend_under_test(), SWD_BACKEND_CUDA);
-  for (const NarrowFormat& format : narrow_presets()) {
-    if (format.moment != SWD_DTYPE_BLOCK8) continue;
+  for (const NarrowFormat& format : narrow_formats()) {
+    // Of fp32 parameters the payload of a NaN is nobody's promise.
+    if (format.moment != SWD_DTYPE_BLOCK8 || format.param == SWD_DTYPE_F32 || format.grad == SWD_DTYPE_BF16) continue;
     EXPECT_TRUE(run(format, group, SWD_BACKEND_CPU) == run(format, group, SWD_BACKEND_CUDA)) << what << format.name;
   }
 }
 
-swd_group group(double beta2, double eps) { return {1e-3, 0.9, beta2, eps, 1e-2, nullptr, 0.0}; }
+swd_group group(double beta2, double eps) { return {1.0, 0.9, beta2, eps, 1e-2, nullptr, 0.0}; }
 
 TEST(CudaBlock8Usual, Blocks) { expect_equal("", group(0.999, 1e-8)); }
 
-// eps has its border at 2^20, the correction of the root at 2^12, which is a beta2 of 1 - 2^-24.
+// eps has its border at 2^20. The last one has no normal reciprocal.
 TEST(CudaBlock8Usual, Eps) {
-  for (double eps : {1e-30, 0x1p20, 0x1.000002p20, 0x1p100}) expect_equal("eps ", group(0.999, eps));
+  for (double eps : {1e-30, 0x1p20, 0x1.000002p20, 0x1.8p126}) expect_equal("eps ", group(0.999, eps));
 }
 
+// The correction of the root has its border at 2^12, which is a beta2 of 1 - 2^-24.
 TEST(CudaBlock8Usual, Corrections) {
   for (double distance : {0x1p-24, 0x1p-25, 0x1p-52}) expect_equal("beta2 ", group(1.0 - distance, 1e-8));
 }

@@ -29,16 +29,17 @@ __device__ __forceinline__ float quotient_in_range(float x, float y) {
   return __fmaf_rn(r, __fmaf_rn(-y, q, x), q);
 }
 
-// The constants' part. Every number below is followed through the formula: with them and with what usual_bytes asks for,
-// second moments are 2^-92 to 2^24, the divisor is 2^-46 to 2^12 * 2^12 + 2^20, and quotients are 2^-122 to 2^126.
+// The constants' part. Every number below is followed through the formula: with them and with what usual_bytes asks
+// for, second moments are 2^-92 to 2^24, the divisor is 2^-46 to 2^12 * 2^12 + 2^20, and quotients are 2^-122 to 2^126.
 __device__ __forceinline__ bool are_usual(const Coefficients& c) {
   return is_plain(c) && c.b <= 0x1p12f && c.eps <= 0x1p20f;
 }
 
 // The blocks' part, before the step: a code above 0 of exp_avg_sq is at least 2^(69 - 4 * kSecondBits - 127), half of
-// that with its unit, and again half after the step, as beta2 is at least 0.5.
+// that with its unit, and again half after the step, as beta2 is at least 0.5. Where its byte says that it is not
+// finite, usual_bytes finds numbers too large; of exp_avg it could find none.
 __device__ __forceinline__ bool are_usual(const BlockBytes& bytes) {
-  return bytes.first != kNotFiniteBlock && bytes.second != kNotFiniteBlock && bytes.second >= 68u;
+  return bytes.first != kNotFiniteBlock && bytes.second >= 68u;
 }
 
 constexpr float kLeastFirst = 0x1p-97f, kMostFirst = 0x1p80f, kMostSecond = 0x1p24f;

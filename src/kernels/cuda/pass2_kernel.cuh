@@ -151,7 +151,8 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(Types::kP
       if (place.number == 0 && threadIdx.x % 32 == 0) {
         const SegmentScratch& scratch = pass.ws.scratch[segment];
         pass.segment_states[segment].step = scratch.step;
-        pass.segment_states[segment].exp_avg_sq_sum = next_sum(scratch, Item::kWalkIsShared ? fresh(header.decision).s_squared : decision.s_squared);
+        pass.segment_states[segment].exp_avg_sq_sum =
+            next_sum(scratch, Item::kWalkIsShared ? fresh(header.decision).s_squared : decision.s_squared);
         if constexpr (Item::kHasUnit) {
           pass.segment_states[segment].exp_avg_sq_unit = pass.ws.narrow[segment].unit_after;
         }
