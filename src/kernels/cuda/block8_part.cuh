@@ -19,7 +19,8 @@ __device__ __forceinline__ float root_in_range(float x) {
 }
 
 // Correctly rounded where x, y, and x / y are normal numbers, 1 / y too, and the exponent of x is at least -101: then
-// all remainders are exact. Likewise what nvcc makes of a division behind its test.
+// all remainders are exact. What nvcc makes of a division behind its test, and one correction more, which leaves a
+// quotient that is correctly rounded as it is.
 __device__ __forceinline__ float quotient_in_range(float x, float y) {
   float r;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(y));
