@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Compiles the CUDA kernels to machine code for several architectures and reports registers, stack, spills, resident
-warps and bytes of loads in flight on a multiprocessor. Fails on any stack or spill, and where a kernel of a step has
-fewer than 48 KiB in flight on sm_90 (narrow rows: 18). Takes the compiler's options from a configured build, where results are kept
-until a source changes. An architecture takes half a minute of one core: ctest calls it for sm_90 alone, for which the kernels are
+warps, bytes of loads in flight on a multiprocessor and, with nvdisasm, instructions a parameter (instructions.py). Fails
+on any stack or spill, and where a kernel of a step has fewer than 48 KiB in flight on sm_90 (narrow rows: 18) or more
+instructions than its limit. Takes the compiler's options from a configured build, where results are kept until a source
+changes. An architecture takes half a minute of one core: ctest calls it for sm_90 alone, for which the kernels are
 tuned; without --arch it does all that the tables show. --markdown prints the table of docs/performance_cuda.md."""
 import argparse
 import concurrent.futures
@@ -13,8 +14,11 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+
+import instructions
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = ("pass1_reduce.cu", "pass2_update.cu", "pass2_narrow.cu", "tables.cu", "copy_params.cu", "convert.cu")
@@ -55,20 +59,23 @@ def source_hash(command):
     return digest.hexdigest()[:16]
 
 
-def ptxas(build, source, arch):
-    """ptxas's report for one file and architecture: list of (mangled name, registers, stack, spilled bytes)."""
+def ptxas(build, source, arch, nvdisasm):
+    """ptxas's report for one file and architecture: list of (mangled name, registers, stack, spilled bytes, instructions
+    a parameter or None)."""
     command, directory = compile_options(build, source)
-    command += [f"-arch=sm_{arch}", "-Xptxas", "-v", "-cubin", "-o", "/dev/null"]
+    command += [f"-arch=sm_{arch}", "-Xptxas", "-v", "-cubin"]
     cache = build / "ptxas" / f"{source}.{arch}.{source_hash(command)}"
-    if not cache.exists():
-        done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
-        if done.returncode != 0:
-            sys.exit(f"{' '.join(command)}\n{done.stderr}")
+    cubin = cache.parent / (cache.name + ".cubin")
+    if not cache.exists() or not cubin.exists():
         cache.parent.mkdir(exist_ok=True)
         for stale in cache.parent.glob(f"{source}.{arch}.*"):
             stale.unlink()
+        done = subprocess.run([*command, "-o", str(cubin)], cwd=directory, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)}\n{done.stderr}")
         cache.write_text(done.stderr, encoding="utf-8")
-    return [(name, int(registers), int(stack), int(stores) + int(loads))
+    issued = instructions.of_kernels(nvdisasm, cubin) if nvdisasm and source.startswith("pass2_") else {}
+    return [(name, int(registers), int(stack), int(stores) + int(loads), issued.get(name))
             for name, _, stack, stores, loads, registers in KERNEL.findall(cache.read_text(encoding="utf-8"))]
 
 
@@ -109,12 +116,16 @@ def report(arch, kernels, tuning):
     """Rows of the table, and what is wrong."""
     rows, wrong = [], []
     names = demangled([k[0] for k in kernels])
-    for name, (_, registers, stack, spilled) in sorted(zip(names, kernels)):
+    for name, (_, registers, stack, spilled, issued) in sorted(zip(names, kernels)):
+        count = "" if issued is None else f"{issued:.1f}"
+        limit = instructions.LIMITS.get(name) if arch == 90 else None
+        if limit and issued and issued > limit:
+            wrong.append(f"sm_{arch} {name}: {count} instructions a parameter, more than {limit}")
         if stack or spilled:
             wrong.append(f"sm_{arch} {name}: {stack} bytes of stack, {spilled} bytes spilled")
         shaped = shape(name, tuning)
         if not shaped:
-            rows.append((f"sm_{arch}", name, registers, stack, spilled, "", ""))
+            rows.append((f"sm_{arch}", name, registers, stack, spilled, "", "", count))
             continue
         threads, blocks, loaded, least = shaped
         warps_of_block = threads // 32
@@ -122,7 +133,7 @@ def report(arch, kernels, tuning):
         resident = min(REGISTERS // allocated // warps_of_block, WARPS[arch] // warps_of_block, blocks) * warps_of_block
         flight = resident * 32 * loaded
         rows.append((f"sm_{arch}", name, registers, stack, spilled, f"{resident} of {WARPS[arch]}",
-                     f"{flight / 1024:.0f} KiB"))
+                     f"{flight / 1024:.0f} KiB", count))
         if arch == 90 and flight < least:
             wrong.append(f"sm_{arch} {name}: {flight} bytes in flight, fewer than {least}")
     return rows, wrong
@@ -133,26 +144,29 @@ def main():
     parser.add_argument("--build", default=str(ROOT / "build/test"), help="a build configured with CUDA")
     parser.add_argument("--arch", default="75,80,90,100,120", help="comma-separated compute capabilities times 10")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="compilers at a time")
+    parser.add_argument("--nvdisasm", default=shutil.which("nvdisasm"), help="counts instructions (default: the one on PATH)")
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
     build, archs = pathlib.Path(options.build).resolve(), [int(a) for a in options.arch.split(",")]
     tuning = constants()
-    rows = [("arch", "kernel", "registers", "stack", "spilled", "resident warps", "loads in flight")]
+    rows = [("arch", "kernel", "registers", "stack", "spilled", "resident warps", "loads in flight", "instructions")]
     wrong = []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        jobs = {arch: [pool.submit(ptxas, build, source, arch) for source in SOURCES] for arch in archs}
+        jobs = {arch: [pool.submit(ptxas, build, source, arch, options.nvdisasm) for source in SOURCES] for arch in archs}
         for arch in archs:
             kernels = [kernel for job in jobs[arch] for kernel in job.result()]
             if len(kernels) < 95:
                 wrong.append(f"sm_{arch}: only {len(kernels)} kernels found in the compiler's report")
+            if options.nvdisasm and arch == 90 and not set(instructions.LIMITS) <= set(demangled([k[0] for k in kernels if k[4]])):
+                wrong.append(f"sm_{arch}: the loop of a kernel with a limit was not found")
             more_rows, more_wrong = report(arch, kernels, tuning)
             rows += more_rows
             wrong += more_wrong
     if options.markdown:
         rows.insert(1, ("---",) * len(rows[0]))
     for cells in rows:
-        widths = (7, -44, 10, 7, 9, 16, 17)
-        plain = "".join(str(c).ljust(-w) if w < 0 else str(c).rjust(w) for c, w in zip(cells, widths))
+        widths = (7, -78, 10, 6, 8, 15, 16, 13)
+        plain = " ".join(str(c).ljust(-w) if w < 0 else str(c).rjust(w) for c, w in zip(cells, widths))
         print("| " + " | ".join(map(str, cells)) + " |" if options.markdown else plain)
     print("\n".join(wrong), file=sys.stderr)
     sys.exit(1 if wrong else 0)

@@ -42,8 +42,17 @@ struct Element {
 };
 
 // Denormals count as zero, so that rows without gradient do not sink into them: after some 800 steps they would
-// make the CPU pass 20 to 80 times slower. NaN survives the comparison.
-SWD_FN float flush(float x) { return magnitude(x) < FLT_MIN ? 0.0f : x; }
+// make the CPU pass 20 to 80 times slower. NaN survives the comparison. A device adds 0 with operands flushed, which is
+// one instruction instead of two; -0 becomes 0 in both.
+SWD_FN float flush(float x) {
+#ifdef __CUDA_ARCH__
+  float y;
+  asm("add.rn.ftz.f32 %0, %1, 0f00000000;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return magnitude(x) < FLT_MIN ? 0.0f : x;
+#endif
+}
 
 // Moves x toward y by the weight 1 - beta. For beta < 0.5 it starts from y, so that beta = 0 gives y exactly.
 SWD_FN float move_toward(float x, float y, float weight, float from_target) {
@@ -78,17 +87,26 @@ SWD_FN float adam_step(const Coefficients& c, float m, float v) {
 #endif
 }
 
-// Updates e in place and returns what p lost. kAmsgrad: the root is taken of the maximum instead of v.
 template <bool kAmsgrad>
-SWD_FN float update_element(const Coefficients& c, float raw, Element& e) {
+SWD_FN void update_moments(const Coefficients& c, float raw, Element& e) {
   float g = scaled_gradient(c, raw, e.p);
   e.m = flush(move_toward(e.m, g, c.weight1, c.from_target1));
   e.v = second_moment(c, g, e.v);
   if (kAmsgrad) e.v_max = larger(e.v_max, e.v);
-  float step = adam_step(c, e.m, kAmsgrad ? e.v_max : e.v);
-  float lost = c.d != 0.0f ? c.d * e.p + step : step;
-  e.p = e.p - lost;
+}
+
+// Decays p and takes the step; returns what p lost.
+SWD_FN float update_param(const Coefficients& c, float step, float& p) {
+  float lost = c.d != 0.0f ? c.d * p + step : step;
+  p = p - lost;
   return lost;
+}
+
+// Updates e in place and returns what p lost. kAmsgrad: the root is taken of the maximum instead of v.
+template <bool kAmsgrad>
+SWD_FN float update_element(const Coefficients& c, float raw, Element& e) {
+  update_moments<kAmsgrad>(c, raw, e);
+  return update_param(c, adam_step(c, e.m, kAmsgrad ? e.v_max : e.v), e.p);
 }
 
 }  // namespace swd

@@ -34,9 +34,14 @@ SWD_FN RoundingKey rounding_key(uint64_t seed, int64_t step) {
   return RoundingKey{static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)};
 }
 
-// The index comes in halves: within a block of elements the upper one is nearly always a constant.
-SWD_FN RoundingBits rounding_bits(RoundingKey key, uint32_t index_low, uint32_t index_high) {
-  uint32_t x = (index_low + key.low) * 0x9E3779B1u + index_high * 0x85157AF5u;
+// Where an element's bits begin. Linear in the index: elements side by side are kIndexStep apart, unless the lower half
+// of the index wraps between them.
+constexpr uint32_t kIndexStep = 0x9E3779B1u;
+SWD_FN uint32_t rounding_start(RoundingKey key, uint32_t index_low, uint32_t index_high) {
+  return (index_low + key.low) * kIndexStep + index_high * 0x85157AF5u;
+}
+
+SWD_FN RoundingBits rounding_bits_from(RoundingKey key, uint32_t x) {
   x ^= x >> 15;
   x = (x ^ key.high) * 0x2C1B3C6Du;
   x ^= x >> 13;
@@ -45,6 +50,11 @@ SWD_FN RoundingBits rounding_bits(RoundingKey key, uint32_t index_low, uint32_t 
   uint32_t b = (a ^ key.low) * 0x846CA68Bu;
   b ^= b >> 15;
   return RoundingBits{a, b};
+}
+
+// The index comes in halves: within a block of elements the upper one is nearly always a constant.
+SWD_FN RoundingBits rounding_bits(RoundingKey key, uint32_t index_low, uint32_t index_high) {
+  return rounding_bits_from(key, rounding_start(key, index_low, index_high));
 }
 
 // One NaN: rounding its bits up could make it a number.

@@ -33,7 +33,8 @@ class Options {
   }
   swd_dtype dtype(const std::string& name, swd_dtype otherwise) const {
     static const std::map<std::string, swd_dtype> names = {
-        {"none", SWD_DTYPE_NONE}, {"f32", SWD_DTYPE_F32}, {"bf16", SWD_DTYPE_BF16}, {"f16", SWD_DTYPE_F16}};
+        {"none", SWD_DTYPE_NONE}, {"f32", SWD_DTYPE_F32}, {"bf16", SWD_DTYPE_BF16},    {"f16", SWD_DTYPE_F16},
+        {"i16", SWD_DTYPE_I16},   {"i8", SWD_DTYPE_I8},   {"block8", SWD_DTYPE_BLOCK8}};
     auto at = values_.find(name);
     return at == values_.end() ? otherwise : names.at(at->second);
   }
@@ -61,6 +62,11 @@ std::vector<int64_t> counts_of(int64_t elements, int64_t segments, bool uneven) 
   return counts;
 }
 
+std::vector<float> squares(std::vector<float> x) {
+  for (float& each : x) each *= each;
+  return x;
+}
+
 void step(Runner& r, bool pieces) {
   swd_step_args& args = r.args();
   if (!pieces) return r.ok(swd_step(r.plan(), &r.buffers, &args, r.stream()));
@@ -76,6 +82,9 @@ void run(const Options& options) {
   setup.backend = SWD_BACKEND_CUDA;
   setup.grad = options.dtype("grad", SWD_DTYPE_F32);
   setup.copy = options.dtype("copy", SWD_DTYPE_NONE);
+  setup.param = options.dtype("param", SWD_DTYPE_F32);
+  setup.remainder = options.dtype("remainder", SWD_DTYPE_NONE);
+  setup.moment = options.dtype("moment", SWD_DTYPE_F32);
   setup.flags = static_cast<uint32_t>(options.number("flags", 0));
   setup.counts =
       counts_of(options.number("elements", 4096), options.number("segments", 1), options.number("uneven", 0) != 0);
@@ -88,6 +97,10 @@ void run(const Options& options) {
   for (size_t k = 0; k < setup.counts.size(); ++k) {
     runner.set(SWD_BUFFER_PARAM, k, uniform(1, k, setup.counts[k]));
     runner.set(SWD_BUFFER_GRAD, k, uniform(2, k, setup.counts[k]));
+    if (options.number("untouched", 0) == 0) {
+      runner.set(SWD_BUFFER_EXP_AVG, k, uniform(3, k, setup.counts[k]));
+      runner.set(SWD_BUFFER_EXP_AVG_SQ, k, squares(uniform(4, k, setup.counts[k])));
+    }
     elements += setup.counts[k];
   }
   const char* names[] = {"any", "cudaLaunchKernel", "cudaGetDevice", "cudaDeviceGetAttribute", "cudaFuncGetAttributes"};

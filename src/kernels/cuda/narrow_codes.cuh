@@ -23,14 +23,20 @@ __device__ __forceinline__ void decode_params(float, const Packed<4>& high, cons
   for (int j = 0; j < 4; ++j) p[j] = bits_float(high.word[part][j]);
 }
 template <int kBits>
-__device__ __forceinline__ void decode_params(Split<kBits> kind, const Packed<2>& high, const Packed<kBits / 8>& low,
+__device__ __forceinline__ void decode_params(Split<kBits>, const Packed<2>& high, const Packed<kBits / 8>& low,
                                               int part, float (&p)[4]) {
 #pragma unroll
   for (int j = 0; j < 4; ++j) {
-    uint32_t bits = 0;
-    if constexpr (kBits > 0) bits = element<kBits / 8>(low.word[part], j);
-    p[j] = join(kind, static_cast<uint16_t>(element<2>(high.word[part], j)), static_cast<uint16_t>(bits));
+    uint32_t word = high.word[part][j / 2], rest = 0;
+    if constexpr (kBits == 16) rest = select_bytes(low.word[part][j / 2], 0, j % 2 == 0 ? 0x9910 : 0xBB32);
+    if constexpr (kBits == 8) rest = select_bytes(low.word[part][0], 0, 0x8804 + 0x1110 * j);
+    p[j] = bits_float((j % 2 == 0 ? word << 16 : word & 0xFFFF0000u) + rest);
   }
+}
+
+// one_nan, of what comes from arithmetic: a device has but one NaN, and it is the largest signed integer.
+__device__ __forceinline__ uint32_t canonical_bits(float x) {
+  return static_cast<uint32_t>(min(static_cast<int>(float_bits(x)), 0x7FC00000));
 }
 
 __device__ __forceinline__ void encode_params(float, const float (&p)[4], const RoundingBits (&)[4], int part,
@@ -41,18 +47,22 @@ __device__ __forceinline__ void encode_params(float, const float (&p)[4], const 
 template <int kBits>
 __device__ __forceinline__ void encode_params(Split<kBits> kind, const float (&p)[4], const RoundingBits (&bits)[4],
                                               int part, Packed<2>& high, Packed<kBits / 8>& low) {
-  uint32_t upper[4], lower[4];
+  uint32_t x[4];
 #pragma unroll
   for (int j = 0; j < 4; ++j) {
-    SplitWords words = split(kind, p[j], param_bits(kind, bits[j]));
-    upper[j] = words.high;
-    lower[j] = words.low;
+    x[j] = canonical_bits(p[j]) + param_bits(kind, bits[j]) + (kBits > 0 ? 0x8000u : 0u);
   }
-  pack<2>(upper, high.word[part]);
-  if constexpr (kBits > 0) pack<kBits / 8>(lower, low.word[part]);
+  pack_upper(x, high.word[part]);
+  // The rounding of the upper half has changed the uppermost bit of the lower one.
+  if constexpr (kBits == 16) {
+    pack<2>(x, low.word[part]);
+    low.word[part][0] ^= 0x80008000u;
+    low.word[part][1] ^= 0x80008000u;
+  }
+  if constexpr (kBits == 8) low.word[part][0] = pack_bytes<1>(x) ^ 0x80808080u;
 }
 
-// Both moments of one part. `scale`: the block's bytes, of exp_avg and exp_avg_sq.
+// The bytes of a block's two scales.
 struct BlockBytes {
   uint32_t first, second;
 };
@@ -117,15 +127,20 @@ __device__ __forceinline__ void encode_moments(const float (&m)[4], const float 
       m_codes[j] = float_bits(m[j]);
       v_codes[j] = float_bits(w[j]);
     } else if constexpr (kBytes == 2) {
-      m_codes[j] = upper_half(m[j], bits[j].b >> 16);
-      v_codes[j] = upper_half(w[j], bits[j].a >> 16);
+      m_codes[j] = canonical_bits(m[j]) + (bits[j].b >> 16);
+      v_codes[j] = canonical_bits(w[j]) + (bits[j].a >> 16);
     } else {
       m_codes[j] = encode_first(m[j], first, bits[j].b >> 16);
       v_codes[j] = encode_second(w[j], second, bits[j].a >> 17);
     }
   }
-  pack<kBytes>(m_codes, m_words.word[part]);
-  pack<kBytes>(v_codes, v_words.word[part]);
+  if constexpr (kBytes == 2) {
+    pack_upper(m_codes, m_words.word[part]);
+    pack_upper(v_codes, v_words.word[part]);
+  } else {
+    pack<kBytes>(m_codes, m_words.word[part]);
+    pack<kBytes>(v_codes, v_words.word[part]);
+  }
 }
 
 }  // namespace swd::cuda

@@ -2,6 +2,7 @@
 // One work item of pass 2 where parameters or moments are not fp32: load a row, decode, the formula of element.h,
 // encode, store. Called by pass2_kernel.cuh.
 #pragma once
+#include "block8_part.cuh"
 #include "narrow_rows.cuh"
 
 namespace swd::cuda {
@@ -9,9 +10,10 @@ namespace swd::cuda {
 template <class Types, bool kAmsgrad, bool kNorms>
 struct NarrowItem : NarrowRows<Types, kAmsgrad> {
   using Rows = NarrowRows<Types, kAmsgrad>;
-  using Grad = typename Types::grad;
   using Param = typename Types::param;
   using Moment = typename Types::moment;
+  using Rows::kBlocks;
+  using Rows::kHasUnit;
   using typename Rows::Arrays;
   using typename Rows::Row;
 
@@ -19,14 +21,14 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
     Coefficients c;
     float unit, inverse_unit_after;
     RoundingKey key;
-    bool plain;
+    bool plain;  // with block8: usual
   };
 
   __device__ __forceinline__ static Constants constants_of(const Pass& pass, int64_t segment, const Coefficients& c) {
     Constants out{};
     out.c = c;
-    out.plain = is_plain(c);
-    if constexpr (Rows::kHasUnit) {
+    out.plain = kBlocks ? are_usual(c) : is_plain(c);
+    if constexpr (kHasUnit) {
       const NarrowScratch& narrow = pass.ws.narrow[segment];
       out.unit = narrow.unit;
       out.inverse_unit_after = narrow.inverse_unit_after;
@@ -35,23 +37,67 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
     return out;
   }
 
-  // Where a thread's slot of a part lies.
-  __device__ __forceinline__ static int position(int row, int part, int j, bool vectors) {
-    int thread = static_cast<int>(threadIdx.x % 32);
-    return row + part * kScaleBlock + (vectors ? 4 * thread + j : 32 * j + thread);
+  // Where in its row the slot of a thread lies.
+  __device__ __forceinline__ static int position(int thread, int part, int j, bool vectors) {
+    return part * kScaleBlock + (vectors ? 4 * thread + j : 32 * j + thread);
   }
 
-  __device__ __forceinline__ static void update_part(const Arrays& at, const Constants& k, int row, int end,
-                                                     bool vectors, int part, Row& r, NormLanes& norms) {
+  // Where the bits of an element begin.
+  __device__ __forceinline__ static uint32_t start_of(const Constants& k, int64_t index) {
+    return rounding_start(k.key, static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32));
+  }
+
+  // Of a part of vectors: from the bits of the row's first element of this thread, one product an element.
+  __device__ __forceinline__ static void fill(const Constants& k, uint32_t start, int part, RoundingBits (&bits)[4]) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      bits[j] = rounding_bits_from(k.key, start + static_cast<uint32_t>(part * kScaleBlock + j) * kIndexStep);
+    }
+  }
+
+  // The usual case of a part, if it is one: then it is done.
+  __device__ __forceinline__ static bool update_usual(const Constants& k, uint32_t start, int part, Row& r,
+                                                      NormLanes& norms) {
+    Coefficients c = as_plain(k.c);
+    float p[4], m[4], v[4], w[4], g[4];
+    uint32_t &m_word = r.m.word[part][0], &v_word = r.v.word[part][0];
+    decode_params(Param{}, r.p, r.low, part, p);
+    decode_usual(m_word, v_word, r.bytes[part], k.unit, m, v);
+    Rows::load_gradients(r, part, g);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      Element e{p[j], m[j], v[j], 0.0f};
+      update_moments<false>(c, g[j], e);
+      m[j] = e.m;
+      v[j] = e.v;
+      w[j] = e.v * k.inverse_unit_after;
+    }
+    BlockBytes bytes;
+    if (!usual_bytes(m, w, has_zero(m_word & 0x7F7F7F7Fu, v_word), bytes)) return false;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      float step = c.a * quotient_in_range(m[j], root_in_range(v[j]) * c.b + c.eps);
+      float lost = update_param(c, step, p[j]);
+      if constexpr (kNorms) add_norms(norms, 4 * part + j, p[j], lost);
+    }
+    RoundingBits bits[4];
+    fill(k, start, part, bits);
+    r.bytes[part] = bytes;
+    encode_params(Param{}, p, bits, part, r.p, r.low);
+    encode_usual(m, w, bits, bytes, m_word, v_word);
+    return true;
+  }
+
+  // `index`, `end`: of the row. `quick`: its bits begin at `start`.
+  __device__ __forceinline__ static void update_part(const Constants& k, int64_t index, int end, bool vectors,
+                                                     bool quick, uint32_t start, int part, Row& r, NormLanes& norms) {
     float p[4], m[4], v[4], g[4], lost[4];
-    Packed<sizeof(Grad)>& grad = r.g;
     decode_params(Param{}, r.p, r.low, part, p);
     decode_moments<Moment>(r.m, r.v, r.bytes[part], part, k.unit, m, v);
+    Rows::load_gradients(r, part, g);
     auto formula = [&](const Coefficients& c) {
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        uint32_t raw = element<sizeof(Grad)>(grad.word[part], j);
-        g[j] = sizeof(Grad) == 4 ? bits_float(raw) : bits_float(raw << 16);
         Element e{p[j], m[j], v[j], 0.0f};
         if constexpr (kAmsgrad) e.v_max = bits_float(r.v_max.word[part][j]);
         lost[j] = update_element<kAmsgrad>(c, g[j], e);
@@ -61,15 +107,16 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
         if constexpr (kAmsgrad) r.v_max.word[part][j] = float_bits(e.v_max);
       }
     };
-    if (k.plain) {
+    if (!kBlocks && k.plain) {
       formula(as_plain(k.c));
     } else {
       formula(k.c);
     }
     if (!vectors) {  // idle slots must not count: their zeros become NaN where a constant is infinite
+      int thread = lane_anew();
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        if (position(row, part, j, false) >= end) p[j] = m[j] = v[j] = lost[j] = 0.0f;
+        if (position(thread, part, j, false) >= end) p[j] = m[j] = v[j] = lost[j] = 0.0f;
       }
     }
     if constexpr (kNorms) {
@@ -77,41 +124,61 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
       for (int j = 0; j < 4; ++j) add_norms(norms, 4 * part + j, p[j], lost[j]);
     }
     RoundingBits bits[4]{};
-    if constexpr (Rows::kHasUnit) {
+    if constexpr (kHasUnit) {
+      if (!kBlocks && quick) {
+        fill(k, start, part, bits);
+      } else {
+        int thread = lane_anew();
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        uint64_t index = static_cast<uint64_t>(at.index + position(row, part, j, vectors));
-        bits[j] = rounding_bits(k.key, static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32));
-        v[j] *= k.inverse_unit_after;
+        for (int j = 0; j < 4; ++j) {
+          bits[j] = rounding_bits_from(k.key, start_of(k, index + position(thread, part, j, vectors)));
+        }
       }
+#pragma unroll
+      for (int j = 0; j < 4; ++j) v[j] *= k.inverse_unit_after;
     }
     encode_params(Param{}, p, bits, part, r.p, r.low);
     encode_moments<Moment>(m, v, bits, part, r.m, r.v, r.bytes[part]);
   }
 
-  // Positions 0 .. end - 1 of `at`, in rows. `aligned`: all arrays are.
-  __device__ __forceinline__ static Partial update(const Arrays& at, const Constants& k, int, int end, bool aligned) {
+  // Positions 0 .. end - 1 of `item`, in rows. `aligned`: all arrays are.
+  __device__ __forceinline__ static Partial update(const Arrays& item, const Constants& k, int, int end, bool aligned) {
     NormLanes norms{};
     bool whole = aligned && end == kItem;
+    // Rows up to here are vectors. The lanes of the norms must not change their layout within an item.
+    int vectors_end = (kNorms ? whole : aligned) ? end : 0;
+    // Of those, up to here the lower half of the index does not wrap; with block8, and a part may be a usual one.
+    int quick_end = 0;
+    uint32_t start = 0;
+    if constexpr (kHasUnit) {
+      start = start_of(k, item.index + 4 * (threadIdx.x % 32));
+      bool quick = static_cast<uint32_t>(item.index) <= UINT32_MAX - kItem && (!kBlocks || k.plain);
+      quick_end = quick ? vectors_end : 0;
+    }
+    Arrays at = Rows::of_thread(item);
 #pragma unroll 1
     for (int row = 0; row < end; row += kLanes) {
-      // The lanes of the norms must not change their layout within an item.
-      bool vectors = kNorms ? whole : aligned && row + kLanes <= end;
+      bool vectors = row + kLanes <= vectors_end, quick = row + kLanes <= quick_end;
       Row r{};
-      Rows::load_scales(at, row, end, r);
       if (vectors) {
-        Rows::template load_row<Slots::kVectors>(at, row, end, r);
+        Rows::template load_row<Slots::kVectors>(at, end - row, r);
       } else {
-        Rows::template load_row<Slots::kElements>(at, row, end, r);
+        Rows::template load_row<Slots::kElements>(at, end - row, r);
       }
 #pragma unroll
-      for (int part = 0; part < 2; ++part) update_part(at, k, row, end, vectors, part, r, norms);
-      Rows::store_scales(at, row, end, r);
-      if (vectors) {
-        Rows::template store_row<Slots::kVectors>(at, row, end, r);
-      } else {
-        Rows::template store_row<Slots::kElements>(at, row, end, r);
+      for (int part = 0; part < 2; ++part) {
+        if constexpr (kBlocks) {
+          if (quick && are_usual(r.bytes[part]) && update_usual(k, start, part, r, norms)) continue;
+        }
+        update_part(k, item.index + row, end - row, vectors, quick, start, part, r, norms);
       }
+      if (vectors) {
+        Rows::template store_row<Slots::kVectors>(at, end - row, r);
+      } else {
+        Rows::template store_row<Slots::kElements>(at, end - row, r);
+      }
+      at = Rows::moved(at, kLanes);
+      start += kLanes * kIndexStep;
     }
     if constexpr (!kNorms) return Partial{0.0, 0.0};
     return whole ? fold_norms<1>(norms) : fold_norms<3>(norms);

@@ -27,7 +27,7 @@ struct NarrowRows {
   static constexpr int kHigh = ParamBytes<Param>::kHigh, kLow = ParamBytes<Param>::kLow;
   static constexpr int kMoment = Row::kMoment;
   static constexpr bool kFromStart = true;  // blocks of block8 and rounding bits count from there
-  static constexpr bool kHasUnit = kMoment != 4, kBlocks = kMoment == 1;
+  static constexpr bool kHasUnit = kMoment != 4, kBlocks = kMoment == 1, kWalkIsShared = true;
 
   struct Arrays {
     Stored<kHigh>* p;
@@ -57,7 +57,7 @@ struct NarrowRows {
     return out;
   }
 
-  // By a multiple of kItem.
+  // By a multiple of a row.
   __device__ __forceinline__ static Arrays moved(Arrays at, int64_t by) {
     at.p += by;
     if constexpr (kLow > 0) at.low += by;
@@ -70,6 +70,18 @@ struct NarrowRows {
       at.v_scale += by / kScaleBlock;
     }
     if constexpr (kHasUnit) at.index += by;
+    return at;
+  }
+
+  // This thread's first element of each array, in a row of vectors. So a row costs an addition an array.
+  __device__ __forceinline__ static Arrays of_thread(Arrays at) {
+    int by = 4 * static_cast<int>(threadIdx.x % 32);
+    at.p += by;
+    if constexpr (kLow > 0) at.low += by;
+    at.g += by;
+    at.m += by;
+    at.v += by;
+    if constexpr (kAmsgrad) at.v_max += by;
     return at;
   }
 
@@ -88,52 +100,55 @@ struct NarrowRows {
     f(at.v);
   }
 
+  // `end`: behind the row's last element.
   template <Slots kSlots>
-  __device__ __forceinline__ static void load_row(const Arrays& at, int row, int end, Row& r) {
-    load_packed<kSlots, kHigh>(at.p, row, end, r.p);
-    load_packed<kSlots, kLow>(at.low, row, end, r.low);
-    load_packed<kSlots, kMoment>(at.m, row, end, r.m);
-    load_packed<kSlots, kMoment>(at.v, row, end, r.v);
-    load_packed<kSlots, sizeof(Grad)>(at.g, row, end, r.g);
+  __device__ __forceinline__ static void load_row(const Arrays& at, int end, Row& r) {
+    if constexpr (kBlocks) {
+#pragma unroll
+      for (int part = 0; part < 2; ++part) {
+        if (is_there<kSlots>(part, end)) r.bytes[part] = {__ldcs(at.m_scale + part), __ldcs(at.v_scale + part)};
+      }
+    }
+    load_packed<kSlots, kHigh>(at.p, end, r.p);
+    load_packed<kSlots, kLow>(at.low, end, r.low);
+    load_packed<kSlots, kMoment>(at.m, end, r.m);
+    load_packed<kSlots, kMoment>(at.v, end, r.v);
+    load_packed<kSlots, sizeof(Grad)>(at.g, end, r.g);
     if constexpr (kAmsgrad) {
-      load_packed<kSlots, 4>(reinterpret_cast<const uint32_t*>(at.v_max), row, end, r.v_max);
+      load_packed<kSlots, 4>(reinterpret_cast<const uint32_t*>(at.v_max), end, r.v_max);
     }
   }
 
   template <Slots kSlots>
-  __device__ __forceinline__ static void store_row(const Arrays& at, int row, int end, const Row& r) {
-    store_packed<kSlots, kHigh>(at.p, row, end, r.p);
-    store_packed<kSlots, kLow>(at.low, row, end, r.low);
-    store_packed<kSlots, kMoment>(at.m, row, end, r.m);
-    store_packed<kSlots, kMoment>(at.v, row, end, r.v);
-    if constexpr (kAmsgrad) store_packed<kSlots, 4>(reinterpret_cast<uint32_t*>(at.v_max), row, end, r.v_max);
+  __device__ __forceinline__ static void store_row(const Arrays& at, int end, const Row& r) {
+    if constexpr (kBlocks) {
+#pragma unroll
+      for (int part = 0; part < 2; ++part) {
+        if (threadIdx.x % 32 != 0 || !is_there<kSlots>(part, end)) continue;
+        __stcs(at.m_scale + part, static_cast<uint8_t>(r.bytes[part].first));
+        __stcs(at.v_scale + part, static_cast<uint8_t>(r.bytes[part].second));
+      }
+    }
+    store_packed<kSlots, kHigh>(at.p, end, r.p);
+    store_packed<kSlots, kLow>(at.low, end, r.low);
+    store_packed<kSlots, kMoment>(at.m, end, r.m);
+    store_packed<kSlots, kMoment>(at.v, end, r.v);
+    if constexpr (kAmsgrad) store_packed<kSlots, 4>(reinterpret_cast<uint32_t*>(at.v_max), end, r.v_max);
   }
 
+  __device__ __forceinline__ static void load_gradients(const Row& r, int part, float (&g)[4]) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      uint32_t raw = element<sizeof(Grad)>(r.g.word[part], j);
+      g[j] = sizeof(Grad) == 4 ? bits_float(raw) : bits_float(raw << 16);
+    }
+  }
+
+ private:
   // Whether a part of a row has an element.
-  __device__ __forceinline__ static bool is_there(int row, int part, int end) {
-    return part == 0 || row + kScaleBlock < end;
-  }
-
-  __device__ __forceinline__ static void load_scales(const Arrays& at, int row, int end, Row& r) {
-    if constexpr (kBlocks) {
-#pragma unroll
-      for (int part = 0; part < 2; ++part) {
-        int block = row / kScaleBlock + part;
-        if (is_there(row, part, end)) r.bytes[part] = {__ldcs(at.m_scale + block), __ldcs(at.v_scale + block)};
-      }
-    }
-  }
-
-  __device__ __forceinline__ static void store_scales(const Arrays& at, int row, int end, const Row& r) {
-    if constexpr (kBlocks) {
-#pragma unroll
-      for (int part = 0; part < 2; ++part) {
-        int block = row / kScaleBlock + part;
-        if (threadIdx.x % 32 != 0 || !is_there(row, part, end)) continue;
-        __stcs(at.m_scale + block, static_cast<uint8_t>(r.bytes[part].first));
-        __stcs(at.v_scale + block, static_cast<uint8_t>(r.bytes[part].second));
-      }
-    }
+  template <Slots kSlots>
+  __device__ __forceinline__ static bool is_there(int part, int end) {
+    return kSlots == Slots::kVectors || part == 0 || kScaleBlock < end;
   }
 };
 

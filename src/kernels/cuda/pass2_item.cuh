@@ -174,7 +174,7 @@ struct WideItem {
   using Arrays = swd::Arrays<Grad, Copy>;
   using Constants = Coefficients;
   static constexpr bool kFromStart = kNorms;  // whether the grid starts with the first element
-  static constexpr bool kHasUnit = false;
+  static constexpr bool kHasUnit = false, kWalkIsShared = false;
 
   __device__ __forceinline__ static Arrays arrays_of(const Pass& pass, int64_t segment) {
     return cuda::arrays_of<Grad, Copy, kAmsgrad>(pass, pass.ws.segments[segment].offset, segment);

@@ -59,6 +59,26 @@ __device__ __forceinline__ bool is_beyond(const SegmentInfo& info, int64_t numbe
   return (number - info.first_chunk * kItemsPerChunk) * kItem >= info.count + kGrid;
 }
 
+// Where a warp keeps its walk: in registers, or, where a row wants those, in shared memory.
+template <class Item, bool kShared = Item::kWalkIsShared>
+struct OwnWalk {
+  Walk<Item> walk;
+  __device__ __forceinline__ Walk<Item>& get() { return walk; }
+  __device__ __forceinline__ void set(const Walk<Item>& to) { walk = to; }
+};
+template <class Item>
+struct OwnWalk<Item, true> {
+  __device__ __forceinline__ Walk<Item>& get() {
+    __shared__ Walk<Item> walks[kUpdateWarps];
+    return walks[threadIdx.x / 32];
+  }
+  __device__ __forceinline__ void set(const Walk<Item>& to) {
+    __syncwarp();  // nobody reads the one before any more
+    if (threadIdx.x % 32 == 0) get() = to;
+    __syncwarp();
+  }
+};
+
 // While pass 1 drains, brings the first item's parameters and moments into L2: pass 1 writes neither. Only addresses of
 // elements: the grid starts before the first one, and a pointer of a list that was never set is known to nobody yet.
 template <class Item>
@@ -84,14 +104,15 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(Types::kP
   int64_t warp = static_cast<int64_t>(blockIdx.x) * kUpdateWarps + threadIdx.x / 32;
   bool ours = __ldcg(&header.fingerprint) == pass.plan.fingerprint;  // written by swd_workspace_init alone
   int64_t segment = -1;
-  Walk<Item> walk;
+  OwnWalk<Item> own;
+  const Walk<Item>& walk = own.get();
   // Before the wait: where the first item lies. These tables are older than pass 1, so their latency passes meanwhile.
   if (ours && warp < items) {
     int64_t number = items - 1 - warp;
     int64_t in = pass.ws.chunk_segment[number / kItemsPerChunk];
     if (!is_beyond(pass.ws.segments[in], number)) {
       segment = in;
-      walk = walk_of<Item>(pass, segment);
+      own.set(walk_of<Item>(pass, segment));
       if (args.may_prefetch) prefetch(walk, place_of(walk, number));
     }
   }
@@ -105,6 +126,10 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(Types::kP
   bool has_gradient = false;
   typename Item::Constants c;
   auto decide_segment = [&] {
+    if constexpr (Item::kWalkIsShared) {  // nor are there registers for what is wanted once a segment
+      decision = fresh(header.decision);
+      epoch = fresh_word(&header.epoch);
+    }
     const SegmentInfo& info = pass.ws.segments[segment];
     const SegmentScratch& scratch = pass.ws.scratch[segment];
     has_gradient = takes_part(scratch, epoch);
@@ -117,7 +142,7 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(Types::kP
     bool beyond = in != segment && is_beyond(pass.ws.segments[in], number);
     if (in != segment && !beyond) {
       segment = in;
-      walk = walk_of<Item>(pass, segment);
+      own.set(walk_of<Item>(pass, segment));
       decide_segment();
     }
     Partial norms{0.0, 0.0};
@@ -126,7 +151,8 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(Types::kP
       if (place.number == 0 && threadIdx.x % 32 == 0) {
         const SegmentScratch& scratch = pass.ws.scratch[segment];
         pass.segment_states[segment].step = scratch.step;
-        pass.segment_states[segment].exp_avg_sq_sum = next_sum(scratch, decision.s_squared);
+        pass.segment_states[segment].exp_avg_sq_sum =
+            next_sum(scratch, Item::kWalkIsShared ? fresh(header.decision).s_squared : decision.s_squared);
         if constexpr (Item::kHasUnit) {
           pass.segment_states[segment].exp_avg_sq_unit = pass.ws.narrow[segment].unit_after;
         }
