@@ -24,7 +24,8 @@ struct Blocks {
 };
 
 // Every pair of scales, with gradients in turn; in each eighth block one code is 0, in each ninth all codes are small,
-// in each seventh all are the largest, which no step writes where the scale says that nothing is finite.
+// in each seventh all are the largest, which no step writes where the scale says that nothing is finite; in each fifth a
+// few gradients leave the others 60 octaves behind, so that their codes end below the least one.
 Blocks blocks() {
   Blocks out;
   size_t block = 0;
@@ -43,6 +44,7 @@ Blocks blocks() {
           out.second.push_back(static_cast<uint8_t>(zero && block % 16 != 5 ? 0 : v));
           float g =
               power == -200 ? 0.0f : std::ldexp(1.0f + static_cast<float>(random >> 40 & 0xFFFF) * 0x1p-16f, power);
+          if (block % 5 == 3 && i % 41 != 0) g = std::ldexp(g, -60);
           out.gradients.push_back(random >> 21 & 1 ? -g : g);
         }
       }
