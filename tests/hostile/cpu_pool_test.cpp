@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/wait.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -91,7 +92,12 @@ TEST(CpuPool, SignalsOfTheProgramAreNotForWorkersAndThoseOfTheWorkAre) {
   Model model(model_case(4, 16 * kRange));
   ASSERT_TRUE(model.step(1.0));
   for (int worker : workers_since(before)) {
+    // A thread that has not begun yet has all of them blocked, by the C library.
     uint64_t blocked = status_of(worker, "SigBlk");
+    for (int wait = 0; wait < 5000 && (blocked >> (SIGSEGV - 1) & 1) != 0; ++wait) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      blocked = status_of(worker, "SigBlk");
+    }
     auto is_blocked = [&](int signal) { return (blocked >> (signal - 1) & 1) != 0; };
     for (int signal : kRaisedByWork) EXPECT_FALSE(is_blocked(signal)) << signal;
     for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGALRM, SIGCHLD, SIGUSR1, SIGUSR2, SIGPROF, SIGVTALRM}) {

@@ -22,7 +22,8 @@ def arguments():
     parser.add_argument("--sample", type=int, metavar="N", help="only N mutants, spread over the list")
     parser.add_argument("--only", metavar="TEXT", help="only mutants whose file or reason contains TEXT")
     parser.add_argument("--own-tests", action="store_true", help="only the tests that a mutant names: quicker, but a survivor may not be one")
-    parser.add_argument("--cudasim", type=pathlib.Path, metavar="FOLDER", help="a CUDA runtime for the mutants of the CUDA backend")
+    parser.add_argument("--cudasim", type=lambda folder: pathlib.Path(folder).resolve(), metavar="FOLDER",
+                        help="a CUDA runtime for the mutants of the CUDA backend")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parallel build jobs")
     parser.add_argument("--folder", type=pathlib.Path, default=listing.ROOT / "build" / "mutants", help="where copy and builds go")
     parser.add_argument("--check", action="store_true", help="only look whether every edit applies")
