@@ -24,8 +24,8 @@ struct Blocks {
 };
 
 // Every pair of scales, with gradients in turn; in each eighth block one code is 0, in each ninth all codes are small,
-// in each seventh all are the largest, which no step writes where the scale says that nothing is finite; in each fifth a
-// few gradients leave the others 60 octaves behind, so that their codes end below the least one.
+// in each seventh all are the largest, which no step writes where the scale says that nothing is finite; in each fifth
+// a few gradients leave the others 60 octaves behind, so that their codes end below the least one.
 Blocks blocks() {
   Blocks out;
   size_t block = 0;
