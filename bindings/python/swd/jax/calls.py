@@ -53,9 +53,9 @@ def plan(counts: tuple[int, ...], decays: tuple[bool, ...], decay: str, grad_dty
 @functools.lru_cache(maxsize=16)
 def _images(*description: Any) -> list[Bytes]:
     """What a fresh workspace holds on the CPU, and on CUDA if libswd has it, in arrays of one length."""
-    images = [np.frombuffer(plan(*description).workspace_image(), np.uint8)]
+    images = [np.frombuffer(memoryview(plan(*description).workspace_image()), np.uint8)]
     try:
-        images.append(np.frombuffer(plan(*description, "cuda").workspace_image(), np.uint8))
+        images.append(np.frombuffer(memoryview(plan(*description, "cuda").workspace_image()), np.uint8))
     except _ffi.Error as error:
         if error.status != _NO_CUDA:
             raise
@@ -84,7 +84,8 @@ class Calls:
         images = _images(*self._description)
         if len(images) == 1:
             return jnp.asarray(images[0])
-        image: jax.Array = jax.lax.platform_dependent(cpu=lambda: jnp.asarray(images[0]), default=lambda: jnp.asarray(images[1]))
+        image: jax.Array = jax.lax.platform_dependent(cpu=lambda: jnp.asarray(images[0]),
+                                                      default=lambda: jnp.asarray(images[1]))
         return image
 
     def _call(self, name: str, counters: jax.Array, workspace: jax.Array, more: Sequence[jax.Array],
@@ -94,7 +95,8 @@ class Calls:
         kinds = [jax.ShapeDtypeStruct(inputs[r].shape, inputs[r].dtype) if isinstance(r, int) else r for r in results]
         aliases = {r: i for i, r in enumerate(results) if isinstance(r, int)}
         call = jax.ffi.ffi_call(f"swd_jax_{name}", kinds, input_output_aliases=aliases)
-        return call(*inputs, **self._attributes)
+        out: Sequence[jax.Array] = call(*inputs, **self._attributes)
+        return out
 
     def _tensors(self) -> range:
         n = len(self._leaves.params)

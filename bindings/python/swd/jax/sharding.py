@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from . import trees
-from .calls import Calls, Leaves, Numbers, Stepped
+from .calls import Calls, Leaves, Numbers
 from .kinds import Counters, Tree
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -34,6 +34,7 @@ class Layout:
         self.classes = [Class(a, tuple(i for i in range(count) if axes[i] == a)) for a in sorted(set(axes) or {()})]
 
     def _leaf_specs(self) -> Leaves:
+        """Of every kind of leaves, the specs."""
         kinds: list[Any] = [list(self.specs)] * 4
         return Leaves(*kinds)
 
@@ -48,7 +49,8 @@ class Layout:
         """`function` on what each device holds."""
         if not self.mesh:
             return function
-        return jax.shard_map(function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+        mapped: _Function = jax.shard_map(function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+        return mapped
 
     def step(self, numbers: Numbers, rate: Any, counters: Counters, leaves: Leaves,
              decays: Sequence[bool]) -> tuple[Counters, jax.Array, Leaves]:

@@ -22,16 +22,18 @@ _APPLIED = StatsStruct.steps_applied.offset
 
 class AdamSState(NamedTuple):
     """A pytree of arrays, all of which belong in a checkpoint."""
-    count: jax.Array                  # type: ignore[assignment,unused-ignore]  # int32: steps applied, for a schedule
-    exp_avg: Tree                     # of the shape of params, float32
+    # int32: steps applied. A schedule is called with it. (A tuple has a method of that name.)
+    count: jax.Array  # type: ignore[assignment, unused-ignore]
+    exp_avg: Tree        # of the shape of params, float32
     exp_avg_sq: Tree
-    counters: Counters                 # uint8: step counters, running sums, the reference of relative decay
-    stats: jax.Array                  # uint8: what the latest step measured
+    counters: Counters   # uint8: step counters, running sums, the reference of relative decay
+    stats: jax.Array     # uint8: what the latest step measured
 
 
 def count_of(stats: jax.Array) -> jax.Array:
     """The lower half of steps_applied, which a skipped step leaves as it was."""
-    return jax.lax.bitcast_convert_type(stats[_APPLIED:_APPLIED + 4], jnp.int32)
+    count: jax.Array = jax.lax.bitcast_convert_type(stats[_APPLIED:_APPLIED + 4], jnp.int32)
+    return count
 
 
 def stats_bytes(**members: Any) -> Bytes:
@@ -56,4 +58,4 @@ def counters_after(plan: Plan, steps: int, vbar_reference: float) -> Bytes:
     plan.set_header(image, steps_applied=steps, vbar_reference=vbar_reference)
     for segment in range(plan.segment_count):
         plan.set_state(image, segment, steps, -1.0)
-    return np.frombuffer(image, np.uint8)
+    return np.frombuffer(memoryview(image), np.uint8)

@@ -18,11 +18,13 @@ def _is_spec(value: Any) -> bool:
 
 
 def _flatten(tree: Tree) -> tuple[list[Any], Any]:
-    return jax.tree.flatten(tree)
+    leaves, structure = jax.tree.flatten(tree)
+    return leaves, structure
 
 
 def _path(tree: Tree, number: int) -> str:
-    return jax.tree_util.keystr(jax.tree_util.tree_flatten_with_path(tree)[0][number][0])
+    path: str = jax.tree_util.keystr(jax.tree_util.tree_flatten_with_path(tree)[0][number][0])
+    return path
 
 
 def check_params(params: Tree) -> tuple[list[jax.Array], Any]:
