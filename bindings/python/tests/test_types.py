@@ -8,10 +8,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MISTAKES = """
 import torch
 from swd.torch import AdamS
-import swd
+import swd.jax
 optimizer = AdamS([torch.zeros(1)], max_grad_norm="1")
 loss: str = optimizer.vbar()
 swd.Plan([1], threads=None)
+swd.jax.adams(1e-3, max_grad_norm="1").stats(optimizer)
 """
 
 
@@ -30,4 +31,4 @@ def test_annotations(tmp_path):
     assert check(tmp_path, "swd", "typed_use").startswith("Success: no issues found in ")
     (tmp_path / "mistakes.py").write_text(MISTAKES, encoding="utf-8")
     found = [line.split(" error: ")[1].split("[")[-1] for line in check(tmp_path, "mistakes").splitlines()[:-1]]
-    assert found == ["arg-type]", "assignment]", "arg-type]"]
+    assert found == ["arg-type]", "assignment]", "arg-type]", "arg-type]", "arg-type]"]

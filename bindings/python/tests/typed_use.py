@@ -2,9 +2,11 @@
 """A user's file, for mypy --strict: test_types.py has it checked with the package. It is never run."""
 from typing import Dict, List
 
+import jax
 import torch
 
 import swd
+import swd.jax
 from swd.torch import AdamS, DecayWarning, Flat, GradScaler, adamw_state_dict, flatten
 
 
@@ -39,3 +41,10 @@ def plain(count: int) -> float:
     plan.step(buffers, plan.args(swd.Group(lr=0.1)))
     stats: swd.Stats = plan.stats(workspace)
     return stats.grad_norm
+
+
+def jax_step(params: Dict[str, jax.Array], grads: Dict[str, jax.Array]) -> float:
+    optimizer = swd.jax.adams(lambda count: 0.1 / (1 + count), mask={"w": True}, decay="relative", mesh=None)
+    state: swd.jax.AdamSState = optimizer.load(params, grads, grads, count=1)
+    params, state = optimizer.apply(*optimizer.update(grads, state, params), params)
+    return optimizer.stats(state).grad_norm + float(state.count)

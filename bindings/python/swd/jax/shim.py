@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads libswd_jax, the custom calls in the package's lib folder, and registers them with JAX. Used by the package at
 import."""
+from __future__ import annotations
+
 import ctypes
 import os
 
@@ -14,7 +16,7 @@ _BUILD = ("Build libswd where jax is installed: pip install --force-reinstall --
           "cmake.define.SWD_JAX_INCLUDE_DIR=DIR, DIR being what jax.ffi.include_dir() says")
 
 
-def _load():
+def _load() -> ctypes.CDLL:
     if not os.path.exists(PATH):
         raise ImportError(f"this build of libswd has no part for JAX: {PATH} is not there. {_BUILD}", name="swd.jax")
     if not hasattr(jax, "shard_map"):
@@ -22,7 +24,7 @@ def _load():
     return ctypes.CDLL(PATH)
 
 
-def register():
+def register() -> None:
     """Each call under one name on both platforms. CUDA's fail when they are called, if libswd was built without CUDA."""
     library = _load()
     for name in ("step", "reduce", "update", "rebuild"):
