@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the tests of examples/python and experiments/text in the virtual environment of test_python.sh, which comes first: it
-# installs PyTorch and the package. Adds matplotlib and tqdm. Usage: test_python_examples.sh [PYTEST ARGUMENT ...]
+# Runs the tests of examples/python, experiments/text and experiments/paper in the virtual environment of test_python.sh,
+# which comes first: it installs PyTorch and the package. Adds matplotlib and tqdm. Usage: test_python_examples.sh [PYTEST ARGUMENT ...]
 # Exit code 77: the packages are not there and cannot be installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,3 +17,4 @@ fi
 
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # the networks are small
 "$python" -m pytest -q -p no:cacheprovider examples/python experiments/text "$@"
+"$python" -m pytest -q -p no:cacheprovider experiments/paper "$@"  # its modules have the names of the text's
