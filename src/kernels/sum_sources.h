@@ -48,11 +48,11 @@ struct MaxedMoments {
 template <class Source>
 static constexpr bool kIsOneArray = false;
 template <class T>
-constexpr bool kIsOneArray<GradSquares<T>> = true;
+inline constexpr bool kIsOneArray<GradSquares<T>> = true;
 template <class T>
-constexpr bool kIsOneArray<Moments<T>> = true;
+inline constexpr bool kIsOneArray<Moments<T>> = true;
 template <>
-constexpr bool kIsOneArray<Moments<Block8>> = false;
+inline constexpr bool kIsOneArray<Moments<Block8>> = false;
 
 template <class T>
 SWD_FN GradSquares<T> from(const GradSquares<T>& source, int64_t i) {
