@@ -57,31 +57,19 @@ struct NarrowRows {
     return out;
   }
 
+  // This thread's first element of each array, in a row of vectors. So a row costs an addition an array.
+  __device__ __forceinline__ static Arrays of_thread(Arrays at) {
+    return elements_moved(at, 4 * static_cast<int>(threadIdx.x % 32));
+  }
+
   // By a multiple of a row.
   __device__ __forceinline__ static Arrays moved(Arrays at, int64_t by) {
-    at.p += by;
-    if constexpr (kLow > 0) at.low += by;
-    at.g += by;
-    at.m += by;
-    at.v += by;
-    if constexpr (kAmsgrad) at.v_max += by;
+    at = elements_moved(at, by);
     if constexpr (kBlocks) {
       at.m_scale += by / kScaleBlock;
       at.v_scale += by / kScaleBlock;
     }
     if constexpr (kHasUnit) at.index += by;
-    return at;
-  }
-
-  // This thread's first element of each array, in a row of vectors. So a row costs an addition an array.
-  __device__ __forceinline__ static Arrays of_thread(Arrays at) {
-    int by = 4 * static_cast<int>(threadIdx.x % 32);
-    at.p += by;
-    if constexpr (kLow > 0) at.low += by;
-    at.g += by;
-    at.m += by;
-    at.v += by;
-    if constexpr (kAmsgrad) at.v_max += by;
     return at;
   }
 
@@ -145,6 +133,16 @@ struct NarrowRows {
   }
 
  private:
+  __device__ __forceinline__ static Arrays elements_moved(Arrays at, int64_t by) {
+    at.p += by;
+    if constexpr (kLow > 0) at.low += by;
+    at.g += by;
+    at.m += by;
+    at.v += by;
+    if constexpr (kAmsgrad) at.v_max += by;
+    return at;
+  }
+
   // Whether a part of a row has an element.
   template <Slots kSlots>
   __device__ __forceinline__ static bool is_there(int part, int end) {
