@@ -39,6 +39,20 @@ swd_pypi_nvcc() {  # release
   export CUDACXX=$cuda/bin/nvcc CUDAToolkit_ROOT=$cuda
 }
 
+# Called by CI after that: leaves an nvdisasm on PATH, which scripts/ptxas_report.py needs to hold instructions to their
+# limits. The machine's, or PyPI's (6 MB).
+swd_nvdisasm() {
+  local folder=$PWD/build/nvdisasm
+  command -v nvdisasm > /dev/null && return
+  if [ ! -e "$folder/nvidia/cu13/bin/nvdisasm" ]; then
+    /usr/bin/python3 -c 'import ensurepip' 2> /dev/null || scripts/install_deps.sh python || return 1
+    /usr/bin/python3 -m venv "$folder.pip" && "$folder.pip/bin/python" -m pip install -q --disable-pip-version-check --no-deps --target "$folder" \
+      nvidia-cuda-nvdisasm==13.2.51 || { echo "nvdisasm is not here, and PyPI did not give it" >&2; return 1; }
+    rm -rf "$folder.pip"
+  fi
+  PATH=$folder/nvidia/cu13/bin:$PATH
+}
+
 if [ -n "${SWD_NVCC:-}" ]; then
   swd_pypi_nvcc "$SWD_NVCC"
 else

@@ -11,7 +11,7 @@ from . import checks, checkpoint, shards
 from .engine import Engine
 from .joint import Joint
 from .states import UNIT
-from .steady import Steady
+from .steady import PLAIN, Steady
 from .tensors import Entry
 
 if TYPE_CHECKING:
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 
 
 def _signature(optimizer: AdamS) -> list[Any]:
-    return [optimizer.update_norms, optimizer.shards, optimizer.record_hook, optimizer.states] + [(group["decay"], group["maximize"], group["amsgrad"])
-                                       for group in optimizer.param_groups]
-
-
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
+    return [optimizer.update_norms, optimizer.shards, optimizer.record_hook, optimizer.states] + [
+        (group["decay"], group["maximize"], group["amsgrad"]) for group in optimizer.param_groups]
 
 
 def _home(optimizer: AdamS) -> torch.device:
@@ -96,7 +93,7 @@ class Layout:
                 if grad is not None:
                     if grad.layout is not torch.strided:
                         checks.gradient(param, grad)
-                    if type(grad) is not torch.Tensor or type(param) not in _PLAIN or torch._is_zerotensor(grad):
+                    if type(grad) is not torch.Tensor or type(param) not in PLAIN or torch._is_zerotensor(grad):
                         grad = shards.gradient(param, grad)
                 if not member.fits(shards.local(param), number, state.get(param), grad):
                     return None

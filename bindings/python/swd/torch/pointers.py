@@ -21,8 +21,9 @@ class Pointers:
 
     def move(self, engine: Engine, tables: Mapping[Buffer, Sequence[torch.Tensor | None]],
              grads: Sequence[torch.Tensor | None], known: list[int] | None = None) -> None:
-        """Before a step. known: the addresses of the gradients, where no other tensor has moved. A graph holds the pointers of its capture, so everything is sent while one is captured, and
-        always afterwards: a replay changes the tables behind our back."""
+        """Before a step. known: the addresses of the gradients, where no other tensor has moved. A graph holds the
+        pointers of its capture, so everything is sent while one is captured, and always afterwards: a replay changes
+        the tables behind our back."""
         self._captured = self._captured or (engine.on_cuda and torch.cuda.is_current_stream_capturing())
         if known is not None and not self._captured:
             self._send(engine, Buffer.GRAD, list(known))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .kinds import Grads
     from .layout import Layout
 
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
+PLAIN = (torch.Tensor, torch.nn.Parameter)  # no wrapper, whose memory would be elsewhere
 _grad, _dtype, _shape, _type = attrgetter("grad"), attrgetter("dtype"), attrgetter("shape"), type
 _address, _stride, _negated = torch.Tensor.data_ptr, torch.Tensor.stride, torch.Tensor.is_neg
 
@@ -82,7 +82,7 @@ class Steady:
         members = [member for engine in layout.engines for member in engine.members]
         return (bool(members) and all(engine.members for engine in layout.engines)
                 and all(type(state) is dict for state in optimizer.state.values())
-                and all(member.gapless and member.copy is None and type(member.owner) in _PLAIN for member in members))
+                and all(member.gapless and member.copy is None and type(member.owner) in PLAIN for member in members))
 
     @staticmethod
     def _params(groups: Iterable[dict[str, Any]]) -> list[torch.Tensor]:
