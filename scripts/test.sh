@@ -33,10 +33,21 @@ binding() {  # name, script; exit code 77: it cannot run here
     exit 1
   fi
 }
-binding "Rust crates" scripts/test_rust.sh
+# Beside Python's tests, which install much and use one core.
+scripts/test_rust.sh > "$build/rust.log" 2>&1 &
+rust=$!
+trap 'kill "$rust" 2> /dev/null || true' EXIT
+rust_crates() {
+  local status=0
+  wait "$rust" || status=$?
+  cat "$build/rust.log"
+  return $status
+}
 binding "Python package" scripts/test_python.sh
 binding "Python examples" scripts/test_python_examples.sh
 binding "JAX" scripts/test_jax.sh
+binding "Rust crates" rust_crates
+trap - EXIT
 
 echo "== library"
 labels='cpu|cuda'
