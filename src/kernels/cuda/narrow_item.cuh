@@ -88,32 +88,28 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
     return true;
   }
 
-  // `index`, `end`: of the row. `quick`: its bits begin at `start`.
+  // Of the part of the row that lies in half `in` of its registers. `index`, `end`: of the row. kQuick: vectors, plain
+  // constants, and the bits of the row begin at `start`.
+  template <bool kQuick>
   __device__ __forceinline__ static void update_part(const Constants& k, int64_t index, int end, bool vectors,
-                                                     bool quick, uint32_t start, int part, Row& r, NormLanes& norms) {
+                                                     uint32_t start, int part, int in, Row& r, NormLanes& norms) {
+    Coefficients c = kQuick ? as_plain(k.c) : k.c;
     float p[4], m[4], v[4], g[4], lost[4];
-    decode_params(Param{}, r.p, r.low, part, p);
-    decode_moments<Moment>(r.m, r.v, r.bytes[part], part, k.unit, m, v);
-    Rows::load_gradients(r, part, g);
-    auto formula = [&](const Coefficients& c) {
+    decode_params(Param{}, r.p, r.low, in, p);
+    decode_moments<Moment>(r.m, r.v, r.bytes[in], in, k.unit, m, v);
+    Rows::load_gradients(r, in, g);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        Element e{p[j], m[j], v[j], 0.0f};
-        if constexpr (kAmsgrad) e.v_max = bits_float(r.v_max.word[part][j]);
-        lost[j] = update_element<kAmsgrad>(c, g[j], e);
-        p[j] = e.p;
-        m[j] = e.m;
-        v[j] = e.v;
-        if constexpr (kAmsgrad) r.v_max.word[part][j] = float_bits(e.v_max);
-      }
-    };
-    if (!kBlocks && k.plain) {
-      formula(as_plain(k.c));
-    } else {
-      formula(k.c);
+    for (int j = 0; j < 4; ++j) {
+      Element e{p[j], m[j], v[j], 0.0f};
+      if constexpr (kAmsgrad) e.v_max = bits_float(r.v_max.word[in][j]);
+      lost[j] = update_element<kAmsgrad>(c, g[j], e);
+      p[j] = e.p;
+      m[j] = e.m;
+      v[j] = e.v;
+      if constexpr (kAmsgrad) r.v_max.word[in][j] = float_bits(e.v_max);
     }
-    if (!vectors) {  // idle slots must not count: their zeros become NaN where a constant is infinite
-      int thread = lane_anew();
+    int thread = lane_anew();
+    if (!kQuick && !vectors) {  // idle slots must not count: their zeros become NaN where a constant is infinite
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         if (position(thread, part, j, false) >= end) p[j] = m[j] = v[j] = lost[j] = 0.0f;
@@ -121,14 +117,13 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
     }
     if constexpr (kNorms) {
 #pragma unroll
-      for (int j = 0; j < 4; ++j) add_norms(norms, 4 * part + j, p[j], lost[j]);
+      for (int j = 0; j < 4; ++j) add_norms(norms, 4 * in + j, p[j], lost[j]);
     }
     RoundingBits bits[4]{};
     if constexpr (kHasUnit) {
-      if (!kBlocks && quick) {
+      if constexpr (kQuick) {
         fill(k, start, part, bits);
       } else {
-        int thread = lane_anew();
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
           bits[j] = rounding_bits_from(k.key, start_of(k, index + position(thread, part, j, vectors)));
@@ -137,8 +132,33 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
 #pragma unroll
       for (int j = 0; j < 4; ++j) v[j] *= k.inverse_unit_after;
     }
-    encode_params(Param{}, p, bits, part, r.p, r.low);
-    encode_moments<Moment>(m, v, bits, part, r.m, r.v, r.bytes[part]);
+    encode_params(Param{}, p, bits, in, r.p, r.low);
+    encode_moments<Moment>(m, v, bits, in, r.m, r.v, r.bytes[in]);
+  }
+
+  // Of vectors, plain constants, and bits that begin at `start`: whether that was all. With block8 it is where the part
+  // is a usual one.
+  __device__ __forceinline__ static bool update_quick(const Constants& k, uint32_t start, int part, Row& r,
+                                                      NormLanes& norms) {
+    if constexpr (kBlocks) {
+      return are_usual(r.bytes[part]) && update_usual(k, start, part, r, norms);
+    } else {
+      update_part<true>(k, 0, kLanes, true, start, part, part, r, norms);
+      return true;
+    }
+  }
+
+  // The parts that were not quick, one after the other through the same code, which is large: the halves of the
+  // registers change places twice.
+  __device__ __forceinline__ static void update_rest(const Constants& k, int64_t index, int end, bool vectors,
+                                                     bool (&done)[2], Row& r, NormLanes& norms) {
+#pragma unroll 1
+    for (int part = 0; part < 2; ++part) {
+      if (!done[0]) update_part<false>(k, index, end, vectors, 0, part, 0, r, norms);
+      exchange(done[0], done[1]);
+      Rows::exchange_parts(r);
+      if constexpr (kNorms) exchange_halves(norms);
+    }
   }
 
   // Positions 0 .. end - 1 of `item`, in rows. `aligned`: all arrays are.
@@ -147,13 +167,12 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
     bool whole = aligned && end == kItem;
     // Rows up to here are vectors. The lanes of the norms must not change their layout within an item.
     int vectors_end = (kNorms ? whole : aligned) ? end : 0;
-    // Of those, up to here the lower half of the index does not wrap; with block8, and a part may be a usual one.
-    int quick_end = 0;
+    // Of those, up to here constants are plain, and the lower half of the index does not wrap.
+    int quick_end = k.plain ? vectors_end : 0;
     uint32_t start = 0;
     if constexpr (kHasUnit) {
       start = start_of(k, item.index + 4 * (threadIdx.x % 32));
-      bool quick = static_cast<uint32_t>(item.index) <= UINT32_MAX - kItem && (!kBlocks || k.plain);
-      quick_end = quick ? vectors_end : 0;
+      if (static_cast<uint32_t>(item.index) > UINT32_MAX - kItem) quick_end = 0;
     }
     Arrays at = Rows::of_thread(item);
 #pragma unroll 1
@@ -165,13 +184,10 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
       } else {
         Rows::template load_row<Slots::kElements>(at, end - row, r);
       }
+      bool done[2];
 #pragma unroll
-      for (int part = 0; part < 2; ++part) {
-        if constexpr (kBlocks) {
-          if (quick && are_usual(r.bytes[part]) && update_usual(k, start, part, r, norms)) continue;
-        }
-        update_part(k, item.index + row, end - row, vectors, quick, start, part, r, norms);
-      }
+      for (int part = 0; part < 2; ++part) done[part] = quick && update_quick(k, start, part, r, norms);
+      if (!done[0] || !done[1]) update_rest(k, item.index + row, end - row, vectors, done, r, norms);
       if (vectors) {
         Rows::template store_row<Slots::kVectors>(at, end - row, r);
       } else {

@@ -132,6 +132,16 @@ struct NarrowRows {
     }
   }
 
+  __device__ __forceinline__ static void exchange_parts(Row& r) {
+    cuda::exchange_parts(r.p);
+    cuda::exchange_parts(r.low);
+    cuda::exchange_parts(r.g);
+    cuda::exchange_parts(r.m);
+    cuda::exchange_parts(r.v);
+    cuda::exchange_parts(r.v_max);
+    exchange(r.bytes[0], r.bytes[1]);
+  }
+
  private:
   __device__ __forceinline__ static Arrays elements_moved(Arrays at, int64_t by) {
     at.p += by;

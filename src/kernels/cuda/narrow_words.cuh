@@ -39,6 +39,29 @@ struct Packed {
 template <>
 struct Packed<0> {};
 
+template <class T>
+__device__ __forceinline__ void exchange(T& a, T& b) {
+  T old = a;
+  a = b;
+  b = old;
+}
+
+template <int kBytes>
+__device__ __forceinline__ void exchange_parts(Packed<kBytes>& packed) {
+  if constexpr (kBytes != 0) {
+#pragma unroll
+    for (int i = 0; i < kBytes; ++i) exchange(packed.word[0][i], packed.word[1][i]);
+  }
+}
+
+__device__ __forceinline__ void exchange_halves(NormLanes& norms) {
+#pragma unroll
+  for (int slot = 0; slot < 4; ++slot) {
+    exchange(norms.param[slot], norms.param[4 + slot]);
+    exchange(norms.lost[slot], norms.lost[4 + slot]);
+  }
+}
+
 template <int kBytes>
 __device__ __forceinline__ uint32_t element(const uint32_t (&words)[kBytes], int j) {
   if constexpr (kBytes == 4) return words[j];
