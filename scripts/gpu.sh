@@ -9,7 +9,7 @@
 #   gpu.sh --publish TARBALL   at home: the figures of a run that came back, into bench/results/<gpu>/
 #
 # SWD_GPU_SECONDS (default 520): no part starts later, and each is cut off there. SWD_GPU_PART_SECONDS (180): a part that
-# takes longer has failed. SWD_GPU_DIR (build/gpu): the programs; run/ in it holds a record, a log and the figures of each
+# takes longer has failed. SWD_GPU_LONG_SECONDS (120): how long paper:long trains. SWD_GPU_DIR (build/gpu): the programs; run/ in it holds a record, a log and the figures of each
 # part. run.tar.gz there is the same for the way home, written after every part; it resumes: where there is no run, it is
 # unpacked. Where $OUT is set it goes there, too, and the reports of ncu beside it, some 10 MB each. A run of other
 # programs is put aside.

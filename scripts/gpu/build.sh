@@ -37,5 +37,8 @@ ln -s "$soname" build/gpu/libswd.so
 for file in build/gpu/*; do
   { ldd "$file" 2> /dev/null || true; } | sed -n 's/.*=> \(.*lib\(benchmark\|gtest\|cudart\)[^ ]*\) .*/\1/p'
 done | sort -u | xargs -r cp -t build/gpu
+mnist=/usr/share/datasets/fashion-mnist  # Debian's dataset-fashion-mnist: 30 MB, for the parts paper:*
+rm -rf build/gpu/fashion-mnist
+if [ -d $mnist ]; then cp -rL $mnist build/gpu/fashion-mnist; fi
 git describe --always --dirty > build/gpu/commit
 du -sh build/gpu

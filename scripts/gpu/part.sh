@@ -21,6 +21,7 @@ needs_torch() { python3 -c 'import torch; assert torch.cuda.is_available()' 2> /
 list() {
   printf '%s\n' info test:cuda_equality_test test:cuda_narrow_test test:cuda_conversion_test test:cuda_graph_test overlap \
     wide roof bench bench:states peers peers:148 peers:268435456 peers:narrow train:fp32 train:mixed16 train:compact8 ncu \
+    paper:adams paper:adamw paper:adam \
     large:fp32 large:bf16 python sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
   local file
   for file in "$programs"/*_test; do
@@ -29,7 +30,7 @@ list() {
       *) echo "test:$(basename "$file")" ;;
     esac
   done
-  printf '%s\n' bench:all ncu:full experiments
+  printf '%s\n' bench:all ncu:full experiments paper:long
 }
 
 info() {
@@ -87,15 +88,20 @@ roof() {
   "$programs/bench_step" --backend=cuda --roof=28 | tee "$figures/roof.txt"
 }
 
-# The bindings on PyTorch's own device memory, streams and graphs. A copy of the package, so that the tree stays as it is.
+# The package without an installation: a copy, so that the tree stays as it is.
+python_package() {  # folder
+  mkdir -p "$1"
+  cp -r bindings/python/swd "$1/"
+  mkdir -p "$1/swd/lib"
+  cp -L "$programs"/libswd.so.* "$programs"/libcudart.so.* "$1/swd/lib/"
+}
+
+# The bindings on PyTorch's own device memory, streams and graphs.
 python() {
   local site=$figures/site
   needs_torch
   python3 -c 'import pytest' || cannot "no pytest"
-  mkdir -p "$site"
-  cp -r bindings/python/swd "$site/"
-  mkdir -p "$site/swd/lib"
-  cp -L "$programs"/libswd.so.* "$programs"/libcudart.so.* "$site/swd/lib/"
+  python_package "$site"
   # Another PyTorch than ours may warn of other things.
   PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$site python3 -m pytest -q --maxfail=10 -c bindings/python/pytest.ini \
     --rootdir bindings/python -p no:cacheprovider -W default -m cuda bindings/python/tests || return
@@ -117,6 +123,28 @@ train() {
   needs_torch
   python3 experiments/text/train.py --library "$programs/libswd.so" --device cuda --methods "$1" --seeds 0:1 --width 832 \
     --layers 12 --heads 13 --context 256 --batch 32 --steps 400 --lr 6e-4 --results "$figures/train-$1.json"
+}
+
+# The paper's ResNet18 on Fashion-MNIST: a few epochs of each method. `long` has the paper's 200, in turns of an epoch,
+# for $SWD_GPU_LONG_SECONDS; called again by name on the same machine it goes on, as checkpoints stay there.
+paper() {  # method, or long
+  local site=$figures/site data=$programs/fashion-mnist output=$programs/paper begun=$SECONDS method
+  needs_torch
+  [ -d "$data" ] || cannot "Fashion-MNIST was not carried: --build takes it from Debian's package, where that is installed"
+  python_package "$site"
+  train_paper() {
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$site python3 experiments/paper/train.py --data "$data" --output "$output" "$@"
+  }
+  if [ "$1" != long ]; then
+    train_paper --method "$1" --epochs 5 || return
+    cp "$output"/*-5-"$1"-0.json "$figures/"
+  else
+    while [ $((SECONDS - begun)) -lt "${SWD_GPU_LONG_SECONDS:-120}" ]; do
+      for method in adams adamw adam; do train_paper --method $method --epochs 200 --stop-after 1 || return; done
+    done
+    cp "$output"/*-200-*.json "$figures/"
+  fi
+  rm -r "$site"
 }
 
 # The first step of 2^28 elements; its first reduction is one that the test makes for itself. Sets of sections, not
@@ -171,6 +199,7 @@ case "$1" in
   peers:148) peers peers-148.json --tensors 148 --elements 124439808 ;;  # GPT-2
   peers:*) peers "peers-${1#peers:}.json" --elements "${1#peers:}" --only "^(?!.*($narrow))" ;;
   train:*) train "${1#train:}" ;;
+  paper:*) paper "${1#paper:}" ;;
   ncu) counters detailed ncu ;;
   ncu:full) counters full ncu-full ;;
   large:fp32) large 1 16 ;;

@@ -65,6 +65,12 @@ case "$*" in
     while [ "$1" != --results ]; do shift; done
     echo '{"runs": []}' > "$2"
     ;;
+  *experiments/paper/train.py*)
+    [ -f "$PYTHONPATH/swd/torch/__init__.py" ] && [ -f "$3/t10k-labels-idx1-ubyte.gz" ] || exit 1
+    # --data DIR --output FOLDER --method METHOD --epochs EPOCHS
+    mkdir -p "$5"
+    echo '{"history": []}' > "$5/fashion-mnist-resnet18-64-$9-$7-0.json"
+    ;;
   *) exec /usr/bin/python3 "$@" ;;
 esac
 END
@@ -73,6 +79,8 @@ export PATH=$work/bin:$PATH
 # ---- Programs: the real ones where they are quick under a simulated runtime ----
 for name in cuda_conversion_test skip_test; do ln -s "$build/tests/$name" "$work/gpu/"; done
 cp -P "$build"/libswd.so* "$work/gpu/"
+mkdir "$work/gpu/fashion-mnist"
+touch "$work/gpu/fashion-mnist/t10k-labels-idx1-ubyte.gz"
 touch "$work/gpu/libcudart.so.13" # the one on LD_LIBRARY_PATH is loaded
 stand_in "$work/gpu/cuda_equality_test" << 'END'
 if [ -f "$WORK/wrong_bits" ] || [[ ${LD_LIBRARY_PATH:-} = *variants/wrong* ]]; then
