@@ -18,7 +18,7 @@ configured=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt" 
 [ "$configured" = "$(command -v nvcc)" ] || rm -f "$build/CMakeCache.txt"
 # PTX only: quick to build, runs on any device through the driver's compiler.
 cmake -S . -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON \
-  -DSWD_BUILD_TESTS=ON  # not AUTO: what is missing must fail, not be left out
+  -DSWD_LINE_INFO=ON -DSWD_BUILD_TESTS=ON  # not AUTO: what is missing must fail, not be left out
 cmake --build "$build" -j "$jobs"
 
 not_run=()
