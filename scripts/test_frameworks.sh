@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the blocks of docs/frameworks.md: swd.torch.AdamS under torchrun, Trainer, accelerate, Lightning, peft, timm and DeepSpeed, on
-# one and two processes of this machine under gloo, compared with a plain loop (bindings/python/tests/frameworks/matrix.py).
-# Makes a virtual environment of its own, build/frameworks/venv, of the packages on PyPI (about 6 GB with PyTorch, ten
-# minutes, once); then some six minutes on 2 busy cores, three on idle ones. Prints the table of docs/testing.md.
-# Usage: test_frameworks.sh [PART ...]; PART: trainer, accelerate, lightning, peft, timm, deepspeed, which may be missing.
-# Elsewhere a package that cannot be installed fails. SWD_PYTHON names another python3.
+# Runs the blocks of docs/frameworks.md: swd.torch.AdamS under torchrun, Trainer, accelerate, Lightning, peft, timm and
+# DeepSpeed, on one and two processes under gloo, compared with a plain loop (bindings/python/tests/frameworks/matrix.py).
+# Makes a virtual environment of its own, build/frameworks/venv, of the packages on PyPI (about 6 GB with PyTorch, seven
+# minutes, once); then it takes four minutes of processor time. Prints the table of docs/testing.md.
+# Usage: test_frameworks.sh [PART ...]; parts that may be missing: trainer, accelerate, lightning, peft, timm, deepspeed.
+# Any other that cannot be installed fails. SWD_PYTHON names another python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$PWD/build/frameworks

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What matrix.py starts, on two processes by the page's torchrun line: the cases that SWD_CASES names as MODULE.CASE, each with a
-folder of its own in SWD_FOLDER. Rank 0 leaves their numbers in its out.json, joined over the ranks by their maximum."""
+"""What matrix.py starts, on two processes by the page's torchrun line: the cases that SWD_CASES names as MODULE.CASE, each
+with a folder of its own in SWD_FOLDER. Rank 0 leaves their numbers in its out.json, joined over ranks by their maximum."""
 import importlib
 import json
 import os

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cases on two processes: PyTorch's own ways of sharing. Each trains by a block of the page, saves, trains on, resumes, and compares
-with one process. Those of other packages are in two_ranks_packages."""
+"""Cases on two processes: PyTorch's own ways to share a model. Each trains by a block of the page, saves, trains on, resumes,
+and compares with one process. What other cases need of that."""
 import torch
 import torch.distributed as dist
 
@@ -40,23 +40,19 @@ def go_on(model, optimizer, batches):
 def compare(model, stats, seen, make=make_net, **reference):
     """Differences from one process that saw everything."""
     one, wanted = replay(make(), gathered(seen), **reference)
-    return {"param": largest(whole(model), one), **apart(stats, wanted)}
+    return {"param": largest(model, one), **apart(stats, wanted)}
 
 
-def whole(model):
-    return model if isinstance(model, dict) else params(model)
-
-
-def by_loop(name, folder, parameters=params, optimizer_of=lambda optimizer: optimizer, checkpoint=None, **names):
+def by_loop(name, folder, parameters=params, optimizer_of=lambda optimizer: optimizer, **names):
     """A case whose blocks are NAME, a loop; NAME-save and NAME-resume."""
     batches, model = shared(), make_net()
     seen = Seen(model)
     made = page.run(name, swd=swd, options=OPTIONS, model=model, loader=batches[:HALF], **names)
-    page.run(f"{checkpoint or name}-save", **{**vars(made), "folder": folder})
+    page.run(f"{name}-save", **{**vars(made), "folder": folder})
     go_on(made.model, made.optimizer, batches[HALF:])
     out = compare(parameters(made.model), optimizer_of(made.optimizer).stats(), seen)
     again = page.run(name, swd=swd, options=OPTIONS, model=make_net(), loader=[], **names)
-    page.run(f"{checkpoint or name}-resume", **{**vars(again), "folder": folder})
+    page.run(f"{name}-resume", **{**vars(again), "folder": folder})
     go_on(again.model, again.optimizer, batches[HALF:])
     return {**out, "resume": largest(parameters(made.model), parameters(again.model))}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cases on two processes: accelerate, Trainer and Lightning, whose processes train.py's torchrun started. As two_ranks."""
+"""Cases of accelerate, Trainer and Lightning, on one process and on two, which the page's torchrun line started."""
 import os
 import shutil
 
@@ -9,9 +9,8 @@ from torch.distributed.tensor import DTensor
 
 import page
 import swd.torch
-from ranks import warned
+from cases_torch import compare, go_on, start
 from reference import HALF, OPTIONS, STEPS, Seen, largest, llama, loader, make_net, pairs, sentences
-from two_ranks import compare, go_on, shared, start
 
 
 def processors_as_devices():
@@ -27,13 +26,8 @@ def sharded(model):
 
 
 def accelerated(block, folder):
-    def halves():
-        return [pairs(8 * STEPS)[8 * HALF * i:8 * HALF * (i + 1)] for i in range(2)]
-
-    def rows(x, y):
-        return list(zip(x, y))
-    names = dict(swd=swd, options=OPTIONS)
-    first, second = (loader(rows(*half)) for half in halves())
+    rows, names = list(zip(*pairs(8 * STEPS).tensors)), dict(swd=swd, options=OPTIONS)
+    first, second = loader(rows[:8 * HALF]), loader(rows[8 * HALF:])
     model = make_net()
     seen = Seen(model)
     made = page.run(block, model=model, loader=first, **names)
@@ -123,7 +117,8 @@ def fitted(block, folder):
     names, dataset = dict(swd=swd, options=OPTIONS), pairs(4 * HALF * world)
     model = make_net()
     seen = Seen(model)
-    it = page.run(block, model=model, loader=loader(dataset), settings=dict(settings, max_epochs=2, callbacks=[Save()]), **names)
+    it = page.run(block, model=model, loader=loader(dataset), settings=dict(settings, max_epochs=2, callbacks=[Save()]),
+                  **names)
     out = compare(it.module.model, it.trainer.optimizers[0].stats(), seen)
     again = page.run(block, model=make_net(), loader=loader(dataset), settings=dict(settings, max_epochs=0), **names)
     again.trainer.fit_loop.max_epochs = 2
@@ -133,51 +128,3 @@ def fitted(block, folder):
     if block.endswith("fsdp2"):
         sharded(again.module)
     return {**out, "resume": largest(it.module.model, again.module.model)}
-
-
-def zero_of_deepspeed(folder, stage):
-    import deepspeed
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # else it compiles one, for minutes
-    start()
-    def make():
-        return make_net(wide=36)  # a multiple of 4 elements: DeepSpeed pads, and its padding counts in vbar
-    batches, model = shared(), make()
-    seen = Seen(model)
-
-    def train_on(engine):
-        for batch in batches[HALF:]:
-            engine.backward(engine(*batch))
-            engine.step()
-    names = dict(swd=swd, options=OPTIONS, stage=stage)
-    made = page.run("deepspeed", model=model, loader=batches[:HALF], **names)
-    page.run("deepspeed-save", engine=made.engine, folder=folder)
-    train_on(made.engine)
-    out = compare(made.model, made.optimizer.stats(), seen, make)
-    again = page.run("deepspeed", model=make(), loader=[], **names)
-    page.run("deepspeed-resume", engine=again.engine, folder=folder)
-    train_on(again.engine)
-    return {**out, "resume": largest(made.model, again.model)}
-
-
-def deepspeed_1(folder):
-    return zero_of_deepspeed(folder, 1)
-
-
-def deepspeed_2(folder):
-    return zero_of_deepspeed(folder, 2)
-
-
-def deepspeed_without_shards(_):
-    """It is said."""
-    import deepspeed
-    model, texts = make_net(wide=36), None
-    optimizer = swd.torch.AdamS(model.parameters(), **OPTIONS)
-    config = {"train_micro_batch_size_per_gpu": 4, "zero_optimization": {"stage": 1}, "zero_allow_untested_optimizer": True,
-              "gradient_clipping": 0.0}
-    with warned() as texts:
-        engine = deepspeed.initialize(model=model, optimizer=optimizer, config=config)[0]
-        for batch in shared():
-            engine.backward(engine(*batch))
-            engine.step()
-    assert sum('pass shards=\"world\"' in text for text in texts) == 1, texts
-    return {}

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cases on one process, equal to the bit: the plain loop, peft, timm; and what the page says of the Trainer's arguments.
-accelerate, Trainer and Lightning on one process are those of two_ranks_packages."""
+accelerate, Trainer and Lightning on one process are those of cases_packages."""
 import math
 
 import torch
 
 import page
 import swd.torch
-from reference import HALF, OPTIONS, STEPS, Seen, apart, largest, llama, loader, make_net, pairs, replay, sentences
-from two_ranks import go_on
+from cases_torch import go_on
+from reference import HALF, OPTIONS, Seen, apart, largest, llama, loader, make_net, pairs, replay, sentences
 
 
 def plain(folder):
