@@ -24,6 +24,8 @@ if ! "$venv/bin/python" -c 'import torch, numpy' 2> /dev/null; then
   "$venv/bin/python" -m pip install -q --disable-pip-version-check torch numpy
 fi
 for package in "${packages[@]}"; do  # one by one, so that one that fails takes no other with it
+  "$venv/bin/python" -c 'import importlib.metadata as m, sys; name, version = sys.argv[1].split("=="); sys.exit(m.version(name) != version)' \
+    "$package" 2> /dev/null && continue
   DS_BUILD_OPS=0 "$venv/bin/python" -m pip install -q --disable-pip-version-check "$package" > "$work/pip.log" 2>&1 ||
     { tail -n 5 "$work/pip.log" >&2; echo "$package cannot be installed" >&2; }
 done
