@@ -68,11 +68,12 @@ def main(optional):
                 cells = [case.split(".")[1].replace("_", " "), str(ranks)]
                 cells += [f"{numbers[name]:.1e}" if name in numbers else "" for name in NUMBERS]
                 print(f"| {' | '.join(cells)} |{'' if good else ' over its bound'}", flush=True)
-        problem = page.main(ran, not_run)
+        problems = page.problems(ran, not_run)
+    print("\n".join(problems))
     for part in not_run:
         print(f"{part}: not run, its package is not there")
     print(f"\n{passed} passed, {failed} failed")
-    return bool(failed or problem or set(not_run) - set(optional))
+    return bool(failed or problems or set(not_run) - set(optional))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The blocks of docs/frameworks.md: their text is what the tests run. As a program: names the blocks that no test ran.
-
-    python page.py FOLDER [PART LEFT OUT ...]
+"""The blocks of docs/frameworks.md: their text is what the cases run. Asked by matrix.py for those that none ran.
 
 A line `<!-- block: NAME -->` stands before each. A block NAME or NAME-... belongs to the part NAME. Where SWD_BLOCKS_RUN
 names a folder, each block that ran leaves a file there.
@@ -9,8 +7,6 @@ names a folder, each block that ran leaves a file there.
 import os
 import pathlib
 import re
-import sys
-import textwrap
 from types import SimpleNamespace
 
 PAGE = pathlib.Path(__file__).resolve().parents[4] / "docs" / "frameworks.md"
@@ -34,16 +30,11 @@ def run(name, **names):
     return SimpleNamespace(**names)
 
 
-def main(folder, left_out):
+def problems(folder, left_out):
+    """What is wrong with the page, by the files that blocks left in the folder; parts that were left out may lack theirs."""
     whole = PAGE.read_text(encoding="utf-8")
     names = [match[1] for match in _BLOCK.finditer(whole)]
     not_run = [name for name in names if not (pathlib.Path(folder) / name).exists()
                and name.split("-")[0] not in left_out]
     unnamed = len(re.findall("^```", whole, re.M)) // 2 - len(names)
-    problems = [f"no test ran block {name}" for name in not_run] + [f"{unnamed} blocks have no name"] * (unnamed != 0)
-    print("\n".join(problems) or textwrap.shorten(f"blocks run: {' '.join(names)}", 2000))
-    return bool(problems)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    return [f"no case ran block {name}" for name in not_run] + [f"{unnamed} blocks have no name"] * (unnamed != 0)
