@@ -41,6 +41,7 @@ CONTENTS = """
 Start here <self>
 docs/install
 docs/integration
+docs/frameworks
 docs/weight_decay
 docs/evidence
 docs/narrow_states
