@@ -13,7 +13,7 @@
 namespace swd::test {
 namespace {
 
-constexpr size_t kPage = 4096;
+const size_t kPage = static_cast<size_t>(sysconf(_SC_PAGESIZE));
 
 // Memory between two pages without access, at the end of its pages or at their beginning.
 class Fenced {

@@ -33,18 +33,18 @@ double sum_of_squares(const std::vector<float>& g) {
   return sum;
 }
 
-// The sums of the chunks at the end of the large segment, as the CPU has them of segments of one chunk.
-std::vector<double> chunk_sums(Runner& parts, bool moments) {
-  std::vector<double> out;
-  std::vector<float> g = gradients(kEnd, kTail);
-  for (int64_t at = 0; at < kTail; at += kChunk) {
+// The sums of a part's chunks, as the CPU has them of segments of one chunk.
+void add_chunk_sums(Runner& parts, size_t part, bool moments, std::vector<double>& out) {
+  int64_t count = parts.setup().counts[part];
+  std::vector<float> g = gradients(part, count);
+  for (int64_t at = 0; at < count; at += kChunk) {
     RunSetup s = parts.setup();
-    s.counts = {std::min<int64_t>(kChunk, kTail - at)};
+    s.counts = {std::min<int64_t>(kChunk, count - at)};
     s.index_of = {0};
     Runner chunk(s);
     for (int b : {SWD_BUFFER_EXP_AVG_SQ, SWD_BUFFER_EXP_AVG_SQ_SCALE}) {
-      if (!parts.at(b, kEnd)) continue;
-      std::vector<uint8_t> all = parts.stored(b, kEnd), one = chunk.stored(b, 0);
+      if (!parts.at(b, part)) continue;
+      std::vector<uint8_t> all = parts.stored(b, part), one = chunk.stored(b, 0);
       int64_t width = static_cast<int64_t>(element_bytes(s.moment));
       auto begin = all.begin() + (b == SWD_BUFFER_EXP_AVG_SQ ? at * width : at / 128);
       chunk.set_stored(b, 0, {begin, begin + static_cast<int64_t>(one.size())});
@@ -53,6 +53,12 @@ std::vector<double> chunk_sums(Runner& parts, bool moments) {
     double squares = sum_of_squares({g.begin() + at, g.begin() + at + s.counts[0]});
     out.push_back(moments ? chunk.segment_state(0).exp_avg_sq_sum : squares);
   }
+}
+
+// At the end of the large segment, and behind it.
+std::vector<double> chunk_sums(Runner& parts, bool moments) {
+  std::vector<double> out;
+  for (size_t part : {kEnd, kBehind}) add_chunk_sums(parts, part, moments, out);
   return out;
 }
 
