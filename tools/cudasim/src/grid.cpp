@@ -21,7 +21,8 @@ GridRun::GridRun(LaunchParams p) : lp(std::move(p)) {
   k = lp.kernel.get();
   totalBlocks = (uint64_t)lp.grid[0] * lp.grid[1] * lp.grid[2];
   bool clustered = lp.cluster[0] * lp.cluster[1] * lp.cluster[2] > 1;
-  if (config().ends > 0 && totalBlocks > kLargeGrid && 2 * config().ends < totalBlocks && !clustered && !lp.cooperative) {
+  if (config().ends > 0 && totalBlocks > kLargeGrid && 2 * config().ends < totalBlocks && !clustered &&
+      !lp.cooperative) {
     leftOut = totalBlocks - 2 * config().ends;
     totalBlocks -= leftOut;
   }
