@@ -55,10 +55,9 @@ void add_chunk_sums(Runner& parts, size_t part, bool moments, std::vector<double
   }
 }
 
-// At the end of the large segment, and behind it.
 std::vector<double> chunk_sums(Runner& parts, bool moments) {
   std::vector<double> out;
-  for (size_t part : {kEnd, kBehind}) add_chunk_sums(parts, part, moments, out);
+  for (size_t part : {kBeginning, kEnd, kBehind}) add_chunk_sums(parts, part, moments, out);
   return out;
 }
 

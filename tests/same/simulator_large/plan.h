@@ -84,6 +84,7 @@ class LargePlan {
     RunSetup out = s_;
     out.flags |= SWD_PLAN_INDEXED;
     out.shift = 0;
+    out.threads = 1;
     out.counts = {kHead, kTail, kBehindCount};
     out.index_of = {0, count_ - kTail, count_};
     return out;
