@@ -187,5 +187,27 @@ TEST(Afresh, WithoutAFirstPassToo) {
   EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
 }
 
+// Folded twice, and in between a gradient is withdrawn: the last word counts.
+TEST(Afresh, WithoutAFirstPassAGradientMayBeWithdrawn) {
+  RunSetup s = small();
+  s.decay = {SWD_DECAY_DECOUPLED};
+  Runner r(s);
+  start(r);
+  fill(r, 1);
+  std::vector<float> before = r.get(SWD_BUFFER_PARAM, 2);
+  DeviceBuffer has_grad(s.backend, 4);
+  const uint8_t without[] = {1, 1, 0, 1};
+  has_grad.write(0, without, 4);
+  r.args().flags = SWD_STEP_PROPAGATE | SWD_STEP_SKIP_NORM;
+  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
+  r.args().has_grad = has_grad.data();
+  decide(r);
+  update(r);
+  EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
+  EXPECT_EQ(r.get(SWD_BUFFER_PARAM, 2), before);
+  EXPECT_EQ(r.segment_state(2).step, 0);
+  EXPECT_EQ(r.segment_state(3).step, 1);
+}
+
 }  // namespace
 }  // namespace swd::test

@@ -12,6 +12,28 @@ RunSetup on_cuda(uint32_t flags = 0) {
   return s;
 }
 
+// The calls that only some plans have: pointers, groups that are carried, copies, the ways from and to fp32.
+void call_the_rest(Runner& r) {
+  int64_t segments = static_cast<int64_t>(r.setup().counts.size());
+  std::vector<const void*> pointers, tensors;
+  DeviceBuffer values(SWD_BACKEND_CUDA, 4 * 8192);
+  values.fill(0);
+  for (size_t k = 0, at = 0; k < r.setup().counts.size(); at += 4 * static_cast<size_t>(r.setup().counts[k++])) {
+    pointers.push_back(r.at(SWD_BUFFER_PARAM, k));
+    tensors.push_back(values.data() + at);
+  }
+  swd_fp32_arrays arrays = SWD_FP32_ARRAYS_INIT;
+  arrays.param = r.setup().flags & SWD_PLAN_LIST ? static_cast<const void*>(tensors.data()) : values.data();
+  if (r.setup().flags & SWD_PLAN_LIST) {
+    r.ok(swd_set_pointers(r.plan(), r.buffers.workspace, SWD_BUFFER_PARAM, 0, segments, pointers.data(), r.stream()));
+  }
+  r.ok(swd_copy_params(r.plan(), &r.buffers, r.stream()));
+  r.ok(swd_state_load(r.plan(), &r.buffers, &arrays, r.stream()));
+  r.ok(swd_state_store(r.plan(), &r.buffers, &arrays, r.stream()));
+  synchronize(SWD_BACKEND_CUDA);
+  EXPECT_EQ(values.read_all(), std::vector<uint8_t>(values.bytes()));
+}
+
 // Every call on `workspace`, which is not the plan's; the statistics must say so each time.
 void expect_foreign(Runner& r, DeviceBuffer& workspace) {
   start(r);
@@ -27,12 +49,13 @@ void expect_foreign(Runner& r, DeviceBuffer& workspace) {
     r.ok(swd_update(r.plan(), &r.buffers, args, r.stream()));
     r.ok(swd_state_rebuild(r.plan(), &r.buffers, r.stream()));
     r.ok(swd_discard(r.plan(), workspace.data(), workspace.bytes(), r.stream()));
+    if (r.setup().copy != SWD_DTYPE_NONE) call_the_rest(r);
     synchronize(SWD_BACKEND_CUDA);
     EXPECT_EQ(workspace.read_all(), memory);
     swd_stats stats;
     memset(&stats, 0xEE, sizeof stats);
-    double lambda_eff = 0.0;
-    r.ok(swd_stats_fetch(r.plan(), workspace.data(), &stats, sizeof stats, &lambda_eff, r.stream()));
+    std::vector<double> lambda_eff(r.setup().decay.size());
+    r.ok(swd_stats_fetch(r.plan(), workspace.data(), &stats, sizeof stats, lambda_eff.data(), r.stream()));
     synchronize(SWD_BACKEND_CUDA);
     swd_stats expected{};
     expected.result = SWD_RESULT_FOREIGN_WORKSPACE;
@@ -69,6 +92,19 @@ TEST(CudaForeign, MemoryThatWasNeverAWorkspace) {
     Runner r(on_cuda());
     DeviceBuffer workspace(SWD_BACKEND_CUDA, r.buffers.workspace_bytes);
     workspace.fill(value);
+    expect_foreign(r, workspace);
+  }
+}
+
+TEST(CudaForeign, CallsThatOnlySomePlansHave) {
+  for (uint32_t flags : {uint32_t{0}, uint32_t{SWD_PLAN_LIST}}) {
+    RunSetup s = on_cuda(flags);
+    s.copy = SWD_DTYPE_BF16;
+    s.decay.assign(100, s.decay[0]);  // more than go along with a launch
+    s.groups.assign(100, s.groups[0]);
+    Runner r(s);
+    DeviceBuffer workspace(SWD_BACKEND_CUDA, r.buffers.workspace_bytes);
+    workspace.fill(0x5A);
     expect_foreign(r, workspace);
   }
 }

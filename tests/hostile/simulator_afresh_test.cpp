@@ -98,6 +98,33 @@ TEST(SimulatorAfresh, APieceThatFailed) {
   }
 }
 
+// Whichever call of it failed, in memory that held anything: a workspace is whole, or it is none.
+TEST(SimulatorAfresh, AnInitThatFailedHalfWay) {
+  Runner whole(on_cuda());
+  start(whole);
+  fill(whole, 1);
+  whole.step();
+  for (int k = 1, failed = 1; failed != 0; ++k) {
+    Runner r(on_cuda());
+    start(r);
+    fill(r, 1);
+    std::vector<uint8_t> before = r.bytes();
+    DeviceBuffer workspace(SWD_BACKEND_CUDA, r.buffers.workspace_bytes);
+    failed = failing("any:" + std::to_string(k),
+                     [&] { return swd_workspace_init(r.plan(), workspace.data(), workspace.bytes(), r.stream()); });
+    r.buffers.workspace = workspace.data();
+    r.ok(swd_step(r.plan(), &r.buffers, &r.args(), r.stream()));
+    swd_stats stats{};
+    r.ok(swd_stats_fetch(r.plan(), workspace.data(), &stats, sizeof stats, nullptr, r.stream()));
+    synchronize(SWD_BACKEND_CUDA);
+    bool none = stats.result == SWD_RESULT_FOREIGN_WORKSPACE;
+    EXPECT_TRUE(none || stats.result == SWD_RESULT_APPLIED) << k << " " << swd_result_name(stats.result);
+    EXPECT_TRUE(failed != 0 || !none);
+    EXPECT_EQ(r.bytes(), none ? before : whole.bytes()) << k;
+    ASSERT_LT(k, 200);
+  }
+}
+
 TEST(SimulatorAfresh, TheCodeOfAFailureIsKept) {
   Runner r(on_cuda());
   std::string what = "cudaLaunchKernel:1:" + std::to_string(static_cast<int>(cudaErrorLaunchFailure));

@@ -6,6 +6,7 @@ Each [[mutant]] of the .toml files beside this one has
     new   what takes its place              why   what would be wrong
     kill  the test programs that should fail, tried first
     wide  true: needs the builds for wide instruction sets, which the others leave out to save time
+    old_ptx  true: needs a build of PTX for sm_75 alone, as a device may get it that came later
     env   environment of the tests, for example a checker that has to be on
 Mutants of src/kernels/cuda are for the CUDA backend, all others for the CPU backend."""
 import dataclasses
@@ -24,18 +25,21 @@ class Mutant:
     why: str
     kill: tuple
     wide: bool = False
+    old_ptx: bool = False
     env: tuple = ()
 
     @property
     def kind(self):
-        """The build it needs: cpu, wide or cuda."""
+        """The build it needs: cpu, wide, cuda or old_ptx."""
+        if self.old_ptx:
+            return "old_ptx"
         if self.file.startswith("src/kernels/cuda/") or any(t.startswith(("cuda_", "simulator_")) for t in self.kill):
             return "cuda"
         return "wide" if self.wide else "cpu"
 
     @property
     def backend(self):
-        return "cuda" if self.kind == "cuda" else "cpu"
+        return "cuda" if self.kind in ("cuda", "old_ptx") else "cpu"
 
     def apply(self, text):
         if text.count(self.old) != 1:

@@ -11,12 +11,18 @@ import time
 
 from mutants import ROOT
 
-FLAGS = {"cpu": "-O1 -g0", "wide": "-O2 -g0", "cuda": "-O1 -g0"}  # gcc contracts from -O2 on
+FLAGS = {"cpu": "-O1 -g0", "wide": "-O2 -g0", "cuda": "-O1 -g0", "old_ptx": "-O1 -g0"}  # gcc contracts from -O2 on
+# What ctest sets for a test program, beside the backend.
+NEEDS = {
+    "simulator_afresh_test": {"CUDASIM_DEVICES": "2"},
+    "simulator_large_test": {"CUDASIM_ENDS": "8", "CUDASIM_POISON": "0", "CUDASIM_MEM_MB": "140000"},
+}
 OPTIONS = {
     # Another processor's name leaves the wide instruction sets out.
     "cpu": ["-DSWD_CUDA=OFF", "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=generic"],
     "wide": ["-DSWD_CUDA=OFF"],
     "cuda": ["-DSWD_CUDA=ON", "-DSWD_CUDART=shared", "-DSWD_CUDA_ARCHITECTURES=90-virtual"],
+    "old_ptx": ["-DSWD_CUDA=ON", "-DSWD_CUDART=shared", "-DSWD_CUDA_ARCHITECTURES=75-virtual"],
 }
 
 
@@ -76,7 +82,7 @@ class Scratch:
 
     def passes(self, mutant, test, limit):
         """Whether a test program passes; one that takes longer than `limit` seconds does not."""
-        env = dict(os.environ, SWD_TEST_BACKEND=mutant.backend, **dict(mutant.env))
+        env = dict(os.environ, SWD_TEST_BACKEND=mutant.backend, **NEEDS.get(test, {}), **dict(mutant.env))
         if mutant.backend == "cuda" and self.cudasim:
             env["LD_LIBRARY_PATH"] = str(self.cudasim)
         program = self.folder / mutant.kind / "tests" / test

@@ -89,7 +89,7 @@ const Member kMembers[] = {
 };
 
 TEST(DeviceNumbers, EveryMemberOfAGroup) {
-  for (uint32_t groups : {2u, 100u}) {
+  for (uint32_t groups : {2u, 100u, 300u}) {  // more than go along with a launch, more than a block has threads
     Case c(setup(groups));
     for (const Member& m : kMembers) {
       for (double bad : m.bad) {

@@ -19,15 +19,23 @@ using Array = const void* swd_fp32_arrays::*;
 struct Member {
   const char* name;
   Array array;
-  std::vector<void * swd_buffers::*> buffers;  // that it needs
+  std::vector<std::pair<const char*, void * swd_buffers::*>> buffers;  // that it needs
 };
 const std::vector<Member>& members() {
   static const std::vector<Member> all = {
-      {"param", &swd_fp32_arrays::param, {&swd_buffers::param, &swd_buffers::remainder, &swd_buffers::workspace}},
-      {"exp_avg", &swd_fp32_arrays::exp_avg, {&swd_buffers::exp_avg, &swd_buffers::exp_avg_scale}},
+      {"param",
+       &swd_fp32_arrays::param,
+       {{"param", &swd_buffers::param},
+        {"remainder", &swd_buffers::remainder},
+        {"workspace", &swd_buffers::workspace}}},
+      {"exp_avg",
+       &swd_fp32_arrays::exp_avg,
+       {{"exp_avg", &swd_buffers::exp_avg}, {"exp_avg_scale", &swd_buffers::exp_avg_scale}}},
       {"exp_avg_sq",
        &swd_fp32_arrays::exp_avg_sq,
-       {&swd_buffers::exp_avg_sq, &swd_buffers::exp_avg_sq_scale, &swd_buffers::state}}};
+       {{"exp_avg_sq", &swd_buffers::exp_avg_sq},
+        {"exp_avg_sq_scale", &swd_buffers::exp_avg_sq_scale},
+        {"state", &swd_buffers::state}}}};
   return all;
 }
 
@@ -87,8 +95,9 @@ void add_array_rows(Rows& rows, const Converter& c) {
       spoil(rows, Kind::kNarrow, c, SWD_ERR_ALIGNMENT, field,
             [=](Scene& s) { s.arrays.*member.array = moved(static_cast<const char*>(s.arrays.*member.array), by); });
     }
-    for (void* swd_buffers::*buffer : member.buffers) {
-      spoil(rows, Kind::kNarrow, c, SWD_ERR_NULL, "buffers.", [=](Scene& s) { s.buffers.*buffer = nullptr; });
+    for (const auto& [name, buffer] : member.buffers) {
+      spoil(rows, Kind::kNarrow, c, SWD_ERR_NULL, std::string("buffers.") + name,
+            [buffer = buffer](Scene& s) { s.buffers.*buffer = nullptr; });
     }
     for (void* swd_buffers::*buffer : {&swd_buffers::workspace, &swd_buffers::state}) {
       spoil(rows, Kind::kNarrow, c, SWD_ERR_OVERLAP, field,

@@ -103,8 +103,11 @@ void add_copy_rows(Rows& rows) {
       [](Scene& s) { return swd_copy_params(s.runner.plan(), nullptr, s.runner.stream()); });
   add(rows, Kind::kPlain, SWD_ERR_UNEXPECTED, "copy_dtype",
       [](Scene& s) { return swd_copy_params(s.runner.plan(), &s.buffers, s.runner.stream()); });
-  for (void* swd_buffers::*member : {&swd_buffers::param, &swd_buffers::param_copy, &swd_buffers::workspace}) {
-    add(rows, Kind::kFull, SWD_ERR_NULL, "buffers.", [member](Scene& s) {
+  const std::pair<const char*, void * swd_buffers::*> members[] = {{"buffers.param", &swd_buffers::param},
+                                                                   {"buffers.param_copy", &swd_buffers::param_copy},
+                                                                   {"buffers.workspace", &swd_buffers::workspace}};
+  for (const auto& [name, buffer] : members) {
+    add(rows, Kind::kFull, SWD_ERR_NULL, name, [member = buffer](Scene& s) {
       s.buffers.*member = nullptr;
       return swd_copy_params(s.runner.plan(), &s.buffers, s.runner.stream());
     });

@@ -42,6 +42,7 @@ const Config& config() {
     c->statsPath = envStr("CUDASIM_STATS");
     c->resident = (int)envLong("CUDASIM_RESIDENT", 8);
     if (c->resident < 1) c->resident = 1;
+    c->ends = (uint64_t)envLong("CUDASIM_ENDS", 0);
     c->timeoutSec = (double)envLong("CUDASIM_TIMEOUT", 0);
     return c;
   }();

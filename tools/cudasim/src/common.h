@@ -30,6 +30,7 @@ struct Config {
   uint64_t seed = 1;          // CUDASIM_SEED
   std::string statsPath;      // CUDASIM_STATS
   int resident = 8;           // CUDASIM_RESIDENT: blocks interleaved per launch
+  uint64_t ends = 0;          // CUDASIM_ENDS: of a large grid, only the first and last so many blocks run
   double timeoutSec = 0;      // CUDASIM_TIMEOUT: seconds of one launch before "launch timed out"
 };
 const Config& config();

@@ -251,7 +251,8 @@ struct LaunchParams {
 struct GridRun {
   LaunchParams lp;
   Kernel* k = nullptr;
-  uint64_t totalBlocks = 0, nextBlock = 0, finishedBlocks = 0, triggeredBlocks = 0;
+  uint64_t totalBlocks = 0, nextBlock = 0, finishedBlocks = 0, triggeredBlocks = 0;  // of those that run
+  uint64_t leftOut = 0;  // blocks in the middle that never run (CUDASIM_ENDS)
   uint64_t gridId = 0;
   std::vector<uint64_t> order;  // empty: natural order
   std::vector<std::unique_ptr<Block>> resident;

@@ -15,10 +15,17 @@ static double nowSec() {
 }
 
 static uint64_t g_gridCounter = 0;
+static constexpr uint64_t kLargeGrid = 16384;  // blocks, from which on CUDASIM_ENDS counts
 
 GridRun::GridRun(LaunchParams p) : lp(std::move(p)) {
   k = lp.kernel.get();
   totalBlocks = (uint64_t)lp.grid[0] * lp.grid[1] * lp.grid[2];
+  bool clustered = lp.cluster[0] * lp.cluster[1] * lp.cluster[2] > 1;
+  if (config().ends > 0 && totalBlocks > kLargeGrid && 2 * config().ends < totalBlocks && !clustered &&
+      !lp.cooperative) {
+    leftOut = totalBlocks - 2 * config().ends;
+    totalBlocks -= leftOut;
+  }
   gridId = ++g_gridCounter;
   st.opThreads.assign(k->code.size() + 1, 0);
   st.opWarps.assign(k->code.size() + 1, 0);
@@ -53,8 +60,12 @@ GridRun::~GridRun() {
 
 uint64_t GridRun::mapBlock(uint64_t i) {
   uint64_t n = totalBlocks / (lp.cluster[0] * lp.cluster[1] * lp.cluster[2]);
-  if (!order.empty()) return order[i];
-  return config().blockOrder == 1 ? n - 1 - i : i;
+  if (!order.empty()) {
+    i = order[i];
+  } else if (config().blockOrder == 1) {
+    i = n - 1 - i;
+  }
+  return i < n / 2 ? i : i + leftOut;
 }
 
 void GridRun::initBlock(Block& b, uint64_t linear) {

@@ -101,6 +101,7 @@ __global__ void lastBlockNoFence(int* x, int* o, int fence) {
     }
   }
 }
+__global__ void markBlock(int* p) { p[blockIdx.x] = 1 + (int)blockIdx.x; }
 __global__ void doAssert(int v) { assert(v == 3); }
 __global__ void doPrintf() { printf("hello %d %s %.2f %lld %c%%\n", threadIdx.x, "text", 1.5, 123456789012ll, 'x'); }
 __global__ void doTrap() { asm volatile("trap;"); }
@@ -225,6 +226,16 @@ int main(int argc, char** argv) {
     CU(cudaMemset(p, 0, 16));
     read1<<<1, 1>>>(p, 3, o);
     expect(cudaSuccess);
+  } else if (c == "ends") {  // the first and last blocks of a large grid, all of a smaller one
+    int *q, blocks = 100000;
+    CU(cudaMalloc(&q, (size_t)blocks * 4));
+    CU(cudaMemset(q, 0, (size_t)blocks * 4));
+    markBlock<<<blocks, 1>>>(q);
+    std::vector<int> seen = download(q, (size_t)blocks);
+    for (int i = 0; i < blocks; i++) CHECK(seen[(size_t)i] == (i < 3 || i >= blocks - 3 ? 1 + i : 0));
+    markBlock<<<16384, 1>>>(q);
+    seen = download(q, 16384);
+    for (int i = 0; i < 16384; i++) CHECK(seen[(size_t)i] == 1 + i);
   } else if (c == "poison") {
     read1<<<1, 1>>>(p, 3, o);
     expect(cudaSuccess);

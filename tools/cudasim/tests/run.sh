@@ -114,7 +114,7 @@ formats() {
 }
 
 detect() {
-  local d=$work/detect
+  local d=$work/detect order
   build detect 90 -lineinfo -- detect.cu
   run oob 0 "0 bytes past the end of device memory.*400 bytes" "$d" oob
   run "oob line" 0 "detect.cu:[0-9]+, PTX line [0-9]+: st.global" "$d" oob
@@ -138,6 +138,7 @@ detect() {
   run printf 0 "hello 1 text 1.50 123456789012 x%" "$d" printf
   run trap 0 "trap instruction" "$d" trap
   run poison 0 "poison ok" "$d" poison
+  for order in fifo reverse random; do run "ends $order" 0 "ends ok" env CUDASIM_ENDS=3 CUDASIM_BLOCK_ORDER=$order "$d" ends; done
   run badfree 0 "double free" "$d" badfree
   run config 0 "config ok" "$d" config
   run leak 0 "2 allocation\(s\), 800 bytes not freed" env CUDASIM_LEAKCHECK=1 "$d" leak
