@@ -99,7 +99,7 @@ class Run:
             have, want = state.get(name), getattr(place, key)
             if have is not None and want is None:  # made, and no step yet
                 want = place.v.clone() if key == "top" and place.v is not None else torch.zeros_like(place.p)
-                setattr(place, key, want if place.step else None)
+                setattr(place, key, want)
             assert (have is None) == (want is None) and (have is None or same(have.double(), want)), f"{name} {number_}"
 
     def compare(self, result):
