@@ -26,14 +26,15 @@ class Place:
             self.m, self.v = torch.zeros_like(self.p), torch.zeros_like(self.p)
         if group["amsgrad"] and self.top is None:
             self.top = self.v.clone()
-        g = g + group["weight_decay"] * self.p if group["decay"] == "l2" else g
+        l2 = group["weight_decay"] * self.p if group["decay"] == "l2" else torch.zeros_like(self.p)
+        size, g = g.abs() + l2.abs(), g + l2  # what is rounded, where both cancel
         (beta1, beta2), self.step = group["betas"], self.step + 1
-        self.slack = {"m": 2e-6 * (self.m.abs() + g.abs()) + FLT_MIN, "v": 3e-6 * (self.v + g * g) + FLT_MIN,
-                      "g": self.m.abs() + g.abs()}
+        self.slack = {"m": 2e-6 * (self.m.abs() + size) + FLT_MIN, "v": 3e-6 * (self.v + size * size) + FLT_MIN,
+                      "g": self.m.abs() + size}
         self.m, self.v = beta1 * self.m + (1 - beta1) * g, beta2 * self.v + (1 - beta2) * g * g
         if group["amsgrad"]:
             self.top = torch.maximum(self.top, self.v)
-            self.slack["top"] = 3e-6 * self.top + FLT_MIN
+            self.slack["top"] = self.slack["v"] + 3e-6 * self.top
 
     def second(self, group):
         return (self.top if group["amsgrad"] else self.v) / (1 - group["betas"][1] ** self.step)
@@ -42,7 +43,8 @@ class Place:
         """d: the share that decay takes."""
         size = group["lr"] / (1 - group["betas"][0] ** self.step) / (self.second(group).sqrt() + group["eps"])
         step = d * self.p + size * self.m
-        self.slack["p"] = (2.0 ** -23 * (self.p.abs() + step.abs()) + 5e-6 * size * self.slack.pop("g")
+        root = self.slack["v"] / self.v.clamp(min=FLT_MIN)
+        self.slack["p"] = (2.0 ** -23 * (self.p.abs() + step.abs()) + size * (5e-6 * self.slack.pop("g") + root * self.m.abs())
                            + 3e-5 * d * self.p.abs() + FLT_MIN)
         self.p, self.lost = self.p - step, step.square().sum().item()
 
