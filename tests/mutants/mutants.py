@@ -4,10 +4,10 @@
 Each [[mutant]] of the .toml files beside this one has
     file  the file that is changed          old   text that occurs in it exactly once
     new   what takes its place              why   what would be wrong
-    kill  the test programs that should fail, tried first
+    kill  the test programs that should fail, tried first; of Python, files of its tests
     wide  true: needs the builds for wide instruction sets, which the others leave out to save time
     env   environment of the tests, for example a checker that has to be on
-Mutants of src/kernels/cuda are for the CUDA backend, all others for the CPU backend."""
+Mutants of src/kernels/cuda are for the CUDA backend, of bindings/python for the Python package, all others for the CPU backend."""
 import dataclasses
 import pathlib
 import tomllib
@@ -28,14 +28,16 @@ class Mutant:
 
     @property
     def kind(self):
-        """The build it needs: cpu, wide or cuda."""
+        """The build it needs: cpu, wide or cuda; or python, which needs none."""
+        if self.file.startswith("bindings/python/"):
+            return "python"
         if self.file.startswith("src/kernels/cuda/") or any(t.startswith(("cuda_", "simulator_")) for t in self.kill):
             return "cuda"
         return "wide" if self.wide else "cpu"
 
     @property
     def backend(self):
-        return "cuda" if self.kind == "cuda" else "cpu"
+        return "cpu" if self.kind == "wide" else self.kind
 
     def apply(self, text):
         if text.count(self.old) != 1:
@@ -62,7 +64,8 @@ def problems(mutants):
         except (OSError, ValueError) as error:
             out.append(str(error))
         for test in mutant.kill:
-            if not list((ROOT / "tests").glob(f"*/{test}.cpp")):
+            places = [ROOT / "bindings/python/tests" / f"{test}.py"] if mutant.kind == "python" else (ROOT / "tests").glob(f"*/{test}.cpp")
+            if not any(place.exists() for place in places):
                 out.append(f"{mutant.file}: no test {test} ({mutant.why})")
         if (mutant.file, mutant.old, mutant.new) in seen:
             out.append(f"{mutant.file}: listed twice: {mutant.old!r}")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Histories: random sequences of what users do to one or two AdamS, against a plain AdamS in float64. SWD_HISTORIES=N runs N
-new ones, of 60 calls each; else some that are always the same. Moves that are no steps are in histories_moves."""
+new ones, of 60 calls each; else some that are always the same."""
 import os
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 import histories_moves as moves
+import histories_states as states
 from histories import VBAR, Run, close
 from swd.torch import GradScaler, flatten
 
@@ -38,6 +39,7 @@ WHICH, SEED = st.integers(0, 1), st.integers(0, 2 ** 16)
 GRADIENTS = st.lists(st.sampled_from(["new", "new", "new", "zero", "none", "keep", "rows"]), min_size=5, max_size=5)
 SIZE = st.sampled_from([1.0, 1e-3, 300.0])
 ONE = st.integers(0, 9)
+THEN = st.sampled_from(["step", "look", None])  # at once, before anything else can make the layout anew
 option = st.sampled_from(sorted(GROUP)).flatmap(lambda name: st.tuples(st.just(name), GROUP[name]))
 whole = st.sampled_from(sorted(WHOLE)).flatmap(lambda name: st.tuples(st.just(name), WHOLE[name]))
 
@@ -45,8 +47,8 @@ whole = st.sampled_from(sorted(WHOLE)).flatmap(lambda name: st.tuples(st.just(na
 class Histories(RuleBasedStateMachine):
     @initialize(layout=st.sampled_from(["list", "flat", "one flat"]), dtypes=st.lists(DTYPES, min_size=8, max_size=8),
                 same_dtype=st.booleans(), groups=st.lists(st.fixed_dictionaries(GROUP), min_size=4, max_size=4),
-                amsgrad=st.booleans(), order=st.permutations(range(8)), seed=SEED)
-    def start(self, layout, dtypes, same_dtype, groups, amsgrad, order, seed):
+                amsgrad=st.booleans(), order=st.permutations(range(8)), seed=SEED, then=THEN)
+    def start(self, layout, dtypes, same_dtype, groups, amsgrad, order, seed, then):
         torch.manual_seed(seed)
         shapes = [shape for k in (0, 1) for shape in SHAPES[k] + RESERVE[k]]
         params = [torch.nn.Parameter(torch.randn(shape).to(dtypes[0 if same_dtype else k])) for k, shape in enumerate(shapes)]
@@ -56,6 +58,14 @@ class Histories(RuleBasedStateMachine):
         self.runs = [Run([params[:2], params[2:3]], groups[:2], params[3:5]),
                      Run([params[5:6], params[6:7]], groups[2:], params[7:])]
         self.saved, self.witnesses = [[], []], []
+        for which in (0, 1):
+            self.then(which, then)
+
+    def then(self, which, what):
+        if what == "step":
+            self.step_plainly(which, ["new"], 1, 1.0)
+        elif what == "look":
+            self.look(which)
 
     # ---- Steps ----
 
@@ -121,55 +131,65 @@ class Histories(RuleBasedStateMachine):
 
     # ---- Everything else ----
 
-    @rule(which=WHICH, group=ONE, option=option)
-    def set_option(self, which, group, option):
+    @rule(which=WHICH, group=ONE, option=option, then=THEN)
+    def set_option(self, which, group, option, then):
         moves.set_option(self.runs[which], group, *option)
+        self.then(which, then)
 
-    @rule(which=WHICH, option=whole)
-    def set_whole(self, which, option):
+    @rule(which=WHICH, option=whole, then=THEN)
+    def set_whole(self, which, option, then):
         moves.set_whole(self.runs[which], *option)
+        self.then(which, then)
 
-    @rule(which=WHICH)
-    def toggle_amsgrad(self, which):
-        moves.toggle_amsgrad(self.runs[which])
+    @rule(which=WHICH, name=st.sampled_from(["amsgrad", "maximize"]), then=THEN)
+    def toggle(self, which, name, then):
+        moves.toggle(self.runs[which], name)
+        self.then(which, then)
 
     @rule(which=WHICH, value=st.sampled_from([0.0, 0.25]))
     def set_reference(self, which, value):
         self.runs[which].optimizer.vbar_reference = self.runs[which].plain.reference = value
 
-    @rule(which=WHICH, options=st.fixed_dictionaries(GROUP))
-    def add_group(self, which, options):
+    @rule(which=WHICH, options=st.fixed_dictionaries(GROUP), then=THEN)
+    def add_group(self, which, options, then):
         moves.add_group(self.runs[which], options)
+        self.then(which, then)
 
     @rule(which=WHICH, set_to_none=st.booleans())
     def zero_grad(self, which, set_to_none):
         moves.zero_grad(self.runs[which], set_to_none)
 
-    @rule(which=WHICH, how=st.sampled_from(sorted(moves.EDITS)), one=ONE)
-    def edit(self, which, how, one):
-        moves.edit(self.runs[which], how, one)
+    @rule(which=WHICH, how=st.sampled_from(sorted(states.EDITS)), one=ONE, then=THEN)
+    def edit(self, which, how, one, then):
+        states.edit(self.runs[which], how, one)
+        self.then(which, then)
 
     @rule(which=WHICH, kinds=GRADIENTS, seed=SEED)
     def adamw_beside(self, which, kinds, seed):
-        moves.adamw_beside(self.runs[which], kinds, seed)
+        states.adamw_beside(self.runs[which], kinds, seed)
 
-    @rule(which=WHICH, steps=st.integers(0, 2), saves=st.integers(0, 2), kinds=GRADIENTS, seed=SEED)
-    def through_adamw(self, which, steps, saves, kinds, seed):
-        moves.through_adamw(self.runs[which], steps, saves, kinds, seed)
+    @rule(which=WHICH, steps=st.integers(0, 2), saves=st.integers(0, 2), kinds=GRADIENTS, seed=SEED, then=THEN)
+    def through_adamw(self, which, steps, saves, kinds, seed, then):
+        states.through_adamw(self.runs[which], steps, saves, kinds, seed)
+        self.then(which, then)
 
     @rule(which=WHICH)
     def save(self, which):
         self.saved[which] = [*self.saved[which][-1:], self.runs[which].snapshot()]
 
-    @rule(which=WHICH, one=ONE, fresh=st.booleans(), in_file=st.booleans())
-    def load(self, which, one, fresh, in_file):
-        moves.load(self.runs[which], self.saved[which], one, fresh, in_file)
+    @rule(which=WHICH, one=ONE, fresh=st.booleans(), in_file=st.booleans(), then=THEN)
+    def load(self, which, one, fresh, in_file, then):
+        states.load(self.runs[which], self.saved[which], one, fresh, in_file)
+        self.then(which, then)
 
     @rule(which=WHICH, pickled=st.booleans(), flat=st.booleans())
     def copy(self, which, pickled, flat):
-        self.witnesses = [*self.witnesses[-1:], moves.copy_run(self.runs[which], pickled, flat)]
+        self.witnesses = [*self.witnesses[-1:], states.copy_run(self.runs[which], pickled, flat)]
 
     @rule(which=WHICH)
+    def look_once(self, which):
+        self.look(which)
+
     def look(self, which):
         run = self.runs[which]
         run.optimizer.log(), run.optimizer.memory(), run.optimizer.state_dict()
@@ -187,5 +207,5 @@ class Histories(RuleBasedStateMachine):
 def test_histories():
     count = int(os.environ.get("SWD_HISTORIES") or "0")
     run_state_machine_as_test(Histories, settings=settings(
-        max_examples=count or 100, stateful_step_count=60 if count else 30, derandomize=not count, database=None, deadline=None,
+        max_examples=count or 60, stateful_step_count=60 if count else 30, derandomize=not count, database=None, deadline=None,
         suppress_health_check=list(HealthCheck), phases=[Phase.generate], report_multiple_bugs=False))
