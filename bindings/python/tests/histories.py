@@ -140,4 +140,4 @@ class Run:
         tensors = [param.detach() for param in self.params()]
         tensors += [value for state in self.optimizer.state.values() for value in state.values()
                     if isinstance(value, torch.Tensor)]
-        return [tensor.clone() for tensor in tensors]
+        return [tensor.reshape(-1).view(torch.uint8).clone() for tensor in tensors]

@@ -99,11 +99,16 @@ def through_adamw(run, steps, saves, kinds, seed):
         theirs.step()
     ours.load_state_dict(copy.deepcopy(theirs.state_dict()))
     for _ in range(saves):
-        ours.load_state_dict(copy.deepcopy(ours.state_dict()))
+        again(ours)
     run.read_state(theirs.state)
 
 
 # ---- Checkpoints and copies ----
+
+
+def again(optimizer):
+    """Saved and loaded, with nothing between."""
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
 
 
 def load(run, saved, one, fresh, in_file):
@@ -133,10 +138,10 @@ def load(run, saved, one, fresh, in_file):
 
 def copy_run(run, pickled, flat):
     """The copy goes on. Returns what must stay as it is: the original, and its bits."""
-    original = copy.copy(run)
+    original, bits = copy.copy(run), run.bits()
     run.optimizer = pickle.loads(pickle.dumps(run.optimizer)) if pickled else copy.deepcopy(run.optimizer)
     if flat:
         flatten(run.params())
     run.plain = copy.deepcopy(run.plain)
     run.read_gradients()
-    return original, original.bits()
+    return original, bits
