@@ -81,6 +81,8 @@ def set_whole(run, name, value):
 
 
 def toggle(run, name):
+    if name == "update_norms":
+        return set_whole(run, name, not run.plain.whole[name])
     for groups in (run.optimizer.param_groups, run.plain.groups):
         for group in groups:
             group[name] = not group[name]

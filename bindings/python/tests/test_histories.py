@@ -144,7 +144,7 @@ class Histories(RuleBasedStateMachine):
         moves.set_whole(self.runs[which], *option)
         self.then(which, then)
 
-    @rule(which=WHICH, name=st.sampled_from(["amsgrad", "maximize"]), then=THEN)
+    @rule(which=WHICH, name=st.sampled_from(["amsgrad", "maximize", "update_norms"]), then=THEN)
     def toggle(self, which, name, then):
         moves.toggle(self.runs[which], name)
         self.then(which, then)

@@ -161,6 +161,44 @@ def test_amsgrad_switched_on_with_state(flat):
     assert optimizer.stats()["vbar"] == pytest.approx(want, rel=1e-5)
 
 
+@pytest.mark.parametrize("option", [{"decay": "l2"}, {"decay": "decoupled", "weight_decay": 0.5}, {"maximize": True}, {"amsgrad": True},
+                                    {"betas": (0.5, 0.6)}, {"eps": 0.1}, {"lr": torch.tensor(0.1)}], ids=str)
+@LAYOUTS
+def test_an_option_set_between_two_steps_counts_at_the_next(flat, option):
+    """As in a copy, which has everything made anew."""
+    params, optimizer = trained(flat)
+    twin = copy.deepcopy(optimizer)
+    others = twin.param_groups[0]["params"]
+    for one in (optimizer, twin):
+        one.param_groups[0].update(option)
+    run(params, [optimizer], 4, 2)
+    run(others, [twin], 4, 2)
+    assert all(torch.equal(a, b) for a, b in zip(params, others))
+
+
+def test_a_parameter_that_left_its_flat_buffer_is_stepped_where_it_is():
+    params, optimizer = trained(True)
+    twin = copy.deepcopy(optimizer)
+    params[1].data = params[1].data.clone()
+    others = twin.param_groups[0]["params"]
+    run(params, [optimizer], 4, 2)
+    run(others, [twin], 4, 2)
+    assert all(torch.equal(a, b) for a, b in zip(params, others))
+
+
+@pytest.mark.parametrize("decay", ["scheduled", "relative"])
+def test_amsgrad_over_two_engines_has_vbar_of_the_maxima(decay):
+    params = parameters()
+    optimizer = AdamS([{"params": params[:1]}, {"params": params[1:], "maximize": True}], decay=decay, amsgrad=True, betas=(0.9, 0.5),
+                      reference_step=1)
+    for size in (1.0, 0.1):
+        for param in params:
+            param.grad = size * torch.ones_like(param)
+        optimizer.step()
+    assert len(optimizer._layout.engines) == 2
+    assert optimizer.stats()["vbar"] == pytest.approx(mean_of(optimizer.state.items(), "max_exp_avg_sq", 0.5), rel=1e-5)
+
+
 @pytest.mark.parametrize("before", [0.25, 0.0])
 def test_a_group_that_is_added_leaves_counters_and_reference(before):
     """After a reference by hand it took the counters of before the first step."""
