@@ -68,11 +68,7 @@ class Run:
         """Values, steps and moments; states: {parameter: state} of another optimizer that went on from ours."""
         for param, place in self.pairs():
             state = (self.optimizer.state if states is None else states).get(param, {})
-            place.p = exact(self.optimizer, param)
-            if number(state.get("step", 0)) == 0:
-                place.forget()
-                continue
-            place.step = int(number(state["step"]))
+            place.p, place.step = exact(self.optimizer, param), int(number(state.get("step", 0)))
             for key, name in STATE.items():
                 setattr(place, key, state[name].double().clone() if name in state else None)
 
@@ -86,21 +82,21 @@ class Run:
         for group, model in zip(self.optimizer.param_groups, plain.groups):
             assert [tuple(map(number, group[key])) if key == "betas" else number(group[key]) for key in GROUP] == [
                 model[key] for key in GROUP]
-        for number_, (param, place) in enumerate(self.pairs()):
-            assert same(exact(self.optimizer, param), place.p), f"parameter {number_}"
-            assert (param.grad is None) == (place.grad is None), f"gradient {number_}"
-            assert place.grad is None or same(param.grad.double(), place.grad), f"gradient {number_}"
-            self._check_state(self.optimizer.state.get(param, {}), place, number_)
+        for k, (param, place) in enumerate(self.pairs()):
+            assert same(exact(self.optimizer, param), place.p), f"parameter {k}"
+            assert (param.grad is None) == (place.grad is None), f"gradient {k}"
+            assert place.grad is None or same(param.grad.double(), place.grad), f"gradient {k}"
+            self._check_state(self.optimizer.state.get(param, {}), place, k)
 
     @staticmethod
-    def _check_state(state, place, number_):
-        assert number(state.get("step", 0)) == place.step, f"step {number_}"
+    def _check_state(state, place, k):
+        assert number(state.get("step", 0)) == place.step, f"step {k}"
         for key, name in STATE.items():
             have, want = state.get(name), getattr(place, key)
             if have is not None and want is None:  # made, and no step yet
                 want = place.v.clone() if key == "top" and place.v is not None else torch.zeros_like(place.p)
                 setattr(place, key, want)
-            assert (have is None) == (want is None) and (have is None or same(have.double(), want)), f"{name} {number_}"
+            assert (have is None) == (want is None) and (have is None or same(have.double(), want)), f"{name} {k}"
 
     def compare(self, result):
         """After a step that the model did, too. Its own numbers then become those of float32."""
@@ -116,18 +112,18 @@ class Run:
             if plain.whole["update_norms"]:
                 lost = sum(place.lost for place in plain.places() if place.slack) ** 0.5
                 assert abs(stats["update_norm"] - lost) <= 1e-4 * lost + 1e-12, ("update_norm", stats["update_norm"], lost)
-        for number_, (param, place) in enumerate(self.pairs()):
-            self._compare(self.optimizer.state.get(param, {}), param, place, number_)
+        for k, (param, place) in enumerate(self.pairs()):
+            self._compare(self.optimizer.state.get(param, {}), param, place, k)
 
-    def _compare(self, state, param, place, number_):
+    def _compare(self, state, param, place, k):
         slack, place.slack = place.slack, {}
         for key in slack:
             have = exact(self.optimizer, param) if key == "p" else state[STATE[key]].double().clone()
             off = (have - getattr(place, key)).abs()
-            assert (off <= slack[key]).all(), (key, number_, have, getattr(place, key), slack[key])
+            assert (off <= slack[key]).all(), (key, k, have, getattr(place, key), slack[key])
             setattr(place, key, have)
         if "master_param" in state and slack:
-            assert same(param.detach(), state["master_param"].to(param.dtype)), f"parameter {number_} and its master"
+            assert same(param.detach(), state["master_param"].to(param.dtype)), f"parameter {k} and its master"
 
     # ---- Copies ----
 

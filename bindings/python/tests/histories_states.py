@@ -21,7 +21,7 @@ def in_place(tensor):
 
 def grown(run, param):
     """Another parameter with one row more, or two rows, in its place with its state, as gaussian splatting does."""
-    add = lambda tensor: torch.cat([tensor, tensor[:1]]) if len(tensor) < 9 else tensor[:2].clone()  # noqa: E731
+    add = lambda tensor: torch.cat([tensor, tensor[:1]]) if len(tensor) < 9 else tensor[:2].clone()
     new, state = torch.nn.Parameter(add(param.detach())), run.optimizer.state.pop(param, None)
     for group in run.optimizer.param_groups:
         group["params"][:] = [new if one is param else one for one in group["params"]]
@@ -65,9 +65,6 @@ def edit(run, how, one):
     live = isinstance(run.optimizer.state.get(param, {}).get("exp_avg_sq_sum"), torch.Tensor)
     if live or how.startswith("parameter") or how == "grown" and not run.optimizer.state.get(param):
         EDITS[how](run, param)
-        for old, place in zip(params, run.plain.places()):
-            if old is param and how == "no state":
-                place.forget()
         run.read_state()
         run.read_gradients()
 

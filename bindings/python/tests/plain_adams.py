@@ -17,9 +17,6 @@ class Place:
         self.p, self.grad, self.step, self.m, self.v, self.top, self.slack = value, None, 0, None, None, None, {}
         self.lost = 0.0  # the square of what the step took
 
-    def forget(self):
-        self.step, self.m, self.v, self.top = 0, None, None, None
-
     def update(self, group, g):
         """Step and moments. g: the gradient as Adam takes it."""
         if self.m is None:
