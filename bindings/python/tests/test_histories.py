@@ -113,8 +113,8 @@ class Histories(RuleBasedStateMachine):
     def step_skipped(self, which, how, one):
         """By a verdict, a gradient that is not finite, or one that would make second moments infinite."""
         run = self.runs[which]
-        if all(place.grad is None for place in run.plain.places()):
-            return
+        if all(place.grad is None for place in run.plain.places()) or how == "huge" and not run.plain.whole["measure_norm"]:
+            return  # nobody looks then
         if how != "found":
             moves.damage_gradient(run, one, float("nan") if how == "nan" else 1e30)
         if how == "nan" and run.plain.whole["nonfinite"] == "propagate":
