@@ -30,10 +30,12 @@ if ! "$venv/bin/python" -c 'import torch, numpy, pytest' 2> /dev/null; then
   "$venv/bin/python" -m pip install -q --disable-pip-version-check torch numpy pytest ||
     { echo "Python tests not run: PyTorch is not there and cannot be installed" >&2; exit 77; }
 fi
-# mypy finds other things in each version, so it is one version; expecttest is what torch.testing wants.
-"$venv/bin/python" -c 'import matplotlib, expecttest, mypy.version; exit(mypy.version.__version__ != "2.4.1")' 2> /dev/null ||
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check matplotlib expecttest==0.3.0 mypy==2.4.1 ||
-  { echo "Python tests not run: matplotlib, expecttest or mypy is not there and cannot be installed" >&2; exit 77; }
+# mypy finds other things in each version, and hypothesis makes other histories, so they are one version; expecttest is what
+# torch.testing wants.
+"$venv/bin/python" -c 'import matplotlib, expecttest, hypothesis, mypy.version
+exit((mypy.version.__version__, hypothesis.__version__) != ("2.4.1", "6.170.17"))' 2> /dev/null ||
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check matplotlib expecttest==0.3.0 hypothesis==6.170.17 mypy==2.4.1 ||
+  { echo "Python tests not run: matplotlib, expecttest, hypothesis or mypy is not there and cannot be installed" >&2; exit 77; }
 # For test_jax.sh, and before the wheel, whose part for JAX needs jaxlib's headers.
 "$venv/bin/python" -c 'import jax, optax, orbax.checkpoint' 2> /dev/null ||
   "$venv/bin/python" -m pip install -q --disable-pip-version-check jax optax orbax-checkpoint ||

@@ -4,11 +4,11 @@
 Each [[mutant]] of the .toml files beside this one has
     file  the file that is changed          old   text that occurs in it exactly once
     new   what takes its place              why   what would be wrong
-    kill  the test programs that should fail, tried first
+    kill  the test programs that should fail, tried first; of Python, files of its tests
     wide  true: needs the builds for wide instruction sets, which the others leave out to save time
     old_ptx  true: needs a build of PTX for sm_75 alone, as a device may get it that came later
     env   environment of the tests, for example a checker that has to be on
-Mutants of src/kernels/cuda are for the CUDA backend, all others for the CPU backend."""
+Mutants of src/kernels/cuda are for the CUDA backend, of bindings/python for the Python package, all others for the CPU backend."""
 import dataclasses
 import pathlib
 import tomllib
@@ -30,7 +30,9 @@ class Mutant:
 
     @property
     def kind(self):
-        """The build it needs: cpu, wide, cuda or old_ptx."""
+        """The build it needs: cpu, wide, cuda or old_ptx; or python, which needs none."""
+        if self.file.startswith("bindings/python/"):
+            return "python"
         if self.old_ptx:
             return "old_ptx"
         if self.file.startswith("src/kernels/cuda/") or any(t.startswith(("cuda_", "simulator_")) for t in self.kill):
@@ -39,7 +41,7 @@ class Mutant:
 
     @property
     def backend(self):
-        return "cuda" if self.kind in ("cuda", "old_ptx") else "cpu"
+        return {"wide": "cpu", "old_ptx": "cuda"}.get(self.kind, self.kind)
 
     def apply(self, text):
         if text.count(self.old) != 1:
@@ -66,7 +68,8 @@ def problems(mutants):
         except (OSError, ValueError) as error:
             out.append(str(error))
         for test in mutant.kill:
-            if not list((ROOT / "tests").glob(f"*/{test}.cpp")):
+            places = [ROOT / "bindings/python/tests" / f"{test}.py"] if mutant.kind == "python" else (ROOT / "tests").glob(f"*/{test}.cpp")
+            if not any(place.exists() for place in places):
                 out.append(f"{mutant.file}: no test {test} ({mutant.why})")
         if (mutant.file, mutant.old, mutant.new) in seen:
             out.append(f"{mutant.file}: listed twice: {mutant.old!r}")

@@ -5,6 +5,8 @@ notice. Prints survivors and fails on one, on an edit that no longer applies, an
 
     tests/mutants/run.py                      the whole list of the CPU backend
     tests/mutants/run.py --cudasim FOLDER     also the CUDA backend, with the CUDA runtime found in FOLDER
+    tests/mutants/run.py --python PYTHON      also swd.torch, with the wheel that scripts/test_python.sh left behind and that
+                                              script's Python, build/python/venv/bin/python
     tests/mutants/run.py --sample 12          a part of it, always the same
     tests/mutants/run.py --check              only whether every edit still applies"""
 import argparse
@@ -14,6 +16,7 @@ import sys
 import time
 
 import mutants as listing
+from python_scratch import PythonScratch
 from scratch import DoesNotBuild, Scratch
 
 
@@ -24,6 +27,8 @@ def arguments():
     parser.add_argument("--own-tests", action="store_true", help="only the tests that a mutant names: quicker, but a survivor may not be one")
     parser.add_argument("--cudasim", type=lambda folder: pathlib.Path(folder).resolve(), metavar="FOLDER",
                         help="a CUDA runtime for the mutants of the CUDA backend")
+    parser.add_argument("--python", type=lambda file: pathlib.Path(file).absolute(), metavar="PYTHON",
+                        help="a Python with torch and pytest for the mutants of the Python package")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parallel build jobs")
     parser.add_argument("--folder", type=pathlib.Path, default=listing.ROOT / "build" / "mutants", help="where copy and builds go")
     parser.add_argument("--check", action="store_true", help="only look whether every edit applies")
@@ -35,8 +40,8 @@ def chosen(args):
     wrong = listing.problems(mutants)
     if wrong:
         sys.exit("\n".join(wrong) + f"\nmutants: the list is wrong in {len(wrong)} places")
-    if not args.cudasim:
-        mutants = [m for m in mutants if m.backend == "cpu"]
+    backends = {"cpu": True, "cuda": args.cudasim, "python": args.python}
+    mutants = [m for m in mutants if backends[m.backend]]
     if args.only:
         mutants = [m for m in mutants if args.only in m.file or args.only in m.why]
     # One kind of build after the other.
@@ -50,10 +55,11 @@ def main():
         print(f"mutants: all {len(listing.load())} edits apply")
         return
     scratch = Scratch(args.folder, args.jobs, args.cudasim)
+    python = PythonScratch(args.folder / "python", args.python) if args.python else None
     survivors, broken, start = [], [], time.monotonic()
     for number, mutant in enumerate(todo, 1):
         try:
-            killer = scratch.killer(mutant, not args.own_tests)
+            killer = (python if mutant.kind == "python" else scratch).killer(mutant, not args.own_tests)
         except DoesNotBuild as error:
             broken.append(mutant)
             verdict = f"DOES NOT BUILD\n{error}"

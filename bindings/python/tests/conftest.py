@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all tests share: a fixed seed, a small network, and the rule that a skipped test is a failed one."""
+import importlib.util
 import os
 
 import pytest
@@ -11,6 +12,8 @@ import swd
 collect_ignore = ["test_jax.py", "test_jax_optax.py", "test_jax_sharded.py"]
 if not os.path.exists(os.path.join(os.path.dirname(swd.library_path), "libswd_jax.so")):  # a wheel without that part
     collect_ignore.append("test_jax_cuda.py")
+if importlib.util.find_spec("hypothesis") is None:  # a device's machine, where only tests marked cuda run
+    collect_ignore.append("test_histories.py")
 # torch.testing, which these import, asks for a device before there is a simulated one. They run on the CPU.
 if os.environ.get("SWD_SIMULATED_CUDA"):
     collect_ignore += ["test_torch_cases.py", "test_torch_state_cases.py"]

@@ -97,7 +97,7 @@ class AdamS(Optimizer):
             group = self.param_groups[-1]
             for option in ("shards", "record_hook"):  # ZeroRedundancyOptimizer gives its keywords to groups, too
                 group.pop(option, None)
-            group.setdefault("swd", checkpoint.saved_counters(self.counters))  # written by state_dict
+            group.setdefault("swd", checkpoint.saved_counters(self._noted))  # as in the other groups
             for param in group["params"]:
                 checks.parameter(param)
             checks.group(group)

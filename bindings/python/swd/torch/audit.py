@@ -41,9 +41,15 @@ def _tolerances(engine: Engine, groups: Groups) -> torch.Tensor:
 
 def keep(engine: Engine, groups: Groups) -> None:
     """Before each step. A replayed graph is not looked at."""
+    engine.steps += 1
+    refresh(engine, groups, engine.steps % EVERY == 0)
+
+
+def refresh(engine: Engine, groups: Groups, everything: bool = False) -> None:
+    """Takes anew the sums of what was edited, as far as torch shows it; everything: compares all others, too."""
     now = versions.of(engine)
-    edited, engine.steps = now != engine.versions, engine.steps + 1
-    if not edited and engine.steps % EVERY:
+    edited = now != engine.versions
+    if not edited and not everything:
         return
     if engine.on_cuda and torch.cuda.is_current_stream_capturing():
         if edited:

@@ -15,11 +15,12 @@ moments when they are loaded; and when they are saved, in the run that goes on, 
 from __future__ import annotations
 
 import math
+from operator import ne
 from typing import TYPE_CHECKING, Any, Mapping
 
 import torch
 
-from . import audit, shards, states
+from . import audit, shards, states, versions
 from .image import Counters
 from .states import UNIT
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
@@ -58,9 +59,10 @@ def live_numbers(optimizer: AdamS) -> tuple[dict[int, float], Counters]:
     for engine in engines:
         found, steps, sums, units = engine.image.read()
         counters = counters.merged(found)
-        for member, step, total, unit in zip(engine.members, steps, sums, units):
-            if not member.keeps_moments(member.state):
-                total = -1.0  # somebody put other moments there
+        edited = map(ne, versions.of(engine), engine.versions)
+        for member, step, total, unit, other in zip(engine.members, steps, sums, units, edited):
+            if other or not member.keeps_moments(member.state):
+                total = -1.0  # somebody edited the moments, or put others there
             numbers[id(member.step)], numbers[id(member.sum)] = step, total
             if member.unit is not None:
                 numbers[id(member.unit)] = unit

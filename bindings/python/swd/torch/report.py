@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .. import Result, StatsFlag
+from . import audit
 from .checkpoint import live_numbers
 from .checks import plain
 from .fetch import Fetch
@@ -112,6 +113,9 @@ def memory(optimizer: AdamS) -> dict[str, float]:
 def vbar(optimizer: AdamS) -> float:
     layout, _ = arrange(optimizer)
     engines, hook = layout.engines, layout.joint.hook
+    for engine in engines:
+        with engine.current_device():
+            audit.refresh(engine, optimizer.param_groups)
     numbers, _ = live_numbers(optimizer)
     total, count = 0.0, 0
     for engine in engines:
