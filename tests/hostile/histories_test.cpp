@@ -10,6 +10,7 @@
 #include "support/device_buffer.h"
 #include "support/interpose/host_faults.h"
 #include "support/numbers.h"
+#include "support/shortened.h"
 
 namespace swd::test {
 namespace {
@@ -41,7 +42,8 @@ TEST(Histories, DoWhatTheModelSays) {
   faults.fail_allocation = fail_library_allocation;
   faults.runtime = backend_is_simulated();
   const char* one = getenv("SWD_HISTORY");
-  uint64_t first = number("SWD_HISTORIES_SEED", 1), count = one ? 1 : number("SWD_HISTORIES", scaled<uint64_t>(9600, 400));
+  uint64_t first = number("SWD_HISTORIES_SEED", 1),
+           count = one ? 1 : number("SWD_HISTORIES", static_cast<uint64_t>(shortened(scaled(9500, 500), 20)));
   for (uint64_t seed = first; seed < first + count; ++seed) {
     std::vector<uint8_t> bytes = drawn(seed);
     if (one) bytes.clear();

@@ -122,32 +122,37 @@ void History::check_statistics(World& w, const std::string& after) {
   if (!w.workspace_valid) {
     swd_stats foreign{};
     foreign.result = SWD_RESULT_FOREIGN_WORKSPACE;
-    if (memcmp(&got.stats, &foreign, sizeof foreign) != 0) throw Finding("after " + after + ": statistics of a workspace that is none");
+    if (memcmp(&got.stats, &foreign, sizeof foreign) != 0)
+      throw Finding("after " + after + ": statistics of a workspace that is none");
     return;
   }
   const swd_stats &a = got.stats, &b = w.told.stats;
   bool equal = a.result == b.result && a.flags == b.flags && a.steps_applied == b.steps_applied &&
                a.steps_skipped == b.steps_skipped && a.damaged_segment == b.damaged_segment;
-  for (double swd_stats::*x :
-       {&swd_stats::grad_norm, &swd_stats::clip_coef, &swd_stats::vbar, &swd_stats::inv_sqrt_vbar, &swd_stats::largest_decay,
-        &swd_stats::bad, &swd_stats::param_norm, &swd_stats::update_norm, &swd_stats::vbar_reference}) {
+  for (double swd_stats::*x : {&swd_stats::grad_norm, &swd_stats::clip_coef, &swd_stats::vbar,
+                               &swd_stats::inv_sqrt_vbar, &swd_stats::largest_decay, &swd_stats::bad,
+                               &swd_stats::param_norm, &swd_stats::update_norm, &swd_stats::vbar_reference}) {
     equal = equal && same(a.*x, b.*x);
   }
   for (size_t i = 0; i < got.lambda_eff.size(); ++i) equal = equal && same(got.lambda_eff[i], w.told.lambda_eff[i]);
   if (equal) return;
   char text[400];
-  snprintf(text, sizeof text, "result %s (%s) flags %u (%u) applied %llu (%llu) skipped %llu (%llu) norm %g (%g) vbar %g (%g) damaged %lld (%lld)",
+  snprintf(text, sizeof text,
+           "result %s (%s) flags %u (%u) applied %llu (%llu) skipped %llu (%llu) norm %g (%g) vbar %g (%g) damaged "
+           "%lld (%lld)",
            swd_result_name(a.result), swd_result_name(b.result), a.flags, b.flags,
            static_cast<unsigned long long>(a.steps_applied), static_cast<unsigned long long>(b.steps_applied),
-           static_cast<unsigned long long>(a.steps_skipped), static_cast<unsigned long long>(b.steps_skipped), a.grad_norm,
-           b.grad_norm, a.vbar, b.vbar, static_cast<long long>(a.damaged_segment), static_cast<long long>(b.damaged_segment));
+           static_cast<unsigned long long>(a.steps_skipped), static_cast<unsigned long long>(b.steps_skipped),
+           a.grad_norm, b.grad_norm, a.vbar, b.vbar, static_cast<long long>(a.damaged_segment),
+           static_cast<long long>(b.damaged_segment));
   throw Finding("after " + after + ": statistics are not what they should be: " + text);
 }
 
 void History::refuse(World& w, swd_status got, swd_status wanted, const std::string& what) {
   note(w, what + ": " + swd_status_name(got));
   if (got != wanted) {
-    throw Finding(what + " gave " + swd_status_name(got) + ", not " + swd_status_name(wanted) + ": " + swd_error_detail());
+    throw Finding(what + " gave " + swd_status_name(got) + ", not " + swd_status_name(wanted) + ": " +
+                  swd_error_detail());
   }
   check(w, what + ", refused", false);
 }

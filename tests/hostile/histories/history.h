@@ -14,12 +14,9 @@ struct Faults {
   bool runtime = false;                          // CUDASIM_FAIL is listened to
 };
 
-class Graph;
-
 class History {
  public:
   History(Input in, swd_backend backend, const Faults& faults, std::string* log);
-  ~History();
   // Throws a Finding at the first thing that the model does not expect.
   void run();
 

@@ -26,7 +26,8 @@ void History::step(World& w) {
   swd_buffers b = w.buffers();
   swd_step_args a = w.args();
   auto call = [&] { return swd_step(w.plan.get(), &b, &a, w.stream()); };
-  if (backend_ == SWD_BACKEND_CPU && !tables_complete(w, kAllButGrad)) return refuse(w, call(), SWD_ERR_NULL, "swd_step without pointers");
+  if (backend_ == SWD_BACKEND_CPU && !tables_complete(w, kAllButGrad))
+    return refuse(w, call(), SWD_ERR_NULL, "swd_step without pointers");
   bool done = made(w, "swd_step", call);
   if (done && w.workspace_valid) {
     committed(w, w.with_gradient(), true, "swd_step");
@@ -41,9 +42,11 @@ void History::reduce(World& w, swd_phase phase, size_t first, size_t count) {
   swd_buffers b = w.buffers();
   swd_step_args a = w.args();
   auto call = [&] {
-    return swd_reduce(w.plan.get(), &b, &a, phase, static_cast<int64_t>(first), static_cast<int64_t>(count), w.stream());
+    return swd_reduce(w.plan.get(), &b, &a, phase, static_cast<int64_t>(first), static_cast<int64_t>(count),
+                      w.stream());
   };
-  std::string what = std::string("swd_reduce ") + kPhaseNames[phase] + " of " + std::to_string(count) + " from " + std::to_string(first);
+  std::string what = std::string("swd_reduce ") + kPhaseNames[phase] + " of " + std::to_string(count) + " from " +
+                     std::to_string(first);
   if (backend_ == SWD_BACKEND_CPU && !tables_complete(w, kAllButGrad)) return refuse(w, call(), SWD_ERR_NULL, what);
   bool done = made(w, what, call);
   if (done && w.workspace_valid) w.progress.reduce(phase, first, count, w.with_gradient());
@@ -133,9 +136,11 @@ void History::committed(World& w, const std::vector<uint8_t>& taking_part, bool 
   if (!complete && (verdict == SWD_RESULT_APPLIED || verdict == SWD_RESULT_SKIPPED_VBAR)) {  // maxima of other segments
     HostImage state(w.mirrored(kState), w.places.bytes[kState]);
     swd_state_header header;
-    must(swd_state_header_get(w.plan.get(), state.data(), state.bytes(), &header, sizeof header), "swd_state_header_get");
+    must(swd_state_header_get(w.plan.get(), state.data(), state.bytes(), &header, sizeof header),
+         "swd_state_header_get");
     header.steps_skipped += 1;
-    must(swd_state_header_set(w.plan.get(), state.data(), state.bytes(), &header, sizeof header), "swd_state_header_set");
+    must(swd_state_header_set(w.plan.get(), state.data(), state.bytes(), &header, sizeof header),
+         "swd_state_header_set");
     memcpy(w.mirrored(kState), state.data(), state.bytes());
     int64_t damaged = w.told.stats.damaged_segment;
     w.told = w.statistics(w.at(kWorkspace), w.plan);  // but for these:
@@ -149,7 +154,8 @@ void History::committed(World& w, const std::vector<uint8_t>& taking_part, bool 
   for (int piece = 0; piece <= kState; ++piece) {
     if (piece == SWD_BUFFER_GRAD) continue;
     const uint8_t* now = image.data() + w.places.of(piece);
-    if (verdict != SWD_RESULT_APPLIED && piece != kState && memcmp(now, w.mirrored(piece), w.places.bytes[piece]) != 0) {
+    if (verdict != SWD_RESULT_APPLIED && piece != kState &&
+        memcmp(now, w.mirrored(piece), w.places.bytes[piece]) != 0) {
       throw Finding(what + ": a skipped step wrote a buffer");
     }
     memcpy(w.mirrored(piece), now, w.places.bytes[piece]);

@@ -71,6 +71,7 @@ void History::change_plan(World& w) {
   Shape other = w.shape;
   change_shape(in_, other);
   w.shape = other;
+  w.captured.graph = nullptr;
   if (other.has_vbar_decay()) w.batch.flags &= ~uint32_t{SWD_STEP_SKIP_NORM};
   w.plan = make_plan(other);
   w.clean_plan = make_plan(other);
@@ -78,7 +79,8 @@ void History::change_plan(World& w) {
   uint64_t bytes = 0;
   must(swd_workspace_size(w.plan.get(), &bytes), "swd_workspace_size");
   if (bytes > w.places.bytes[kWorkspace]) throw Finding("the test's own workspace is too small");
-  must(swd_workspace_init(w.plan.get(), w.at(kWorkspace), w.places.bytes[kWorkspace], w.stream()), "swd_workspace_init");
+  must(swd_workspace_init(w.plan.get(), w.at(kWorkspace), w.places.bytes[kWorkspace], w.stream()),
+       "swd_workspace_init");
   w.compare(true, "another plan");
   w.forget_workspace();
   for (auto& table : w.tables) table.assign(table.size(), 0);
@@ -104,7 +106,8 @@ void History::starve(World& w) {
   faults_.fail_allocation(0);
   swd_plan_destroy(plan);
   note(w, "swd_plan_create, allocation " + std::to_string(k) + " fails: " + swd_status_name(status));
-  if (status != SWD_OK && (status != SWD_ERR_MEMORY || plan)) throw Finding("swd_plan_create gave " + std::to_string(status));
+  if (status != SWD_OK && (status != SWD_ERR_MEMORY || plan))
+    throw Finding("swd_plan_create gave " + std::to_string(status));
   check(w, "swd_plan_create", false);
 }
 

@@ -10,13 +10,13 @@ namespace swd::histories {
 void History::new_batch(World& w) {
   w.take(draw_batch(in_, w.shape));
   w.progress.arguments_change();
-  note(w, "new gradients and numbers, seed " + std::to_string(w.batch.seed) + ", flags " + std::to_string(w.batch.flags));
+  note(w,
+       "new gradients and numbers, seed " + std::to_string(w.batch.seed) + ", flags " + std::to_string(w.batch.flags));
 }
 
 void History::discard(World& w) {
-  bool done = made(w, "swd_discard", [&] {
-    return swd_discard(w.plan.get(), w.at(kWorkspace), w.places.bytes[kWorkspace], w.stream());
-  });
+  bool done = made(w, "swd_discard",
+                   [&] { return swd_discard(w.plan.get(), w.at(kWorkspace), w.places.bytes[kWorkspace], w.stream()); });
   if (done && w.workspace_valid) w.progress.end_step();
   check(w, "swd_discard");
 }
@@ -127,7 +127,8 @@ void History::copy_params(World& w) {
       uint16_t code;
       memcpy(&x, w.mirrored(SWD_BUFFER_PARAM) + w.position(SWD_BUFFER_PARAM, k) + 4 * i, 4);
       memcpy(&code, w.mirrored(SWD_BUFFER_PARAM_COPY) + w.position(SWD_BUFFER_PARAM_COPY, k) + 2 * i, 2);
-      if (std::isfinite(x) && code != test::nearest_code(w.shape.copy, x)) throw Finding("param_copy is not the nearest code");
+      if (std::isfinite(x) && code != test::nearest_code(w.shape.copy, x))
+        throw Finding("param_copy is not the nearest code");
     }
   }
   check(w, "swd_copy_params");
@@ -139,7 +140,9 @@ void History::convert(World& w) {
   const int needs[] = {SWD_BUFFER_PARAM, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ};
   uint32_t used = 0;
   for (int a = 0; a < 3; ++a) used |= (arrays >> a & 1u) << needs[a];
-  if (!tables_complete(w, used | (used & 1u) << SWD_BUFFER_REMAINDER | (used & 2u) << 6 | (used & 4u) << 6) || arrays == 0) return;
+  if (!tables_complete(w, used | (used & 1u) << SWD_BUFFER_REMAINDER | (used & 2u) << 6 | (used & 4u) << 6) ||
+      arrays == 0)
+    return;
   bool load = choice / 8 % 2 == 1;
   std::vector<const void*> tensors[3];
   auto described = [&](uint8_t* base) {
@@ -149,7 +152,8 @@ void History::convert(World& w) {
       if (!(arrays >> a & 1u)) continue;
       uint8_t* at = base + w.places.of(kFp32 + a);
       tensors[a].clear();
-      for (size_t k = 0; k < w.shape.segments(); ++k) tensors[a].push_back(choice >> (k % 4 + 4) & 1u ? nullptr : at + 4 * w.shape.offset(k));
+      for (size_t k = 0; k < w.shape.segments(); ++k)
+        tensors[a].push_back(choice >> (k % 4 + 4) & 1u ? nullptr : at + 4 * w.shape.offset(k));
       *members[a] = w.shape.is_list() ? static_cast<const void*>(tensors[a].data()) : at;
     }
     return out;

@@ -45,7 +45,8 @@ std::vector<float> values_of(const World& w, const std::vector<uint8_t>& image, 
 swd_segment_state state_of(const World& w, const std::vector<uint8_t>& image, size_t k) {
   HostImage state(&image[w.places.of(kState)], w.places.bytes[kState]);
   swd_segment_state out;
-  must(swd_state_get(w.plan.get(), state.data(), state.bytes(), static_cast<int64_t>(k), &out, sizeof out), "swd_state_get");
+  must(swd_state_get(w.plan.get(), state.data(), state.bytes(), static_cast<int64_t>(k), &out, sizeof out),
+       "swd_state_get");
   return out;
 }
 
@@ -123,7 +124,8 @@ void check_elements(const World& w, const std::vector<uint8_t>& before, const st
     std::vector<float> values = values_of(w, before, m.buffer, k);
     for (size_t i = 0; i < values.size(); ++i) finite[i] = finite[i] && std::isfinite(values[i]);
   }
-  // Gradient and weight_decay * param may cancel; what is left keeps the error of both, and as a quotient has any value.
+  // Gradient and weight_decay * param may cancel; what is left keeps the error of both, and as a quotient has any
+  // value.
   double pull = l2 ? group.weight_decay * largest_of(values_of(w, before, SWD_BUFFER_PARAM, k)) : 0.0;
   for (const Member& m : kMembers) {
     if (!has(w, m)) continue;
@@ -152,7 +154,8 @@ void check_by_oracle(const World& w, const std::vector<uint8_t>& before, const s
   bool stops = w.batch.skips_norm() && w.batch.found_inf && wanted != SWD_RESULT_SKIPPED_INVALID;
   if (stops) wanted = SWD_RESULT_SKIPPED_NONFINITE;  // without a first pass nothing else may propagate
   if (got.stats.result != wanted) {
-    throw Finding(std::string("the step is ") + swd_result_name(got.stats.result) + ", but the oracle says " + swd_result_name(wanted));
+    throw Finding(std::string("the step is ") + swd_result_name(got.stats.result) + ", but the oracle says " +
+                  swd_result_name(wanted));
   }
   swd_state_header header = header_of(w, after);
   if (header.steps_applied != got.stats.steps_applied || header.steps_skipped != got.stats.steps_skipped) {
@@ -166,7 +169,9 @@ void check_by_oracle(const World& w, const std::vector<uint8_t>& before, const s
   if (measured) near(got.stats.grad_norm, oracle.stats.grad_norm, 1e-7, "grad_norm");
   if (measured) near(got.stats.vbar, oracle.stats.vbar, 5e-7, "vbar");
   if (w.shape.has_vbar_decay() && !std::isfinite(got.stats.vbar)) return;  // everything is spoiled, on purpose
-  if (got.stats.flags != oracle.stats.flags) throw Finding("flags are " + std::to_string(got.stats.flags) + ", but the oracle has " + std::to_string(oracle.stats.flags));
+  if (got.stats.flags != oracle.stats.flags)
+    throw Finding("flags are " + std::to_string(got.stats.flags) + ", but the oracle has " +
+                  std::to_string(oracle.stats.flags));
   near(got.stats.clip_coef, oracle.stats.clip_coef, 1e-7, "clip_coef");
   near(got.stats.largest_decay, oracle.stats.largest_decay, 5e-7, "largest_decay");
   near(header.vbar_reference, static_cast<double>(oracle.reference), 5e-7, "vbar_reference");
@@ -192,7 +197,8 @@ void check_sums(const World& w, const std::vector<uint8_t>& image, int64_t damag
     near(got, static_cast<double>(sum), 5e-7, "a rebuilt sum");
     if (damaged == 0 && !std::isfinite(static_cast<double>(sum))) damaged = static_cast<int64_t>(k) + 1;
   }
-  if (damaged != damaged_segment) throw Finding("damaged_segment is " + std::to_string(damaged_segment) + ", not " + std::to_string(damaged));
+  if (damaged != damaged_segment)
+    throw Finding("damaged_segment is " + std::to_string(damaged_segment) + ", not " + std::to_string(damaged));
 }
 
 }  // namespace swd::histories

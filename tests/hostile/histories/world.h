@@ -38,6 +38,14 @@ struct Statistics {
   std::vector<double> lambda_eff;
 };
 
+// A step in a CUDA graph, with what was passed by value.
+struct Captured {
+  std::shared_ptr<void> graph;
+  bool pieces = false;
+  Batch batch;
+  int at[kPieces] = {};  // Places::at
+};
+
 class World {
  public:
   World(Input& in, const Shape& shape, PlanPointer plan);
@@ -81,13 +89,14 @@ class World {
   bool workspace_valid = true;
   Statistics told;  // what swd_stats_fetch must say
   std::vector<uint8_t> blob;
+  Captured captured;
   std::vector<uint8_t> fresh_workspace;
 
   // After the plan or what is in the workspace has changed.
   void forget_workspace();
 
  private:
-  std::vector<swd_group> sent_;  // what args() points to
+  std::vector<swd_group> sent_;                                            // what args() points to
   std::map<std::vector<uint8_t>, std::vector<uint8_t>> clean_workspaces_;  // lists: with pointers, by what they are
 };
 

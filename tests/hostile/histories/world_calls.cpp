@@ -10,8 +10,9 @@ namespace swd::histories {
 namespace {
 
 constexpr const char* kNames[kPieces] = {
-    "param",   "grad",    "exp_avg",   "exp_avg_sq", "max_exp_avg_sq", "param_copy", "remainder", "exp_avg_scale", "exp_avg_sq_scale",
-    "state",   "workspace", "groups",  "scalars",    "has_grad",       "records",    "fp32 param", "fp32 exp_avg", "fp32 exp_avg_sq"};
+    "param",     "grad",          "exp_avg",          "exp_avg_sq", "max_exp_avg_sq", "param_copy",
+    "remainder", "exp_avg_scale", "exp_avg_sq_scale", "state",      "workspace",      "groups",
+    "scalars",   "has_grad",      "records",          "fp32 param", "fp32 exp_avg",   "fp32 exp_avg_sq"};
 
 }  // namespace
 
@@ -107,7 +108,8 @@ std::vector<uint8_t> World::clean(const std::vector<uint8_t>& grads,
     }
     key.push_back(static_cast<uint8_t>(places.at[kWorkspace]));
     auto known = clean_workspaces_.find(key);
-    if (known != clean_workspaces_.end()) memcpy(&image[places.of(kWorkspace)], known->second.data(), known->second.size());
+    if (known != clean_workspaces_.end())
+      memcpy(&image[places.of(kWorkspace)], known->second.data(), known->second.size());
   }
   clean_slab.write(0, image.data(), image.size());
   if (shape.is_list() && clean_workspaces_.count(key) == 0) {
