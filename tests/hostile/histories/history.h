@@ -39,6 +39,7 @@ class History {
   void decide(World& w, swd_phase phase);
   void update(World& w);
   void whole_in_pieces(World& w);
+  void interrupt(World& w);
   void committed(World& w, const std::vector<uint8_t>& taking_part, bool complete, const std::string& what);
 
   // history_state.cpp

@@ -107,21 +107,67 @@ void History::update(World& w) {
   check(w, what);
 }
 
-// In a right order, from the first reduce on, and sometimes not to the end.
+// In a right order, sometimes without a part of the segments, and with other calls between.
 void History::whole_in_pieces(World& w) {
   size_t n = w.shape.segments(), cut = in_.below(static_cast<uint32_t>(n + 1));
   uint32_t choice = in_.byte();
-  int stop = choice % 4 == 0 ? static_cast<int>(choice / 4 % 8) : 99, where = static_cast<int>(choice / 32 % 3);
   for (swd_phase phase = 0; phase <= (w.shape.has_two_rounds() ? 1 : 0); ++phase) {
-    if (stop-- == 0) return;
     reduce(w, phase, cut, n - cut);
-    if (stop-- == 0) return;
-    reduce(w, phase, 0, cut);
-    fold(w, phase, where);
-    if (stop-- == 0) return;
+    interrupt(w);
+    if ((choice >> (2 * phase) & 3u) != 0) reduce(w, phase, 0, cut);
+    interrupt(w);
+    fold(w, phase, static_cast<int>(choice / 16 % 3));
+    interrupt(w);
+    if (w.progress.any_stale() && !w.batch.skips_norm()) reduce(w, SWD_PHASE_GRAD, 0, n);
+    if (!w.progress.folded[phase]) fold(w, phase, static_cast<int>(choice / 64 % 3));
     decide(w, phase);
+    interrupt(w);
   }
-  if (stop > 0) update(w);
+  update(w);
+}
+
+// Calls that leave a step in pieces what it is, and a few that end it.
+void History::interrupt(World& w) {
+  switch (in_.below(32)) {
+    case 0:
+    case 1:
+      if (w.progress.armed != Progress::kArmed) update(w);
+      break;
+    case 2:
+    case 3:
+      refused(w);
+      break;
+    case 4:
+      step(*worlds_[in_.below(static_cast<uint32_t>(worlds_.size()))]);
+      break;
+    case 5:
+      move(w);
+      break;
+    case 6:
+    case 13:
+      withdraw(w);
+      break;
+    case 7:
+      new_batch(w);
+      break;
+    case 8:
+      foreign(w);
+      break;
+    case 9:
+      remake_plan(w);
+      break;
+    case 10:
+      set_all_pointers(w);
+      break;
+    case 11:
+      record_add(w);
+      break;
+    case 12:
+      decide(w, w.shape.has_two_rounds() ? SWD_PHASE_MAX : SWD_PHASE_GRAD);
+      break;
+    default:
+      break;
+  }
 }
 
 void History::committed(World& w, const std::vector<uint8_t>& taking_part, bool complete, const std::string& what) {

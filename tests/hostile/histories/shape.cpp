@@ -68,7 +68,10 @@ Shape draw_shape(Input& in, swd_backend backend) {
     if (in.below(2) == 1) s.flags |= flag;
   }
   if (s.is_wide() && in.below(2) == 1) s.flags |= SWD_PLAN_AMSGRAD;
-  for (uint32_t i = 0, groups = 1 + in.below(3); i < groups; ++i) s.decay.push_back(static_cast<int32_t>(in.below(5)));
+  const bool skips_norm = in.below(3) == 2;  // so that SWD_STEP_SKIP_NORM is allowed
+  for (uint32_t i = 0, groups = 1 + in.below(3); i < groups; ++i) {
+    s.decay.push_back(static_cast<int32_t>(skips_norm ? 1 + in.below(3) : in.below(5)));
+  }
   for (uint32_t k = 0, segments = 1 + in.below(5); k < segments; ++k) {
     uint32_t bits = in.byte();
     s.counts.push_back(sizes[bits % 8]);
