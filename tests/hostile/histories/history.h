@@ -33,6 +33,7 @@ class History {
 
   // history_pieces.cpp
   bool tables_complete(const World& w, uint32_t buffers) const;
+  void fail(World& w);
   void step(World& w);
   void reduce(World& w, swd_phase phase, size_t first, size_t count);
   void fold(World& w, swd_phase phase, int where);

@@ -8,7 +8,6 @@ namespace {
 
 constexpr uint32_t kAllButGrad = ((1u << kBuffers) - 1) & ~(1u << SWD_BUFFER_GRAD);
 const char* const kPhaseNames[] = {"GRAD", "MAX"};
-
 }  // namespace
 
 // Of lists: whether the pointers are there that a call wants. The CPU backend refuses, CUDA skips the step.
@@ -22,6 +21,13 @@ bool History::tables_complete(const World& w, uint32_t buffers) const {
   return true;
 }
 
+// A piece failed. Refused calls after it must not take its place.
+void History::fail(World& w) {
+  w.progress.failed = true;
+  check(w, "a failed call");
+  if (in_.below(2) == 0) refused(w);
+}
+
 void History::step(World& w) {
   swd_buffers b = w.buffers();
   swd_step_args a = w.args();
@@ -33,7 +39,7 @@ void History::step(World& w) {
     committed(w, w.with_gradient(), true, "swd_step");
     w.progress.end_step();
   }
-  if (!done) w.progress.failed = true;
+  if (!done) fail(w);
   check(w, "swd_step");
 }
 
@@ -50,7 +56,7 @@ void History::reduce(World& w, swd_phase phase, size_t first, size_t count) {
   if (backend_ == SWD_BACKEND_CPU && !tables_complete(w, kAllButGrad)) return refuse(w, call(), SWD_ERR_NULL, what);
   bool done = made(w, what, call);
   if (done && w.workspace_valid) w.progress.reduce(phase, first, count, w.with_gradient());
-  if (!done) w.progress.failed = true;
+  if (!done) fail(w);
   check(w, what);
 }
 
@@ -70,7 +76,7 @@ void History::fold(World& w, swd_phase phase, int where) {
       w.slab.read(w.places.of(kRecords) + at, w.mirrored(kRecords) + at, kRecordBytes);
     }
   }
-  if (!done) w.progress.failed = true;
+  if (!done) fail(w);
   check(w, what);
 }
 
@@ -85,7 +91,7 @@ void History::decide(World& w, swd_phase phase) {
   if (backend_ == SWD_BACKEND_CPU && !tables_complete(w, kAllButGrad)) return refuse(w, call(), SWD_ERR_NULL, what);
   bool done = made(w, what, call);
   if (done && w.workspace_valid) w.progress.decide(phase, w.shape.has_two_rounds());
-  if (!done) w.progress.failed = true;
+  if (!done) fail(w);
   check(w, what);
 }
 
@@ -103,7 +109,7 @@ void History::update(World& w) {
     committed(w, w.progress.reduced, w.progress.is_complete(w.shape), what);
     w.progress.end_step();
   }
-  if (!done) w.progress.failed = true;
+  if (!done) fail(w);
   check(w, what);
 }
 
