@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random histories: sequences of public calls on up to three worlds (a plan, a state, a workspace, buffers), whole steps
-// and pieces, right and refused, with failures of runtime and allocation between. After each call
-//   every byte of every world is what the model says: nothing for a call that failed, was refused or was not armed;
-//   a step that came about, in however many calls, is the whole swd_step over the segments that it reduced, made on a
+// Random histories: sequences of public calls on up to three worlds (plan, state, workspace, buffers), whole steps and
+// pieces, right and refused, with failures of runtime and allocation between. After each call
+// - every byte of every world is what the model says: nothing changed by a call that failed, was refused or not armed;
+// - a step that came about, in however many calls, is the whole swd_step over the segments that it reduced, made on a
 //   workspace in which nothing else has ever happened: equal bits of buffers, state and statistics;
-//   and that step, where parameters and moments are fp32, is the long-double oracle's within the bounds of oracle_test.
-// Of the faults of 0.1 these are sequences that it finds: a failed launch whose sums join the next step, or whose
-// statistics say APPLIED; an update that is not armed and discards what was reduced; a rebuild before pointers are set;
-// a damaged second moment that is applied; another plan's workspace, reported as if it were this one's; flags of groups
-// without elements; found_inf ignored under SKIP_NORM; loss_scale dropped beside its pointer. Of mutants that lived:
-// MAX decided without the first round, or over other segments than the first; SKIP_NORM folded twice with a gradient
-// withdrawn between; a workspace whose init failed half way.
+// - and where parameters and moments are fp32 it is the long-double oracle's, within the bounds of oracle_test.
+// Faults of 0.1 that are such sequences: a failed launch whose sums join the next step; statistics that say APPLIED
+// before a step is; an update that is not armed and discards what was reduced; a rebuild before pointers are set; a
+// damaged second moment that is applied; another plan's workspace; flags of groups without elements; found_inf ignored
+// under SKIP_NORM; loss_scale dropped beside its pointer. Mutants that had lived: MAX decided without the first round,
+// or over other segments; SKIP_NORM folded twice with a gradient withdrawn between.
 //
-//   SWD_HISTORIES=N       so many instead of the default; SWD_HISTORIES_SEED=S: the first seed
-//   SWD_HISTORY=HEX       only this one, as a failure prints it
+//   SWD_HISTORIES=N     so many instead of the default; SWD_HISTORIES_SEED=S: the first seed
+//   SWD_HISTORY=HEX     only this one, as a failure prints it
 #include <gtest/gtest.h>
 
 #include "histories/history.h"

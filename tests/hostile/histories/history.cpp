@@ -71,6 +71,13 @@ void History::next() {
     case 15:
     case 16:
       return update(w);
+    default:
+      return between_steps(w, choice);
+  }
+}
+
+void History::between_steps(World& w, uint32_t choice) {
+  switch (choice / 4 % 32) {
     case 17:
       return discard(w);
     case 18:
@@ -78,7 +85,7 @@ void History::next() {
     case 19:
       return withdraw(w);
     case 20:
-      return set_pointers(w, static_cast<int>(in_.below(kBuffers)), std::vector<uint8_t>(n, 1));
+      return set_pointers(w, static_cast<int>(in_.below(kBuffers)), std::vector<uint8_t>(w.shape.segments(), 1));
     case 21:
       return move(w);
     case 22:

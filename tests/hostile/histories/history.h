@@ -23,6 +23,7 @@ class History {
  private:
   // history.cpp
   void next();
+  void between_steps(World& w, uint32_t choice);
   void end();
   template <class F>
   bool made(World& w, const std::string& name, const F& call);

@@ -5,96 +5,102 @@
 #include "history.h"
 
 namespace swd::histories {
+namespace {
 
-void History::refused(World& w) {
-  swd_buffers b = w.buffers();
-  swd_step_args a = w.args();
-  const swd_plan* plan = w.plan.get();
-  const swd_buffers* buffers = &b;
-  const swd_step_args* args = &a;
+struct Call {
+  swd_buffers b;
+  swd_step_args a;
+  const swd_plan* plan;
+  uint32_t which;  // step, reduce, fold, decide, update
+  const swd_buffers* buffers = nullptr;
+  const swd_step_args* args = nullptr;
   double* record = nullptr;
   uint64_t doubles = 0;
   swd_phase phase = SWD_PHASE_GRAD;
-  int64_t first = 0, count = static_cast<int64_t>(w.shape.segments());
-  swd_status wanted = SWD_ERR_VALUE;
-  uint32_t which = in_.below(5), fault = in_.below(16);
+  int64_t first = 0;
+};
+
+// What is wrong with buffers and arguments, and what the call must say to it.
+swd_status spoil(const World& w, uint32_t fault, Call& c) {
   switch (fault) {
     case 0:
-      plan = nullptr;
-      wanted = SWD_ERR_NULL;
-      break;
+      c.plan = nullptr;
+      return SWD_ERR_NULL;
     case 1:
-      buffers = nullptr;
-      wanted = SWD_ERR_NULL;
-      break;
+      c.buffers = nullptr;
+      return SWD_ERR_NULL;
     case 2:
-      args = nullptr;
-      wanted = SWD_ERR_NULL;
-      break;
+      c.args = nullptr;
+      return SWD_ERR_NULL;
     case 3:
-      b.struct_size = 7;
-      wanted = SWD_ERR_STRUCT_SIZE;
-      break;
+      c.b.struct_size = 7;
+      return SWD_ERR_STRUCT_SIZE;
     case 4:
-      a.flags |= 1u << 9;
-      wanted = SWD_ERR_FLAGS;
-      break;
+      c.a.flags |= 1u << 9;
+      return SWD_ERR_FLAGS;
     case 5:
-      a.group_count += 1;
-      wanted = SWD_ERR_SIZE;
-      break;
+      c.a.group_count += 1;
+      return SWD_ERR_SIZE;
     case 6:
-      a.max_grad_norm = -1.0;
-      break;
+      c.a.max_grad_norm = -1.0;
+      return SWD_ERR_VALUE;
     case 7:
-      a.loss_scale = NAN;
-      break;
+      c.a.loss_scale = NAN;
+      return SWD_ERR_VALUE;
     case 8:
-      b.state = static_cast<uint8_t*>(b.state) + 8;
-      wanted = SWD_ERR_ALIGNMENT;
-      break;
+      c.b.state = static_cast<uint8_t*>(c.b.state) + 8;
+      return SWD_ERR_ALIGNMENT;
     case 9:
-      b.state_bytes = 16;
-      wanted = SWD_ERR_SIZE;
-      break;
+      c.b.state_bytes = 16;
+      return SWD_ERR_SIZE;
     case 10:
-      b.workspace_bytes = w.fresh_workspace.size() - 1;
-      wanted = SWD_ERR_SIZE;
-      break;
+      c.b.workspace_bytes = w.fresh_workspace.size() - 1;
+      return SWD_ERR_SIZE;
     case 11:
-      b.state = b.workspace;
-      wanted = SWD_ERR_OVERLAP;
-      break;
-    case 12:
-      a.flags = SWD_STEP_SKIP_NORM;
-      wanted = SWD_ERR_FLAGS;
-      break;
-    case 13:
-      which = 2 + which % 2;
-      record = reinterpret_cast<double*>(w.at(kState));
-      doubles = 16;
-      wanted = SWD_ERR_OVERLAP;
-      break;
-    case 14:
-      which = 1 + which % 3;
-      phase = w.shape.has_two_rounds() ? 7 : SWD_PHASE_MAX;
-      wanted = w.shape.has_two_rounds() ? SWD_ERR_ENUM : SWD_ERR_UNEXPECTED;
-      break;
+      c.b.state = c.b.workspace;
+      return SWD_ERR_OVERLAP;
     default:
-      which = 1;
-      first = 1;
-      wanted = SWD_ERR_SIZE;
-      break;
+      c.a.flags = SWD_STEP_SKIP_NORM;
+      return SWD_ERR_FLAGS;
   }
-  if (backend_ == SWD_BACKEND_CPU && fault >= 13 && (!w.workspace_valid || !tables_complete(w, 0x1FF & ~2u))) return;
-  swd_status status = SWD_OK;
-  if (which == 0) status = swd_step(plan, buffers, args, w.stream());
-  if (which == 1) status = swd_reduce(plan, buffers, args, phase, first, count, w.stream());
-  if (which == 2) status = swd_fold(plan, buffers, args, phase, record, doubles, w.stream());
-  if (which == 3) status = swd_decide(plan, buffers, args, phase, record, doubles, w.stream());
-  if (which == 4) status = swd_update(plan, buffers, args, w.stream());
+}
+
+// Or with what pieces have besides: record, phase, segments.
+swd_status spoil_piece(const World& w, uint32_t fault, Call& c) {
+  if (fault == 13) {
+    c.which = 2 + c.which % 2;
+    c.record = reinterpret_cast<double*>(w.at(kState));
+    c.doubles = 16;
+    return SWD_ERR_OVERLAP;
+  }
+  if (fault == 14) {
+    c.which = 1 + c.which % 3;
+    c.phase = w.shape.has_two_rounds() ? 7 : SWD_PHASE_MAX;
+    return w.shape.has_two_rounds() ? SWD_ERR_ENUM : SWD_ERR_UNEXPECTED;
+  }
+  c.which = 1;
+  c.first = 1;
+  return SWD_ERR_SIZE;
+}
+
+}  // namespace
+
+void History::refused(World& w) {
+  Call c{w.buffers(), w.args(), w.plan.get(), in_.below(5)};
+  c.buffers = &c.b;
+  c.args = &c.a;
+  uint32_t fault = in_.below(18);
+  if (fault > 15) fault -= 2;
+  if (backend_ == SWD_BACKEND_CPU && fault >= 13 && !tables_complete(w, 0x1FF & ~2u)) return;
+  swd_status wanted = fault < 13 ? spoil(w, fault, c) : spoil_piece(w, fault, c), status = SWD_OK;
+  int64_t count = static_cast<int64_t>(w.shape.segments());
+  if (c.which == 0) status = swd_step(c.plan, c.buffers, c.args, w.stream());
+  if (c.which == 1) status = swd_reduce(c.plan, c.buffers, c.args, c.phase, c.first, count, w.stream());
+  if (c.which == 2) status = swd_fold(c.plan, c.buffers, c.args, c.phase, c.record, c.doubles, w.stream());
+  if (c.which == 3) status = swd_decide(c.plan, c.buffers, c.args, c.phase, c.record, c.doubles, w.stream());
+  if (c.which == 4) status = swd_update(c.plan, c.buffers, c.args, w.stream());
   const char* const names[] = {"swd_step", "swd_reduce", "swd_fold", "swd_decide", "swd_update"};
-  refuse(w, status, wanted, std::string(names[which]) + " with fault " + std::to_string(fault));
+  refuse(w, status, wanted, std::string(names[c.which]) + " with fault " + std::to_string(fault));
 }
 
 }  // namespace swd::histories
