@@ -25,7 +25,7 @@ swd_group draw_group(Input& in, bool on_device) {
 }  // namespace
 
 Batch draw_batch(Input& in, const Shape& shape) {
-  const double clips[] = {0.0, 0.0, 0.5, 10.0}, caps[] = {0.0, 1.0, 1e-3, 0.0}, scales[] = {1.0, 2.0, 1.7, 1024.0};
+  const double clips[] = {0.0, 0.0, 0.5, 10.0}, caps[] = {0.0, 1.0, 1.3e-3, 0.0}, scales[] = {1.0, 2.0, 1.7, 1024.0};
   const double magnitudes[] = {1.0, 1.0, 1.0, 0.01, 30.0, 1.0, 0.0, 1e-22};
   Batch b;
   uint32_t bits = static_cast<uint32_t>(in.bits(2));

@@ -67,6 +67,7 @@ void Slab::read(uint64_t offset, void* to, uint64_t bytes) const {
 void* stream_of(swd_backend) { return nullptr; }
 
 Slab::Slab(swd_backend backend, uint64_t bytes) : backend_(backend), bytes_(bytes) {
+  if (backend_ != SWD_BACKEND_CPU) throw std::runtime_error("the histories were built without CUDA");
   data_ = static_cast<uint8_t*>(aligned_alloc(256, (bytes + 255) / 256 * 256));
   if (!data_) throw std::bad_alloc();
 }
