@@ -45,7 +45,9 @@ void History::set_pointers(World& w, int buffer, const std::vector<uint8_t>& set
       return swd_set_pointers(w.plan.get(), w.at(kWorkspace), buffer, 0, static_cast<int64_t>(all.size()), all.data(),
                               w.stream());
     });
-    if (done && w.workspace_valid) w.tables[static_cast<size_t>(buffer)] = set;
+    std::vector<uint8_t>& table = w.tables[static_cast<size_t>(buffer)];
+    if (buffer != SWD_BUFFER_GRAD && done && table != set) w.progress.arguments_change();  // CUDA saw them missing
+    if (done && w.workspace_valid) table = set;
     check(w, what);
   }
 }
