@@ -133,11 +133,13 @@ void check_elements(const World& w, const std::vector<uint8_t>& before, const st
     double largest = std::max(largest_of(old), largest_of(now));
     double room = m.bound * (largest + (m.buffer == SWD_BUFFER_EXP_AVG ? pull : pull * pull));
     if (l2 && m.buffer == SWD_BUFFER_PARAM) room += 3.0 * group.lr;
-    double quotient = m.buffer == SWD_BUFFER_PARAM ? 1e-4 : 0.0;  // moments by hand make updates of any size
+    double update = 0.0;  // the largest: moments by hand make updates of any size, and a small one may be what is left
+    for (size_t i = 0; i < now.size(); ++i) {
+      if (m.buffer == SWD_BUFFER_PARAM && finite[i]) update = std::max(update, std::fabs(double{now[i]} - old[i]));
+    }
     for (size_t i = 0; i < now.size(); ++i) {
       double x = now[i], want = static_cast<double>(oracle.elements[i].*m.value);
-      if (!finite[i] || (!std::isfinite(x) && !std::isfinite(want)) ||
-          std::fabs(x - want) <= room + quotient * std::fabs(want - old[i]))
+      if (!finite[i] || (!std::isfinite(x) && !std::isfinite(want)) || std::fabs(x - want) <= room + 1e-3 * update)
         continue;
       char text[160];
       snprintf(text, sizeof text, "buffer %d, segment %d, element %d is %.9g, but the oracle has %.9g", m.buffer,
