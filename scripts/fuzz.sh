@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds the libFuzzer targets of tests/fuzz with clang, AddressSanitizer and UndefinedBehaviorSanitizer, and runs each
-# for SECONDS from the committed corpus. Usage: fuzz.sh [SECONDS, default 60] [TARGET: args struct_size state diff ...]
+# for SECONDS from the committed corpus. Usage: fuzz.sh [SECONDS, default 60] [TARGET: args struct_size state diff histories ...]
 #
 #   SWD_FUZZ_JOBS   targets at a time (default: one per core)
 #   SWD_FUZZ_NICE   niceness of the targets, for long runs beside other work (default: 0)
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(args struct_size state diff)
+[ ${#targets[@]} -gt 0 ] || targets=(args struct_size state diff histories)
 jobs=${SWD_FUZZ_JOBS:-$(nproc)}
 build=$PWD/build/fuzz
 scripts/install_deps.sh fuzz
@@ -35,6 +35,7 @@ run() {
   local target=$1 more=(-max_len=256)
   case $target in
     args|struct_size) more=(-max_len=64 -use_counters=0 -reduce_inputs=0) ;;  # for speed: these need many executions
+    histories) more=(-max_len=400) ;;
   esac
   mkdir -p "$build/corpus/$target"
   rm -rf "$build/committed/$target"

@@ -25,10 +25,10 @@ Real square(Real x) { return x * x; }
 }  // namespace
 
 Real oracle_update(const OracleRates& r, Real raw, OracleElement& e) {
-  Real g = without_denormals(r.s * raw) + r.l2 * e.p;
+  Real g = without_denormals(r.s * raw) + (r.l2 != 0 ? r.l2 * e.p : 0);  // no decay of a NaN is none
   e.m = without_denormals(r.beta1 * e.m + (1 - r.beta1) * g);
   e.v = without_denormals(r.beta2 * e.v + (1 - r.beta2) * g * g);
-  if (r.amsgrad && !(e.v <= e.v_max)) e.v_max = e.v;
+  if (r.amsgrad && !(e.v <= e.v_max || std::isnan(e.v_max))) e.v_max = e.v;  // NaN in either survives
   Real m_hat = e.m / r.bias1, v_hat = (r.amsgrad ? e.v_max : e.v) / r.bias2;
   Real before = e.p;
   e.p = (1 - r.decay) * e.p - r.lr * m_hat / (std::sqrt(v_hat) + r.eps);

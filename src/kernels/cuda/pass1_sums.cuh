@@ -61,7 +61,8 @@ struct SumMoments {
   using Source = Moments<T>;
   __device__ static bool begins(const Launch&) { return false; }
   __device__ static bool skips(const Launch& args, int64_t segment) {
-    return array_of<const T>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment) == nullptr;  // of a list
+    bool scaled = sizeof(T) > 1 || scales_of(args.pass, SWD_BUFFER_EXP_AVG_SQ_SCALE, segment) != nullptr;
+    return !scaled || array_of<const T>(args.pass, SWD_BUFFER_EXP_AVG_SQ, segment) == nullptr;  // of a list
   }
   __device__ static Source source(const Launch& args, int64_t segment) {
     const Pass& pass = args.pass;
