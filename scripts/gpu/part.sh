@@ -21,7 +21,6 @@ needs_torch() { python3 -c 'import torch; assert torch.cuda.is_available()' 2> /
 list() {
   printf '%s\n' info test:cuda_equality_test test:cuda_narrow_test test:cuda_conversion_test test:cuda_graph_test overlap \
     wide roof bench bench:states peers peers:148 peers:268435456 peers:narrow train:fp32 train:mixed16 train:compact8 ncu \
-    paper:adams paper:adamw paper:adam \
     large:fp32 large:bf16 python sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
   local file
   for file in "$programs"/*_test; do
@@ -30,7 +29,7 @@ list() {
       *) echo "test:$(basename "$file")" ;;
     esac
   done
-  printf '%s\n' bench:all ncu:full experiments paper:long
+  printf '%s\n' paper:adams paper:adamw paper:adam bench:all ncu:full experiments paper:long
 }
 
 info() {
