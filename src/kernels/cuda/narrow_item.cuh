@@ -108,11 +108,14 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
       v[j] = e.v;
       if constexpr (kAmsgrad) r.v_max.word[in][j] = float_bits(e.v_max);
     }
-    int thread = lane_anew();
-    if (!kQuick && !vectors) {  // idle slots must not count: their zeros become NaN where a constant is infinite
+    int thread = 0;
+    if constexpr (!kQuick) {
+      thread = lane_anew();
+      if (!vectors) {  // idle slots must not count: their zeros become NaN where a constant is infinite
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        if (position(thread, part, j, false) >= end) p[j] = m[j] = v[j] = lost[j] = 0.0f;
+        for (int j = 0; j < 4; ++j) {
+          if (position(thread, part, j, false) >= end) p[j] = m[j] = v[j] = lost[j] = 0.0f;
+        }
       }
     }
     if constexpr (kNorms) {
