@@ -29,10 +29,14 @@ Real oracle_update(const OracleRates& r, Real raw, OracleElement& e) {
   e.m = without_denormals(r.beta1 * e.m + (1 - r.beta1) * g);
   e.v = without_denormals(r.beta2 * e.v + (1 - r.beta2) * g * g);
   if (r.amsgrad && !(e.v <= e.v_max || std::isnan(e.v_max))) e.v_max = e.v;  // NaN in either survives
-  Real m_hat = e.m / r.bias1, v_hat = (r.amsgrad ? e.v_max : e.v) / r.bias2;
   Real before = e.p;
-  e.p = (1 - r.decay) * e.p - r.lr * m_hat / (std::sqrt(v_hat) + r.eps);
+  e.p = oracle_param(r, e);
   return before - e.p;
+}
+
+Real oracle_param(const OracleRates& r, const OracleElement& e) {
+  Real m_hat = e.m / r.bias1, v_hat = (r.amsgrad ? e.v_max : e.v) / r.bias2;
+  return (1 - r.decay) * e.p - r.lr * m_hat / (std::sqrt(v_hat) + r.eps);
 }
 
 bool Oracle::is_member(size_t k) const {
@@ -129,7 +133,7 @@ void Oracle::apply(const OracleInput& in, Real s) {
   for (size_t k = 0; k < segments.size(); ++k) {
     if (!has_gradient(in, k)) continue;
     OracleSegment& segment = segments[k];
-    OracleRates r = rates(in, k, s);
+    OracleRates r = segment.rates = rates(in, k, s);
     Real q = 0;
     for (size_t i = 0; i < segment.elements.size(); ++i) {
       updates += square(oracle_update(r, in.grad[k][i], segment.elements[i]));

@@ -24,11 +24,15 @@ struct OracleRates {
 // Moves the element by one step and returns what the parameter lost.
 Real oracle_update(const OracleRates& rates, Real raw, OracleElement& e);
 
+// Its last part: the parameter after the step, from that before it and the moments after it.
+Real oracle_param(const OracleRates& rates, const OracleElement& e);
+
 struct OracleSegment {
   uint32_t group = 0, flags = 0;
   std::vector<OracleElement> elements;
   int64_t step = 0;
-  Real sum = 0;  // of the second moment, by its recurrence; negative: unknown
+  Real sum = 0;         // of the second moment, by its recurrence; negative: unknown
+  OracleRates rates{};  // of the latest step that it took
 };
 
 // What a step is given: the arguments as the library sees them once every pointer has been followed.
