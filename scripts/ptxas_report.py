@@ -4,8 +4,8 @@
 warps, bytes of loads in flight on a multiprocessor and, with nvdisasm, instructions a parameter (instructions.py). Fails
 on any stack or spill, and where a kernel of a step has fewer than 48 KiB in flight on sm_90 (narrow rows: 18) or more
 instructions than its limit. Takes the compiler's options from a configured build, where results are kept until a source
-changes. An architecture takes half a minute of one core: ctest calls it for sm_90 alone, for which the kernels are
-tuned; without --arch it does all that the tables show. --markdown prints the table of docs/performance_cuda.md."""
+changes. An architecture takes a minute of one core or two: CI looks at the oldest one, the one for which the kernels are
+tuned, and the newest; without --arch it does all that the tables show. --markdown prints the table of docs/performance_cuda.md."""
 import argparse
 import concurrent.futures
 import hashlib

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing, builds, and runs every test that this machine can run: the Rust crates, the Python package, the
-# library. CUDA tests run on a device; where there is none, on the CPU under the simulator (tools/cudasim). nvcc is the
+# Installs what is missing, builds, and runs every test that this machine can run: the library, the Python package, the Rust
+# crates. CUDA tests run on a device; where there is none, on the CPU under the simulator (tools/cudasim). nvcc is the
 # machine's, or comes from PyPI (scripts/nvcc.sh). Says which tests it could not run, and why; with SWD_TEST_ALL=1 that is
 # a failure. SWD_TEST_JOBS: parallel jobs (default: one per core). Ends with ctest's summary.
 set -euo pipefail
@@ -13,6 +13,7 @@ scripts/install_deps.sh demo test
 mkdir -p "$build"
 cuda=ON
 . scripts/nvcc.sh || cuda=OFF
+. scripts/ccache.sh
 # A compiler that was configured stays, also where it is gone or another one is asked for now.
 configured=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt" 2> /dev/null || true)
 [ "$configured" = "$(command -v nvcc)" ] || rm -f "$build/CMakeCache.txt"
@@ -21,33 +22,33 @@ cmake -S . -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECT
   -DSWD_LINE_INFO=ON -DSWD_BUILD_TESTS=ON  # not AUTO: what is missing must fail, not be left out
 cmake --build "$build" -j "$jobs"
 
-not_run=()
+# The bindings are tested beside the library's tests: they use one core, or wait.
 binding() {  # name, script; exit code 77: it cannot run here
-  local status=0
+  local status=0 begun=$SECONDS
   echo "== $1"
   "$2" || status=$?
+  echo "== $1: $((SECONDS - begun)) s"
   if [ $status = 77 ] && [ "${SWD_TEST_ALL:-0}" = 0 ]; then
-    not_run+=("$1")
+    echo "not run: $1" >> "$build/not_run"
   elif [ $status != 0 ]; then
     echo "$1: failed" >&2
     exit 1
   fi
 }
-# Beside Python's tests, which install much and use one core.
-scripts/test_rust.sh > "$build/rust.log" 2>&1 &
-rust=$!
-trap 'kill "$rust" 2> /dev/null || true' EXIT
-rust_crates() {
-  local status=0
-  wait "$rust" || status=$?
-  cat "$build/rust.log"
-  return $status
+bindings() {
+  binding "Python package" scripts/test_python.sh  # makes what the next two need
+  binding "Python examples" scripts/test_python_examples.sh
+  binding "JAX" scripts/test_jax.sh
+  binding "Rust crates" scripts/test_rust.sh
 }
-binding "Python package" scripts/test_python.sh
-binding "Python examples" scripts/test_python_examples.sh
-binding "JAX" scripts/test_jax.sh
-binding "Rust crates" rust_crates
-trap - EXIT
+rm -f "$build/not_run"
+touch "$build/not_run"
+echo "== bindings: $build/bindings.log"
+set -m  # a process group of its own, so that what it started ends with it
+bindings > "$build/bindings.log" 2>&1 &
+beside=$!
+set +m
+trap 'kill -- "-$beside" 2> /dev/null || true' EXIT
 
 echo "== library"
 labels='cpu|cuda'
@@ -58,7 +59,17 @@ elif [ -e "$build/cudasim/libcudart.so.13" ]; then
   export LD_LIBRARY_PATH=$PWD/$build/cudasim${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 else
   labels=cpu
-  not_run+=("CUDA tests: $reason")
+  echo "not run: CUDA tests: $reason" >> "$build/not_run"
+  [ "${SWD_TEST_ALL:-0}" = 0 ] || { cat "$build/not_run" >&2; exit 1; }
 fi
-for name in "${not_run[@]}"; do echo "not run: $name"; done
-ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" -L "$labels"
+library=0
+ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" -L "$labels" 2>&1 | tee "$build/ctest.log" || library=$?
+
+status=0
+wait "$beside" || status=$?
+trap - EXIT
+cat "$build/bindings.log" "$build/not_run"
+[ $status = 0 ] || exit $status
+echo "== library"
+sed -n '/% tests passed/,$p' "$build/ctest.log"  # again: this script ends with it
+exit $library

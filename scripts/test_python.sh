@@ -42,11 +42,13 @@ exit((mypy.version.__version__, hypothesis.__version__) != ("2.4.1", "6.170.17")
   echo "JAX, Optax and Orbax cannot be installed: the wheel is built and tested without its part for JAX" >&2
 
 build() {  # folder, CUDA runtime
-  # PTX only: quick to build, runs on any device through the driver's compiler.
+  # PTX only: quick to build, runs on any device through the driver's compiler. As test.sh builds it (ccache.sh).
   echo "building the wheel"
   rm -rf "${work:?}/$1"
-  "$venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps . -w "$work/$1" --config-settings build-dir="$work/cmake_$1" \
-    --config-settings "cmake.define.SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" --config-settings "cmake.define.SWD_CUDART=$2"
+  local settings=(build-dir="$work/cmake_$1" cmake.define.SWD_CUDART="$2") setting
+  for setting in "SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" SWD_WERROR=ON SWD_LINE_INFO=ON; do settings+=("cmake.define.$setting"); done
+  CC=${CC:-cc} CXX=${CXX:-c++} CMAKE_GENERATOR=${CMAKE_GENERATOR:-Unix Makefiles} "$venv/bin/python" -m pip wheel -q \
+    --disable-pip-version-check --no-deps . -w "$work/$1" "${settings[@]/#/--config-settings=}"
   wheels=("$work/$1"/libswd-*.whl)
   "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-index --force-reinstall "${wheels[0]}"
 }

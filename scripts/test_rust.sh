@@ -16,6 +16,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   exit 77
 fi
 options=(--offline --features "${SWD_RUST_FEATURES:-}")
+export SWD_CMAKE_ARGS=${SWD_CMAKE_ARGS:--DSWD_WERROR=ON}
 
 if cargo fmt --version > /dev/null 2>&1; then
   cargo fmt --check

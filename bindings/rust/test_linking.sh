@@ -11,7 +11,7 @@ unset SWD_LIB_DIR SWD_STATIC SWD_NO_PKG_CONFIG LD_LIBRARY_PATH
 for kind in shared static; do
   cmake -S ../.. -B "$target/$kind" -DCMAKE_INSTALL_PREFIX="$target/$kind/prefix" -DCMAKE_INSTALL_LIBDIR=lib -DSWD_CUDA=OFF \
     -DBUILD_SHARED_LIBS="$([ "$kind" = shared ] && echo ON || echo OFF)" -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_EXAMPLES=OFF \
-    -DSWD_BUILD_BENCH=OFF > /dev/null
+    -DSWD_BUILD_BENCH=OFF -DSWD_WERROR=ON > /dev/null
   cmake --build "$target/$kind" -j "${SWD_TEST_JOBS:-$(nproc)}" > /dev/null
   cmake --install "$target/$kind" > /dev/null
 done

@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 
+#include "support/buffer_bases.h"
 #include "support/narrow.h"
 
 namespace swd::test {
@@ -60,14 +61,11 @@ bool runs(const RunSetup& s, bool at_end) {
   swd_buffers b = r->buffers;
   const void* given[] = {b.param,      b.grad,      b.exp_avg,       b.exp_avg_sq,      b.max_exp_avg_sq,
                          b.param_copy, b.remainder, b.exp_avg_scale, b.exp_avg_sq_scale};
-  void* fenced[kBuffers] = {};
   for (int buffer = 0; buffer < kBuffers; ++buffer) {
-    if (given[buffer]) arrays.push_back(std::make_unique<Fenced>(given[buffer], r->array_bytes(buffer), at_end));
-    if (given[buffer]) fenced[buffer] = arrays.back()->data();
+    if (!given[buffer]) continue;
+    arrays.push_back(std::make_unique<Fenced>(given[buffer], r->array_bytes(buffer), at_end));
+    set_base(b, buffer, arrays.back()->data());
   }
-  b.param = fenced[0], b.grad = fenced[1], b.exp_avg = fenced[2], b.exp_avg_sq = fenced[3];
-  b.max_exp_avg_sq = fenced[4], b.param_copy = fenced[5], b.remainder = fenced[6];
-  b.exp_avg_scale = fenced[7], b.exp_avg_sq_scale = fenced[8];
   std::vector<float> p = uniform(3, 0, s.counts[0]), m = uniform(4, 0, s.counts[0]), v = uniform(5, 0, s.counts[0]);
   for (float& x : v) x = x * x;
   Fenced fp32[] = {

@@ -165,11 +165,11 @@ TYPED_TEST(Block8Test, ABlockByteThatMovesKeepsMostCodes) {
 
 // Largest error of rounding to nearest, in percent, by octaves below the block's largest magnitude: half a step of as
 // many bits as a code has there, which is one less every 4 octaves. With none left it is a whole one.
-// Sixteen or fifteen bits tell which neighbour is the nearer one, so a number just beyond the middle may go the other
-// way: 2^-14 more at most, which only the long tier meets.
+// As many bits as random ones would have tell which neighbour is the nearer one, so a number just beyond the middle may
+// go the other way: 2^-15 or 2^-14 more at most, which only the long tier meets.
 TYPED_TEST(Block8Test, ErrorOfNearestByOctave) {
   const uint32_t byte = 150;
-  const double half_a_step = 100.0 * (1 + 0x1p-14);
+  const double half_a_step = 100.0 * (1 + 1.0 / TypeParam::kNearest);
   for (uint32_t group = 0; group < 6; ++group) {
     uint32_t bits_left = TypeParam::kBits - 2 - group;
     Figure figure(std::to_string(TypeParam::kBits) + " bits, octaves from " + std::to_string(4 * group) + ", percent",

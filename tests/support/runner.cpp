@@ -2,6 +2,8 @@
 // Makes the plan and the memory of a run, and moves values in and out of what is stored.
 #include "support/runner.h"
 
+#include "support/buffer_bases.h"
+
 namespace swd::test {
 namespace {
 
@@ -28,17 +30,7 @@ Runner::Runner(const RunSetup& s) : s_(s) {
   ok(swd_workspace_size(plan_, &bytes));
   workspace_ = std::make_unique<DeviceBuffer>(s.backend, bytes);
   ok(swd_workspace_init(plan_, workspace_->data(), bytes, stream()));
-  if (!is_list()) {
-    buffers.param = base(SWD_BUFFER_PARAM);
-    buffers.grad = base(SWD_BUFFER_GRAD);
-    buffers.exp_avg = base(SWD_BUFFER_EXP_AVG);
-    buffers.exp_avg_sq = base(SWD_BUFFER_EXP_AVG_SQ);
-    buffers.max_exp_avg_sq = base(SWD_BUFFER_MAX_EXP_AVG_SQ);
-    buffers.param_copy = base(SWD_BUFFER_PARAM_COPY);
-    buffers.remainder = base(SWD_BUFFER_REMAINDER);
-    buffers.exp_avg_scale = base(SWD_BUFFER_EXP_AVG_SCALE);
-    buffers.exp_avg_sq_scale = base(SWD_BUFFER_EXP_AVG_SQ_SCALE);
-  }
+  for (int b = 0; !is_list() && b < kBuffers; ++b) set_base(buffers, b, base(b));
   buffers.state = state_->data();
   buffers.state_bytes = state_->bytes();
   buffers.workspace = workspace_->data();

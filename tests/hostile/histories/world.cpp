@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "support/buffer_bases.h"
 #include "support/numbers.h"
 
 namespace swd::histories {
@@ -122,16 +123,9 @@ uint64_t World::position(int buffer, size_t k) const {
 
 swd_buffers World::buffers(uint8_t* base) const {
   swd_buffers b = SWD_BUFFERS_INIT;
-  auto piece = [&](int p) -> void* { return shape.is_list() || shape.width(p) == 0 ? nullptr : base + places.of(p); };
-  b.param = piece(SWD_BUFFER_PARAM);
-  b.grad = piece(SWD_BUFFER_GRAD);
-  b.exp_avg = piece(SWD_BUFFER_EXP_AVG);
-  b.exp_avg_sq = piece(SWD_BUFFER_EXP_AVG_SQ);
-  b.max_exp_avg_sq = piece(SWD_BUFFER_MAX_EXP_AVG_SQ);
-  b.param_copy = piece(SWD_BUFFER_PARAM_COPY);
-  b.remainder = piece(SWD_BUFFER_REMAINDER);
-  b.exp_avg_scale = piece(SWD_BUFFER_EXP_AVG_SCALE);
-  b.exp_avg_sq_scale = piece(SWD_BUFFER_EXP_AVG_SQ_SCALE);
+  for (int p = 0; !shape.is_list() && p <= SWD_BUFFER_EXP_AVG_SQ_SCALE; ++p) {
+    if (shape.width(p) != 0) set_base(b, p, base + places.of(p));
+  }
   b.state = base + places.of(kState);
   b.state_bytes = places.bytes[kState];
   b.workspace = base + places.of(kWorkspace);

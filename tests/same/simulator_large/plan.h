@@ -7,6 +7,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "support/buffer_bases.h"
 #include "support/narrow.h"
 
 namespace swd::test {
@@ -163,15 +164,7 @@ class LargePlan {
       const void* tensors[2] = {base, arrays_.of[b]->data() + at(b, kBehind)};
       return ok(swd_set_pointers(plan, workspace->data(), b, 0, 2, tensors, stream()));
     }
-    if (b == SWD_BUFFER_PARAM) buffers.param = base;
-    if (b == SWD_BUFFER_GRAD) buffers.grad = base;
-    if (b == SWD_BUFFER_EXP_AVG) buffers.exp_avg = base;
-    if (b == SWD_BUFFER_EXP_AVG_SQ) buffers.exp_avg_sq = base;
-    if (b == SWD_BUFFER_MAX_EXP_AVG_SQ) buffers.max_exp_avg_sq = base;
-    if (b == SWD_BUFFER_PARAM_COPY) buffers.param_copy = base;
-    if (b == SWD_BUFFER_REMAINDER) buffers.remainder = base;
-    if (b == SWD_BUFFER_EXP_AVG_SCALE) buffers.exp_avg_scale = base;
-    if (b == SWD_BUFFER_EXP_AVG_SQ_SCALE) buffers.exp_avg_sq_scale = base;
+    set_base(buffers, b, base);
   }
 
   LargeArrays& arrays_;
