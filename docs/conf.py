@@ -62,6 +62,7 @@ bindings/python/README
 :hidden:
 :caption: Project
 docs/testing
+docs/platforms
 tools/cudasim/README
 bench/README
 CONTRIBUTING

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is needed and the machine lacks, with apt-get where that is allowed; else says what is missing and fails.
 # Quick when nothing is missing. Usage: install_deps.sh [TOPIC...]; building and testing are always meant.
-# Topics: demo, fashion-mnist, text, lint, fuzz, sanitize, coverage, abi, bench, python, test, ccache, docs, packages, bare-root; i686, aarch64 (scripts/platforms.sh).
+# Topics: demo, fashion-mnist, text, lint, fuzz, sanitize, coverage, abi, bench, python, test, ccache, docs, packages, bare-root;
+# i686, aarch64, googletest, gcc-N, clang-N (scripts/platforms.sh).
 set -euo pipefail
 
 missing=()
@@ -51,9 +52,14 @@ for topic in "$@"; do
       need_command mpicc libopenmpi-dev
       need_command mpiexec openmpi-bin
       ;;
+    googletest) need_file /usr/src/googletest/CMakeLists.txt googletest ;;  # its sources, for other processors
+    clang-*) need_command "$topic" "$topic" ;;
+    gcc-*)
+      need_command "$topic" "$topic"
+      need_command "g++-${topic#gcc-}" "g++-${topic#gcc-}"
+      ;;
     i686 | aarch64)
       need_command "$topic-linux-gnu-g++" "g++-$topic-linux-gnu"
-      need_file /usr/src/googletest/CMakeLists.txt googletest
       if [ "$topic" = aarch64 ]; then need_command qemu-aarch64 qemu-user; fi
       ;;
     python) need_module ensurepip python3-venv ;;
