@@ -5,20 +5,12 @@
 #include <cuda_runtime.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <vector>
 
+#include "device.h"
 #include "swd/swd.hpp"
-
-#define CHECK_CUDA(call)                                                                 \
-  do {                                                                                   \
-    cudaError_t error_ = (call);                                                         \
-    if (error_ == cudaSuccess) break;                                                    \
-    std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, cudaGetErrorString(error_)); \
-    std::exit(1);                                                                        \
-  } while (0)
 
 constexpr int kHidden = 32, kSide = 16, kPoints = kSide * kSide, kSteps = 300;
 // Where the tensors lie in the flat buffers. Any offset will do: libswd asks for the alignment of an element only.
@@ -67,23 +59,6 @@ __global__ void schedule_kernel(swd_group* groups, int group_count, int* step) {
   int t = (*step)++;
   double lr = 0.05 * (t < 20 ? (t + 1) / 20.0 : static_cast<double>(kSteps - t) / (kSteps - 20));
   for (int g = 0; g < group_count; ++g) groups[g].lr = lr;
-}
-
-struct DeviceMemory {
-  static void* allocate(void*, uint64_t bytes) {
-    void* memory = nullptr;
-    if (cudaMalloc(&memory, bytes) != cudaSuccess) return nullptr;
-    CHECK_CUDA(cudaMemset(memory, 0, bytes));
-    CHECK_CUDA(cudaStreamSynchronize(nullptr));  // the step has a stream of its own
-    return memory;
-  }
-  static void release(void*, void* memory, uint64_t) { cudaFree(memory); }
-};
-constexpr swd::Allocator kDevice = {DeviceMemory::allocate, DeviceMemory::release, nullptr};
-
-template <typename T>
-T* of(const swd::Memory& memory) {
-  return static_cast<T*>(memory.data());
 }
 
 class Trainer {
@@ -194,13 +169,7 @@ int main(int argc, char** argv) try {
     std::printf("step %3d   loss %.6f   gradient norm %.6f   vbar %.3e\n", step, static_cast<double>(loss),
                 stats.grad_norm, stats.vbar);
   }
-  uint64_t hash = 14695981039346656037u;  // FNV-1a, to compare runs by eye
-  for (float p : trainer.parameters()) {
-    uint32_t bits;
-    std::memcpy(&bits, &p, sizeof bits);
-    hash = (hash ^ bits) * 1099511628211u;
-  }
-  std::printf("parameters %016llx\n", static_cast<unsigned long long>(hash));
+  print_fingerprint(trainer.parameters());
   return loss < 0.01f ? 0 : 1;
 } catch (const swd::Error& error) {
   std::fprintf(stderr, "%s\n", error.what());

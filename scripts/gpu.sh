@@ -41,7 +41,7 @@ unpack() {
 # Markers of other programs say nothing about these.
 resume() {
   local identity
-  identity=$(cat "$programs"/*_test "$programs"/lib*.so* "$programs/bench_step" 2> /dev/null | sha256sum | cut -c1-12)
+  identity=$(cat "$programs"/*_test "$programs"/lib*.so* "$programs/bench_step" "$programs/swd_sharded_nccl" 2> /dev/null | sha256sum | cut -c1-12)
   if [ ! -d "$run" ] && [ -f "$run.tar.gz" ]; then
     unpack "$run.tar.gz"
     mv "$run.unpacked/run" "$run"

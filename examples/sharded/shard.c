@@ -20,23 +20,9 @@ static void* zeros(uint64_t bytes) {
   return memory;
 }
 
-static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
-
-/* A segment is what this rank holds of a tensor. `index` says where that lies in the model: it makes the segments of
- * all ranks, and of runs with other numbers of ranks, fit together in a checkpoint. */
 static swd_plan* create_plan(shard* s, const tensor* tensors, int tensor_count) {
   swd_segment* segments = zeros((uint64_t)tensor_count * sizeof *segments);
-  for (int k = 0; k < tensor_count; ++k) {
-    int64_t from = at_least(tensors[k].first, s->first);
-    int64_t to = at_most(tensors[k].first + tensors[k].count, s->first + s->count);
-    if (from >= to) continue;
-    swd_segment* segment = &segments[s->segment_count++];
-    segment->offset = from - s->first;
-    segment->count = to - from;
-    segment->index = from;
-    segment->flags = tensors[k].decays ? 0 : SWD_SEGMENT_NO_DECAY;
-  }
+  s->segment_count = slice_segments(s->own, tensors, tensor_count, segments);
   swd_decay decay = SWD_DECAY_SCHEDULED;
   swd_plan_args args = SWD_PLAN_ARGS_INIT;
   args.flags = SWD_PLAN_INDEXED;
@@ -54,12 +40,9 @@ static swd_plan* create_plan(shard* s, const tensor* tensors, int tensor_count) 
 void shard_create(shard* s, world ranks, const tensor* tensors, int tensor_count) {
   memset(s, 0, sizeof *s);
   s->ranks = ranks;
-  s->total = tensors[tensor_count - 1].first + tensors[tensor_count - 1].count;
-  s->slice = (s->total + ranks.size - 1) / ranks.size;
-  s->first = at_most(s->total, ranks.rank * s->slice);
-  s->count = at_most(s->slice, s->total - s->first);
+  s->own = slice_of(tensors, tensor_count, ranks.rank, ranks.size);
   s->plan = create_plan(s, tensors, tensor_count);
-  uint64_t bytes = (uint64_t)s->slice * sizeof(float);
+  uint64_t bytes = (uint64_t)s->own.size * sizeof(float);
   swd_buffers buffers = SWD_BUFFERS_INIT;
   buffers.param = s->param = zeros(bytes);
   buffers.grad = s->grad = zeros(bytes);
@@ -107,7 +90,7 @@ static void transfer(size_t done, size_t wanted, const char* path) {
 void shard_save(const shard* s, const char* path) {
   int size = s->ranks.size;
   const float* arrays[] = {s->param, s->exp_avg, s->exp_avg_sq};
-  uint64_t slice_bytes = (uint64_t)s->slice * sizeof(float), own = 0, *sizes = zeros((uint64_t)size * sizeof *sizes);
+  uint64_t slice_bytes = (uint64_t)s->own.size * sizeof(float), own = 0, *sizes = zeros((uint64_t)size * sizeof *sizes);
   check(swd_state_blob_size(s->plan, &own));
   world_gather(&own, sizeof own, sizes);
   uint64_t largest = 0;
@@ -120,7 +103,7 @@ void shard_save(const shard* s, const char* path) {
   float* whole = zeros((uint64_t)size * slice_bytes);
   for (int i = 0; i < 3; ++i) {
     world_gather(arrays[i], slice_bytes, whole);
-    if (file) transfer(fwrite(whole, sizeof *whole, (size_t)s->total, file), (size_t)s->total, path);
+    if (file) transfer(fwrite(whole, sizeof *whole, (size_t)s->own.total, file), (size_t)s->own.total, path);
   }
   int64_t count = size;
   if (file) transfer(fwrite(&count, sizeof count, 1, file), 1, path);
@@ -139,10 +122,10 @@ void shard_load(shard* s, const char* path) {
   float* arrays[] = {s->param, s->exp_avg, s->exp_avg_sq};
   FILE* file = fopen(path, "rb");
   transfer(file != NULL, 1, path);
-  float* whole = zeros((uint64_t)s->total * sizeof *whole);
+  float* whole = zeros((uint64_t)s->own.total * sizeof *whole);
   for (int i = 0; i < 3; ++i) {
-    transfer(fread(whole, sizeof *whole, (size_t)s->total, file), (size_t)s->total, path);
-    memcpy(arrays[i], whole + s->first, (uint64_t)s->count * sizeof *whole);
+    transfer(fread(whole, sizeof *whole, (size_t)s->own.total, file), (size_t)s->own.total, path);
+    memcpy(arrays[i], whole + s->own.first, (uint64_t)s->own.count * sizeof *whole);
   }
   int64_t count;
   transfer(fread(&count, sizeof count, 1, file), 1, path);

@@ -16,11 +16,14 @@ for file in tests/*/*_test.cpp; do
   name=$(basename "$file" .cpp)
   case "$name" in cpu_* | host_* | simulator_*) ;; *) targets+=("$name") ;; esac
 done
+# The sharded example over NCCL, whose library the machine there has: it is too large to be carried.
+. scripts/nccl.sh
+targets+=(swd_sharded_nccl)
 
 # The runtime and what else the machine there may lack go along once, beside the programs; its C library and C++ library
 # must not be older than these here. Not for the instruction set of this machine.
 cmake -S . -B $tree -DSWD_CUDA=ON -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="90-real;90-virtual" -DSWD_LINE_INFO=ON \
-  -DSWD_BUILD_EXAMPLES=OFF -DSWD_BUILD_BENCH=$bench -DSWD_BENCH_HAS_NATIVE=OFF -DCMAKE_BUILD_RPATH="\$ORIGIN" \
+  -DSWD_BUILD_EXAMPLES=ON -DSWD_BUILD_BENCH=$bench -DSWD_BENCH_HAS_NATIVE=OFF -DCMAKE_BUILD_RPATH="\$ORIGIN" \
   -DSWD_TEST_DATA_DIR=tests/golden -DSWD_TEST_LIBRARY=build/gpu/libswd.so
 cmake --build $tree -j "${SWD_TEST_JOBS:-$(nproc)}" --target "${targets[@]}" cuda_large
 

@@ -21,7 +21,7 @@ needs_torch() { python3 -c 'import torch; assert torch.cuda.is_available()' 2> /
 list() {
   printf '%s\n' info test:cuda_equality_test test:cuda_narrow_test test:cuda_conversion_test test:cuda_graph_test overlap \
     wide roof bench bench:states peers peers:148 peers:268435456 peers:narrow train:fp32 train:mixed16 train:compact8 ncu \
-    large:fp32 large:bf16 python sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
+    large:fp32 large:bf16 python nccl sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
   local file
   for file in "$programs"/*_test; do
     case "$(basename "$file")" in
@@ -204,6 +204,7 @@ case "$1" in
   large:fp32) large 1 16 ;;
   large:bf16) large 2 14 ;;
   python) python ;;
+  nccl) scripts/gpu/nccl.sh "$programs/swd_sharded_nccl" "$figures/nccl.txt" ;;
   sanitizer:*) sanitizer "${1#sanitizer:}" ;;
   experiments) experiments ;;
   *)

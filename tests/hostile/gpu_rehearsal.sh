@@ -70,7 +70,7 @@ if [ -d "$published" ]; then die "published before the end"; fi
 
 echo "- a bare machine: the tarball resumes; failures and what cannot run are told apart"
 rm -rf "$work/gpu/run"
-touch "$work/race" "$work/no_torch"
+touch "$work/race" "$work/no_torch" "$work/no_nccl"
 scene 1
 not_called cuda_overlap_test
 not_called 'bench_step.*--quick.*--benchmark_out='
@@ -78,21 +78,28 @@ called 'ncu --set detailed'
 is ncu passed
 is sanitizer:racecheck failed
 is python unavailable
+is nccl unavailable
 is experiments failed # one of the variants has other bits
-says '2 failed .*racecheck.*5 cannot run here \(python paper:adams paper:adamw paper:adam paper:long\), 0 left'
+says '2 failed .*racecheck.*6 cannot run here \(python nccl paper:adams paper:adamw paper:adam paper:long\), 0 left'
 [ -s "$published/gpu-step.json" ] && [ -s "$published/gpu-ncu.csv" ] || die "figures were not published"
 grep -q 'as_is .* of roof' "$work/gpu/run/experiments.log" || die "the right variant was not timed"
 grep -q 'wrong .*DIFFERENT BITS' "$work/gpu/run/experiments.log" || die "the wrong variant was timed"
 
 echo "- the next call tries what could not run, and only that"
 rm "$work/no_torch" "$work/race"
+touch "$work/torch_nccl" "$work/wrong_rank"
 scene 1
 is python passed
+is nccl failed
+grep -q 'other bits than swd_step' "$work/gpu/run/nccl.log" || die "the NCCL of PyTorch was not used"
+rm "$work/wrong_rank" "$work/no_nccl"
 is paper:long passed
 [ -s "$work/gpu/run/paper-adamw/fashion-mnist-resnet18-64-5-adamw-0.json" ] || die "the paper's network left no figures"
 not_called compute-sanitizer
 rm -rf "$work/gpu/variants/wrong"
-scene 0 sanitizer:racecheck experiments
+scene 0 nccl sanitizer:racecheck experiments
+is nccl passed
+[ -s "$published/gpu-nccl.txt" ] || die "what the ranks said was not published"
 is sanitizer:racecheck passed
 touch "$work/gives_up"
 scene 1 sanitizer:memcheck

@@ -53,8 +53,15 @@ else
   echo "========= ERROR SUMMARY: 0 errors"
 fi
 END
+stand_in "$work/bin/ldd" << 'END'
+case "$*" in
+  *swd_sharded_nccl) [ ! -f "$WORK/no_nccl" ] || echo "libnccl.so.2 => not found" ;;
+  *) exec /usr/bin/ldd "$@" ;;
+esac
+END
 stand_in "$work/bin/python3" << 'END'
 case "$*" in
+  *"import nvidia.nccl"*) [ -f "$WORK/torch_nccl" ] && echo "$WORK/torch_nccl" ;;
   *"import torch"* | *"import pytest"*) [ ! -f "$WORK/no_torch" ] ;;
   *"-m pytest"*) echo "50 passed" ;;
   *bench/peers/run.py*)
@@ -104,6 +111,14 @@ for argument in "$@"; do
 done
 row='{"benchmarks": [{"name": "step/cuda/1000/grad:f32", "median_us": 1, "GB_per_s": 1, "ratio_to_roof": 1}]}'
 if [ -n "${out:-}" ]; then echo "$row" > "$out"; else echo "$row"; fi
+END
+stand_in "$work/gpu/swd_sharded_nccl" << 'END'
+if [ -f "$WORK/no_nccl" ] && [[ ${LD_LIBRARY_PATH:-} != "$WORK/torch_nccl/lib:"* ]]; then exit 127; fi
+if [ -f "$WORK/wrong_rank" ] && [ "${2:-}" = 1 ]; then echo "loss 2"; fi
+if [ -x "$REAL/examples/swd_sharded_nccl" ]; then
+  exec env CUDASIM_DEVICES=2 LD_LIBRARY_PATH="$REAL/nccl_stand_in:$LD_LIBRARY_PATH" "$REAL/examples/swd_sharded_nccl" "$@"
+fi
+echo "loss 1   gradient norm 1   vbar 1   steps $1"
 END
 soname=$(readelf -d "$build/libswd.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 for name in as_is wrong; do

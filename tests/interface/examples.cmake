@@ -11,6 +11,18 @@ if(TARGET swd_sharded_mpi)
                                             $<TARGET_FILE:swd_sharded_mpi> ${MPIEXEC_EXECUTABLE})
   set_tests_properties(example.sharded_mpi PROPERTIES LABELS cpu TIMEOUT 300)
 endif()
+if(TARGET swd_sharded_nccl)
+  add_library(nccl_stand_in SHARED ${CMAKE_CURRENT_LIST_DIR}/nccl_stand_in.cpp)
+  set_target_properties(nccl_stand_in PROPERTIES OUTPUT_NAME nccl VERSION 2 SOVERSION 2
+                                                 LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/nccl_stand_in)
+  target_compile_features(nccl_stand_in PRIVATE cxx_std_17)
+  target_include_directories(nccl_stand_in SYSTEM PRIVATE ${NCCL_INCLUDE_DIR} ${CUDAToolkit_INCLUDE_DIRS})
+  target_link_libraries(nccl_stand_in PRIVATE ${SWD_CUDART_TARGET})
+  swd_test_options(nccl_stand_in)
+  add_test(NAME example.sharded_nccl COMMAND ${CMAKE_CURRENT_LIST_DIR}/example_sharded_nccl.sh
+           $<TARGET_FILE:swd_sharded_nccl> $<TARGET_FILE_DIR:nccl_stand_in> $<TARGET_FILE:swd_sharded>)
+  set_tests_properties(example.sharded_nccl PROPERTIES LABELS cuda TIMEOUT 900)
+endif()
 if(TARGET swd_cuda_trainer)
   add_test(NAME example.cuda_trainer COMMAND ${CMAKE_CURRENT_LIST_DIR}/example_graph.sh
                                              $<TARGET_FILE:swd_cuda_trainer>)
