@@ -3,7 +3,7 @@
 # The library by other compilers, for other processors, by other versions of CMake: builds each row of docs/platforms.md
 # and runs tests of the CPU backend on it; a failure or a skip fails. Usage: platforms.sh [--short] [--page] [ROW]...
 #
-#   --short  of the processors the tests that decide: bits, laws, bad input, layouts, and on Arm also accuracy and states
+#   --short  of the processors the tests that decide: bits, laws, bad input, layouts, and on Arm also errors and states
 #   --page   writes the rows that ran into docs/platforms.md; those that did not stay as they are there
 #
 # Rows, all by default: i686, aarch64 (scripts/platforms/processors.sh); gcc-11, gcc-12, clang, musl, lto
