@@ -5,7 +5,7 @@ import re
 from mutants import ROOT
 
 # (area, folder, names). What the builds of scratch.py leave out (wide instruction sets, which processor has them) has mutants in
-# the list by hand; so do swd.jax and swd.plot not, which the wheel's tests alone run.
+# the list by hand.
 SOURCES = [
     ("shared headers", "src/kernels", r".*\.h"),
     ("cpu", "src/kernels/cpu", r"(?!loops_v\d|isa).*"),

@@ -34,11 +34,25 @@ class Compiled:
     def library(self, kind):
         return hashlib.sha256((self.scratch.folder / kind / "libswd.so").read_bytes()).digest()
 
+    def measure(self, mutant, test):
+        """How long a test takes on the library as it is, if it is quick."""
+        key = (mutant.kind, test, mutant.env)
+        if key in self.scratch.seconds or key in self.slow:
+            return
+        self.scratch.build(mutant.kind, ["swd", test])
+        start = time.monotonic()
+        passed = self.scratch.passes(mutant, test, QUICK)
+        seconds = time.monotonic() - start
+        if not passed and seconds < QUICK:
+            raise SystemExit(f"{test} ({mutant.kind}) fails on the library without any mutant")
+        if passed:
+            self.scratch.seconds[key] = seconds
+        else:
+            self.slow.add(key)
+
     def prepare(self, mutant, tests):
         for test in tests:
-            self.scratch.prepare(mutant, test)
-            if self.scratch.seconds[mutant.kind, test, mutant.env] > QUICK:
-                self.slow.add((mutant.kind, test))
+            self.measure(mutant, test)
         self.scratch.build(mutant.kind, ["swd"])
         self.code[mutant.kind] = self.library(mutant.kind)
 
@@ -53,9 +67,9 @@ class Compiled:
         own, rest = [test for test in names if test in mutant.kill], [test for test in names if test not in mutant.kill]
         for group in (own, rest) if everything else (own,):
             self.prepare(mutant, group)
-            if group is rest:
-                group = sorted((test for test in rest if (mutant.kind, test) not in self.slow),
-                               key=lambda test: self.scratch.seconds[mutant.kind, test, mutant.env])
+            group = [test for test in group if (mutant.kind, test, mutant.env) not in self.slow]
+            if group != own:
+                group.sort(key=lambda test: self.scratch.seconds[mutant.kind, test, mutant.env])
             self.scratch.write(mutant.file, mutant.apply((ROOT / mutant.file).read_text(encoding="utf-8")).encode("utf-8"))
             try:
                 self.scratch.build(mutant.kind, ["swd"])

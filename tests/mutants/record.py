@@ -33,7 +33,8 @@ def available(args):
 
 def run(args):
     """Returns the survivors."""
-    todo = generate.generated(args.generate, args.seed, available(args))
+    todo = [mutant for mutant in generate.generated(args.generate, args.seed, available(args))
+            if not args.only or args.only in mutant.file or args.only in mutant.why]
     known, harmless, judge, verdicts = read(args.record), equivalents(), Judge(args), {}
     for number, mutant in enumerate(todo, 1):
         row = known.get(key_of(mutant))
