@@ -47,7 +47,7 @@ def of_area(area, seed):
 
 
 def generated(count, seed, areas=AREAS):
-    """The first `count` of the areas that can be run here."""
+    """The first `count`, or all, of the areas that can be run here."""
     queues = {area: of_area(area, seed) for area in AREAS}
     usual = itertools.cycle(area for area in AREAS if area != "cuda")
     order = ("cuda" if i % 8 == 7 else next(usual) for i in itertools.count())

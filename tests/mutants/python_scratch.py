@@ -35,7 +35,7 @@ class PythonScratch:
         """pytest on test files, until the first failure."""
         command = [self.python, "-m", "pytest", "-q", "-x", "-c", SOURCE / "pytest.ini", "--rootdir", SOURCE, "-p", "no:cacheprovider",
                    "-m", "not cuda", *options, *files]
-        env = dict(os.environ, PYTHONPATH=str(self.folder), PYTHONDONTWRITEBYTECODE="1")
+        env = dict(os.environ, PYTHONPATH=str(self.folder), PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1")  # torch's own
         return subprocess.run(command, env=env, cwd=self.folder, timeout=limit, check=False, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
 

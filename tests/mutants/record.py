@@ -32,10 +32,13 @@ def available(args):
 
 
 def run(args):
-    """Returns the survivors."""
-    todo = [mutant for mutant in generate.generated(args.generate, args.seed, available(args))
-            if not args.only or args.only in mutant.file or args.only in mutant.why]
+    """Judges the first args.generate mutants; without that number, those that the record knows. Returns the survivors."""
     known, harmless, judge, verdicts = read(args.record), equivalents(), Judge(args), {}
+    todo = generate.generated(args.generate or None, args.seed, available(args) if args.generate else areas.AREAS)
+    if not args.generate:
+        todo = [mutant for mutant in todo if key_of(mutant) in known]
+    if args.only:
+        todo = [mutant for mutant in todo if args.only in mutant.file or args.only in mutant.why]
     for number, mutant in enumerate(todo, 1):
         row = known.get(key_of(mutant))
         if (mutant.file, mutant.apply((listing.ROOT / mutant.file).read_text(encoding="utf-8"))) in harmless:

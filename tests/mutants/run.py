@@ -10,7 +10,7 @@ notice. Prints survivors and fails on one, on an edit that no longer applies, an
     tests/mutants/run.py --sample 12          a part of it, always the same
     tests/mutants/run.py --generate 300 --seed 1 --record FILE
                                               instead of the list, mutants made from the sources (generate.py); goes on where
-                                              FILE ends
+                                              FILE ends; without --generate, what FILE says of them
     tests/mutants/run.py --check              only whether every edit still applies"""
 import argparse
 import os
@@ -62,7 +62,7 @@ def main():
     if args.check:
         print(f"mutants: all {len(listing.load())} edits apply, and {len(listing.load_equivalent())} that change nothing")
         return
-    if args.generate:
+    if args.generate or args.record:
         sys.exit(1 if record.run(args) else 0)
     scratch = Scratch(args.folder, args.jobs, args.cudasim)
     python = PythonScratch(args.folder / "python", args.python) if args.python else None
