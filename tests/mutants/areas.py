@@ -52,7 +52,7 @@ FIRST = [
     (r"torch/", "test_orders test_errors test_edits"),
     (r"swd/(_arrays|_dlpack|buffers)", "test_arrays test_calls test_plan"),
     (r"swd/(state|convert)", "test_state test_narrow test_calls"),
-    (r"swd/", "test_plan test_calls test_state test_package"),
+    (r"swd/", "test_plan test_calls test_state test_arrays"),
 ]
 
 

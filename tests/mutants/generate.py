@@ -43,7 +43,9 @@ def of_area(area, seed):
     for name in (name for found, name in sources() if found == area):
         for kind, mutant in changes_of(area, name):
             kinds.setdefault(kind, []).append(mutant)
-    return in_turns(sorted(found, key=lambda mutant: place(seed, mutant)) for _, found in sorted(kinds.items()))
+    names = sorted(kinds)
+    turn = AREAS.index(area) % len(names)  # no two areas begin with the same kind
+    return in_turns(sorted(kinds[kind], key=lambda mutant: place(seed, mutant)) for kind in names[turn:] + names[:turn])
 
 
 def generated(count, seed, areas=AREAS):

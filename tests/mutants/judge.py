@@ -34,11 +34,15 @@ class Compiled:
     def library(self, kind):
         return hashlib.sha256((self.scratch.folder / kind / "libswd.so").read_bytes()).digest()
 
+    def known(self, mutant, test):
+        key = (mutant.kind, test, mutant.env)
+        return key in self.scratch.seconds or key in self.slow
+
     def measure(self, mutant, test):
         """How long a test takes on the library as it is, if it is quick."""
-        key = (mutant.kind, test, mutant.env)
-        if key in self.scratch.seconds or key in self.slow:
+        if self.known(mutant, test):
             return
+        key = (mutant.kind, test, mutant.env)
         self.scratch.build(mutant.kind, ["swd", test])
         start = time.monotonic()
         passed = self.scratch.passes(mutant, test, QUICK)
@@ -62,14 +66,22 @@ class Compiled:
             self.scratch.build(mutant.kind, [test])
         return not self.scratch.passes(mutant, test, 15 + 10 * self.scratch.seconds[mutant.kind, test, mutant.env])
 
-    def verdict(self, mutant, everything):
-        names = self.scratch.tests(mutant)
-        own, rest = [test for test in names if test in mutant.kill], [test for test in names if test not in mutant.kill]
-        for group in (own, rest) if everything else (own,):
+    def groups(self, mutant, everything):
+        """The tests, best first, in groups. Before each, those of its tests that nobody has built yet are built and timed."""
+        rest = [test for test in self.scratch.tests(mutant) if test not in mutant.kill] if everything else []
+        left, out = [list(mutant.kill[:2]), list(mutant.kill[2:]), rest], []
+        while left:
+            group = left.pop(0)
             self.prepare(mutant, group)
             group = [test for test in group if (mutant.kind, test, mutant.env) not in self.slow]
-            if group != own:
-                group.sort(key=lambda test: self.scratch.seconds[mutant.kind, test, mutant.env])
+            out += group if left else sorted(group, key=lambda test: self.scratch.seconds[mutant.kind, test, mutant.env])
+            if not all(self.known(mutant, test) for tests in left for test in tests):
+                yield out
+                out = []
+        yield out
+
+    def verdict(self, mutant, everything):
+        for group in self.groups(mutant, everything):
             self.scratch.write(mutant.file, mutant.apply((ROOT / mutant.file).read_text(encoding="utf-8")).encode("utf-8"))
             try:
                 self.scratch.build(mutant.kind, ["swd"])
