@@ -30,7 +30,7 @@ FIRST = [
     (r"kernels/(record|commit)", "record_fold_test skip_test pieces_edges_test afresh_test law_test"),
     (r"kernels/sum_", "exact_sum_test law_test hash_test"),
     (r"kernels/(block8|rounding|formats|split)", "narrow_golden_test narrow_laws_test narrow_convert_test cpu_split_test cpu_block8_test cpu_rounding_bits_test"),
-    (r"kernels/\w+\.h", "law_test scalar_edges_test golden_test hash_test"),
+    (r"kernels/\w+\.h", "law_test hostile_steps_test scalar_edges_test golden_test hash_test"),
     (r"cpu/(pool|team)", "cpu_pool_test cpu_thread_faults_test cpu_threads_test"),
     (r"cpu/cores", "cpu_cores_test"),
     (r"cpu/float_environment", "cpu_environment_calls_test cpu_environment_test"),
