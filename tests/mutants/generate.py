@@ -18,8 +18,8 @@ def as_mutant(name, text, kind, start, end, new):
         first = text.rfind("\n", 0, first - 1) + 1
     line = text.count("\n", 0, start) + 1
     was = " ".join(text[start:end].split())
-    return Mutant(name, text[first:last], text[first:start] + new + text[end:last], f"line {line}, {kind}: {was!r} -> {' '.join(new.split())!r}",
-                  first_tests(name))
+    why = f"line {line}, {kind}: {was!r} -> {' '.join(new.split())!r}"
+    return Mutant(name, text[first:last], text[first:start] + new + text[end:last], why, first_tests(name))
 
 
 def changes_of(area, name):

@@ -61,7 +61,7 @@ class Compiled:
         self.code[mutant.kind] = self.library(mutant.kind)
 
     def fails(self, mutant, test):
-        """A test that passes may stop to compile or to end."""
+        """Whether a test notices: it may fail, or no longer compile or end."""
         if reads_sources(test):
             self.scratch.build(mutant.kind, [test])
         return not self.scratch.passes(mutant, test, 15 + 10 * self.scratch.seconds[mutant.kind, test, mutant.env])
@@ -100,8 +100,8 @@ class Compiled:
 class Python:
     """Of the Python package. One process runs many test files: importing torch takes longer than most of them."""
     # Processes of their own, 60 histories, mypy, the wheel as installed.
-    SLOW = ("test_sharded", "test_histories", "test_types", "test_leak", "test_cuda", "test_cuda_arrays", "test_cuda_waits", "test_jax", "test_jax_cuda",
-            "test_jax_optax", "test_jax_sharded", "test_package", "test_import")
+    SLOW = ("test_sharded", "test_histories", "test_types", "test_leak", "test_package", "test_import", "test_cuda",
+            "test_cuda_arrays", "test_cuda_waits", "test_jax", "test_jax_cuda", "test_jax_optax", "test_jax_sharded")
 
     def __init__(self, folder, python):
         self.scratch = PythonScratch(folder, python)

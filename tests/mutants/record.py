@@ -52,7 +52,8 @@ def run(args):
                 with args.record.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(dict(file=mutant.file, why=mutant.why, verdict=verdict, killer=killer, seconds=seconds,
                                                old=mutant.old, new=mutant.new)) + "\n")
-            print(f"{number}/{len(todo)} {mutant.file} {mutant.why}: {verdict}{f' by {killer}' if killer else ''}, {seconds} s", flush=True)
+            by = f" by {killer}" if killer else ""
+            print(f"{number}/{len(todo)} {mutant.file} {mutant.why}: {verdict}{by}, {seconds} s", flush=True)
     return summary(verdicts)
 
 
