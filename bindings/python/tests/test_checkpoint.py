@@ -201,5 +201,10 @@ def test_the_sum_of_a_part_is_saved_as_unknown():
         optimizer.step()
         state = optimizer.state_dict()["state"][0]
         assert (state["exp_avg_sq_sum"], state["exp_avg_sq_sum_step"]) == (-1.0, 1)  # -1 is the library's word for it
+        foreign = optimizer.state_dict()
+        foreign["state"][0]["exp_avg_sq_sum"] = 99.0  # the whole tensor's, of a checkpoint of one process
+        resumed = AdamS([param])
+        resumed.load_state_dict(foreign)
+        assert resumed.state[param].get("exp_avg_sq_sum", -1.0) == -1.0
     finally:
         torch.distributed.destroy_process_group()
