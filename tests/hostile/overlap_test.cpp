@@ -103,6 +103,9 @@ TEST(Overlap, PointersOfOneCallAreChecked) {
   }
   good[1] = good[2];  // of an empty segment any pointer
   EXPECT_EQ(set(r, SWD_BUFFER_EXP_AVG, 0, good), SWD_OK) << swd_error_detail();
+  good[1] = behind(r.at(SWD_BUFFER_EXP_AVG_SQ, 2), 8);  // and a later call does not meet it
+  EXPECT_EQ(set(r, SWD_BUFFER_EXP_AVG, 0, good), SWD_OK) << swd_error_detail();
+  EXPECT_EQ(set(r, SWD_BUFFER_EXP_AVG_SQ, 2, {r.at(SWD_BUFFER_EXP_AVG_SQ, 2)}), SWD_OK) << swd_error_detail();
   EXPECT_EQ(set(r, SWD_BUFFER_EXP_AVG, 0, {nullptr, nullptr, nullptr, nullptr}), SWD_OK);
 }
 

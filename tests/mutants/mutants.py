@@ -15,6 +15,7 @@ import tomllib
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+EQUIVALENT = HERE / "equivalent.toml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +50,22 @@ class Mutant:
         return text.replace(self.old, self.new)
 
 
-def load():
+def rows(path):
     out = []
-    for path in sorted(HERE.glob("*.toml")):
-        for row in tomllib.loads(path.read_text(encoding="ascii"))["mutant"]:
-            row["kill"] = tuple(row["kill"])
-            row["env"] = tuple(sorted(row.get("env", {}).items()))
-            out.append(Mutant(**row))
+    for row in tomllib.loads(path.read_text(encoding="ascii"))["mutant"]:
+        row["kill"] = tuple(row.get("kill", ()))
+        row["env"] = tuple(sorted(row.get("env", {}).items()))
+        out.append(Mutant(**row))
     return out
+
+
+def load():
+    return [mutant for path in sorted(HERE.glob("*.toml")) if path != EQUIVALENT for mutant in rows(path)]
+
+
+def load_equivalent():
+    """Changes that no result can show; `why` says why not, and nothing has to fail."""
+    return rows(EQUIVALENT)
 
 
 def problems(mutants):

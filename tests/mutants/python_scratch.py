@@ -31,13 +31,17 @@ class PythonScratch:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
 
-    def passes(self, test, limit):
+    def start(self, files, limit, *options):
+        """pytest on test files, until the first failure."""
         command = [self.python, "-m", "pytest", "-q", "-x", "-c", SOURCE / "pytest.ini", "--rootdir", SOURCE, "-p", "no:cacheprovider",
-                   "-m", "not cuda", TESTS / f"{test}.py"]
-        env = dict(os.environ, PYTHONPATH=str(self.folder), PYTHONDONTWRITEBYTECODE="1")
+                   "-m", "not cuda", *options, *files]
+        env = dict(os.environ, PYTHONPATH=str(self.folder), PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1")  # torch's own
+        return subprocess.run(command, env=env, cwd=self.folder, timeout=limit, check=False, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+
+    def passes(self, test, limit):
         try:
-            return subprocess.run(command, env=env, cwd=self.folder, timeout=limit, check=False, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL).returncode == 0
+            return self.start([TESTS / f"{test}.py"], limit).returncode == 0
         except subprocess.TimeoutExpired:
             return False
 

@@ -8,6 +8,9 @@ notice. Prints survivors and fails on one, on an edit that no longer applies, an
     tests/mutants/run.py --python PYTHON      also swd.torch, with the wheel that scripts/test_python.sh left behind and that
                                               script's Python, build/python/venv/bin/python
     tests/mutants/run.py --sample 12          a part of it, always the same
+    tests/mutants/run.py --generate 300 --seed 1 --record FILE
+                                              instead of the list, mutants made from the sources (generate.py); goes on where
+                                              FILE ends; without --generate, what FILE says of them
     tests/mutants/run.py --check              only whether every edit still applies"""
 import argparse
 import os
@@ -16,6 +19,7 @@ import sys
 import time
 
 import mutants as listing
+import record
 from python_scratch import PythonScratch
 from scratch import DoesNotBuild, Scratch
 
@@ -31,13 +35,17 @@ def arguments():
                         help="a Python with torch and pytest for the mutants of the Python package")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parallel build jobs")
     parser.add_argument("--folder", type=pathlib.Path, default=listing.ROOT / "build" / "mutants", help="where copy and builds go")
+    parser.add_argument("--generate", type=int, metavar="N", help="N mutants made from the sources, instead of the list")
+    parser.add_argument("--seed", type=int, default=1, help="which ones")
+    parser.add_argument("--record", type=pathlib.Path, metavar="FILE", help="where their verdicts are kept, as JSON lines")
+    parser.add_argument("--again", action="store_true", help="judges those again that survive in the record")
     parser.add_argument("--check", action="store_true", help="only look whether every edit applies")
     return parser.parse_args()
 
 
 def chosen(args):
     mutants = listing.load()
-    wrong = listing.problems(mutants)
+    wrong = listing.problems([*mutants, *listing.load_equivalent()])
     if wrong:
         sys.exit("\n".join(wrong) + f"\nmutants: the list is wrong in {len(wrong)} places")
     backends = {"cpu": True, "cuda": args.cudasim, "python": args.python}
@@ -52,8 +60,10 @@ def main():
     args = arguments()
     todo = chosen(args)
     if args.check:
-        print(f"mutants: all {len(listing.load())} edits apply")
+        print(f"mutants: all {len(listing.load())} edits apply, and {len(listing.load_equivalent())} that change nothing")
         return
+    if args.generate or args.record:
+        sys.exit(1 if record.run(args) else 0)
     scratch = Scratch(args.folder, args.jobs, args.cudasim)
     python = PythonScratch(args.folder / "python", args.python) if args.python else None
     survivors, broken, start = [], [], time.monotonic()

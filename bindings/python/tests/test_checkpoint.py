@@ -189,3 +189,22 @@ def test_a_damaged_second_moment_is_said(value):
         broken.state[others[1]]["exp_avg_sq"].nan_to_num_(0.0, 0.0)
         run(others, [broken], 4, 2)
         assert broken.stats()["result"] == "applied" and broken.stats()["steps_applied"] == 5
+
+
+def test_the_sum_of_a_part_is_saved_as_unknown():
+    from torch.distributed.tensor import DTensor, Shard, init_device_mesh
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        param = torch.nn.Parameter(DTensor.from_local(torch.ones(8), init_device_mesh("cpu", (1,)), [Shard(0)]))
+        optimizer = AdamS([param])
+        param.grad = torch.ones_like(param)
+        optimizer.step()
+        state = optimizer.state_dict()["state"][0]
+        assert (state["exp_avg_sq_sum"], state["exp_avg_sq_sum_step"]) == (-1.0, 1)  # -1 is the library's word for it
+        foreign = optimizer.state_dict()
+        foreign["state"][0]["exp_avg_sq_sum"] = 99.0  # the whole tensor's, of a checkpoint of one process
+        resumed = AdamS([param])
+        resumed.load_state_dict(foreign)
+        assert resumed.state[param].get("exp_avg_sq_sum", -1.0) == -1.0
+    finally:
+        torch.distributed.destroy_process_group()

@@ -120,10 +120,17 @@ def test_sparse_gradients_are_refused_and_change_nothing():
 def test_parameters_that_overlap_themselves_are_refused():
     with pytest.raises(ValueError, match="params: a tensor whose elements share memory"):
         AdamS([torch.nn.Parameter(torch.ones(1).expand(4))])
+    for size, strides in (((4, 2), (1, 3)), ((2, 4), (3, 1)), ((2, 3, 2), (5, 2, 1)), ((2, 2), (1, 1))):  # one element
+        with pytest.raises(ValueError, match="params: a tensor whose elements share memory"):
+            AdamS([torch.nn.Parameter(torch.ones(12).as_strided(size, strides))])
+    for size, strides in (((4, 2), (1, 4)), ((2, 4), (5, 1)), ((3, 1), (1, 0)), ((1, 3), (0, 2))):
+        AdamS([torch.nn.Parameter(torch.ones(12).as_strided(size, strides))])
 
 
 def test_other_wrong_parameters():
     param = torch.nn.Parameter(torch.ones(2))
+    with pytest.raises(TypeError, match="record_hook: 3 is no function"):
+        AdamS([param], record_hook=3)
     with pytest.raises(ValueError, match="empty parameter list"):
         AdamS([])
     with pytest.raises(TypeError):

@@ -175,3 +175,15 @@ def test_what_is_reported_is_of_the_whole_model_where_a_hook_sums():
 
     half.record_hook = uneven
     assert half.vbar() == pytest.approx(whole.vbar() * 1.5, rel=1e-12)
+
+
+def test_a_process_outside_of_the_mesh_counts_nothing():
+    from torch.distributed.tensor import DeviceMesh, DTensor, Replicate
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+    from swd.torch import shards
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=1, world_size=2)
+    try:
+        inside, outside = (DTensor.from_local(torch.ones(4), DeviceMesh("cpu", [rank]), [Replicate()]) for rank in (1, 0))
+        assert shards.first_in_mesh(inside) and not shards.first_in_mesh(outside)
+    finally:
+        torch.distributed.destroy_process_group()
