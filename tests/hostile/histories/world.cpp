@@ -124,7 +124,7 @@ uint64_t World::position(int buffer, size_t k) const {
 swd_buffers World::buffers(uint8_t* base) const {
   swd_buffers b = SWD_BUFFERS_INIT;
   for (int p = 0; !shape.is_list() && p <= SWD_BUFFER_EXP_AVG_SQ_SCALE; ++p) {
-    if (shape.width(p) != 0) set_base(b, p, base + places.of(p));
+    if (shape.width(p) != 0) test::set_base(b, p, base + places.of(p));
   }
   b.state = base + places.of(kState);
   b.state_bytes = places.bytes[kState];
