@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .kinds import Grads, Groups
     from .tensors import Member
 
-_BATCH = {"cpu": 1 << 19, "cuda": 1 << 23}  # bytes that wait for a call: small tensors share one, and stay in the cache
+_BATCH = {"cpu": 1 << 22, "cuda": 1 << 23}  # bytes that wait for a call: small tensors share one, and stay in the cache
 _MANY = 16  # runs of segments, beyond which one call for all is cheaper
 
 
@@ -62,13 +62,26 @@ def _readable(engine: Engine, member: Member, param: torch.Tensor) -> torch.Tens
     return grad if at and (engine.flat is None or at == engine.flat.address_of_grad(member.param)) else None
 
 
+def _ends(tensor: torch.Tensor) -> torch.Tensor:
+    """The first and the last element in memory: a view."""
+    return tensor.as_strided((min(2, tensor.numel()),), (max(1, tensor.numel() - 1),))
+
+
+def differ(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Whether any number does: a bool tensor. NaN is NaN."""
+    return ((one != other) & ~(one.isnan() & other.isnan())).any()
+
+
 class _Seen:
-    """A gradient as it was reduced. The views of a flat buffer and the buffer count their versions apart."""
-    __slots__ = ("shown", "grad", "marks")
+    """A gradient as it was reduced. The views of a flat buffer and the buffer count their versions apart. Those of DTensors do
+    not count what foreach operations do, clip_grad_norm_ say, so of these two elements are kept."""
+    __slots__ = ("shown", "grad", "marks", "ends")
 
     def __init__(self, engine: Engine, shown: torch.Tensor, grad: torch.Tensor) -> None:
-        self.shown, self.grad = TensorWeakRef(shown), TensorWeakRef(grad)
+        self.grad = TensorWeakRef(grad)
+        self.shown = self.grad if shown is grad else TensorWeakRef(shown)
         self.marks = self._look(engine, shown, grad)
+        self.ends = None if shown is grad else _ends(grad).clone()
 
     @staticmethod
     def _look(engine: Engine, shown: torch.Tensor, grad: torch.Tensor) -> tuple[int, ...]:
@@ -85,7 +98,7 @@ class Early:
     def __init__(self) -> None:
         self.seen: dict[int, _Seen] = {}
         self._numbers: Any = None  # what reductions read besides gradients
-        self._waiting: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._waiting: dict[int, torch.Tensor] = {}  # parameters
         self._bytes, self._stream = 0, None
 
     def forget(self) -> None:
@@ -100,13 +113,9 @@ class Early:
             self._stream = stream
 
     def take(self, engine: Engine, k: int, param: torch.Tensor, groups: Groups) -> None:
-        self.seen.pop(k, None)
-        self._waiting.pop(k, None)
-        grad = _readable(engine, engine.members[k], param)
-        if grad is None or param.grad is None:
-            return
-        self._waiting[k] = param.grad, grad
-        self._bytes += grad.nbytes
+        """What is done for each parameter by itself runs with cold caches, so it is little."""
+        self._waiting[k] = param
+        self._bytes += param.nbytes
         if self._bytes >= _BATCH[engine.device.type]:
             try:
                 self._reduce(engine, groups)
@@ -118,30 +127,42 @@ class Early:
         return (engine.image.words._version, engine.pointers.moves,
                 [tuple(map(plain, group["betas"])) for group in groups])
 
+    def _begin(self, engine: Engine, groups: Groups) -> None:
+        self._numbers, struct = self._read(engine, groups), engine.args.struct
+        for slot, betas in zip(engine.slots, self._numbers[-1]):
+            slot.beta1, slot.beta2 = betas
+            slot.lr, slot.lr_pointer = 0.0, None
+        struct.flags, struct.has_grad, struct.found_inf, struct.loss_scale_pointer = 0, None, None, None
+
     def _reduce(self, engine: Engine, groups: Groups) -> None:
         waiting, self._waiting, self._bytes = self._waiting, {}, 0
+        grads = {k: (param.grad, _readable(engine, engine.members[k], param)) for k, param in waiting.items()}
         self.join(engine)
         if not self.seen:
-            self._numbers, struct = self._read(engine, groups), engine.args.struct
-            for slot, betas in zip(engine.slots, self._numbers[-1]):
-                slot.beta1, slot.beta2 = betas
-                slot.lr, slot.lr_pointer = 0.0, None
-            struct.flags, struct.has_grad, struct.found_inf, struct.loss_scale_pointer = 0, None, None, None
-        for first, count in _runs(sorted(waiting)):
-            some = [waiting[k] for k in range(first, first + count)]
-            if not engine.flat and not engine.pointers.put(engine, first, [grad.data_ptr() for _, grad in some]):
+            self._begin(engine, groups)
+        for first, count in _runs(sorted(k for k, (_, grad) in grads.items() if grad is not None)):
+            some = [grads[k] for k in range(first, first + count)]
+            addresses = [grad.data_ptr() for _, grad in some if grad is not None]
+            if not engine.flat and not engine.pointers.put(engine, first, addresses):
                 continue
-            seen = {first + i: _Seen(engine, *pair) for i, pair in enumerate(some)}  # before it is read
+            seen = {first + i: _Seen(engine, shown, grad) for i, (shown, grad) in enumerate(some)
+                    if shown is not None and grad is not None}  # before it is read
             engine.plan.reduce(engine.buffers, engine.args, Phase.GRAD, first, count, engine.stream())
             self.seen.update(seen)
 
     def rest(self, engine: Engine, grads: Grads, groups: Groups) -> list[tuple[int, int]]:
         """(first, count) of the segments that the step must reduce. After Engine.prepare."""
-        everything = [(0, len(engine.members))]
         if not self.seen or self._numbers != self._read(engine, groups):
             self.seen = {}
-            return everything
+            return [(0, len(engine.members))]
         final = grads if engine.flat else engine.keep
-        runs = _runs([k for k, member in enumerate(engine.members)
-                      if k not in self.seen or not self.seen[k].still(engine, member.owner.grad, final[k])])
-        return runs if len(runs) <= _MANY else everything
+        self.seen = {k: seen for k, seen in self.seen.items()
+                     if seen.still(engine, engine.members[k].owner.grad, final[k])}
+        runs = _runs([k for k in range(len(engine.members)) if k not in self.seen])
+        return runs if len(runs) <= _MANY else [(0, len(engine.members))]
+
+    def changed(self) -> torch.Tensor | None:
+        """Whether elements of DTensors are others than they were: a bool on their device. None: there are no DTensors."""
+        pairs = [(_ends(grad), seen.ends) for seen in self.seen.values()
+                 if seen.ends is not None and (grad := seen.grad()) is not None]
+        return differ(*(torch.cat(some) for some in zip(*pairs))) if pairs else None

@@ -19,6 +19,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from .. import Phase
 from . import graphs
+from .early import differ
 
 if TYPE_CHECKING:
     from .adams import AdamS
@@ -86,6 +87,12 @@ class Overlap:
             self.end(engines)
         for engine, some in zip(engines, grads):
             engine.rest = engine.early.rest(engine, some, optimizer.param_groups)
+            changed = engine.early.changed()
+            if changed is not None and engine.on_cuda:
+                self._ask(engine, changed)
+            elif changed:
+                engine.early.forget()
+                engine.rest = [(0, len(engine.members))]
         kept = any(engine.early.seen for engine in engines)
         self._steps += kept
         self._due = kept and (self._steps in _EARLY or self._steps % _EVERY == 0)
@@ -98,14 +105,18 @@ class Overlap:
         before = engine.record.clone()
         engine.plan.reduce(engine.buffers, engine.args, Phase.GRAD, stream=engine.stream())
         engine.plan.fold(engine.buffers, engine.args, Phase.GRAD, engine.record, engine.stream())
-        wrong = ((before != engine.record) & ~(before.isnan() & engine.record.isnan())).any()
+        wrong = differ(before, engine.record)
         if engine.on_cuda:
-            host = torch.empty((), dtype=torch.bool, device="cpu", pin_memory=True).copy_(wrong, non_blocking=True)
-            event = torch.cuda.Event()
-            event.record(torch.cuda.current_stream(engine.device))
-            self._asked.append((host, event))
+            self._ask(engine, wrong)
         elif wrong:
             self._stop(11)
+
+    def _ask(self, engine: Engine, wrong: torch.Tensor) -> None:
+        """The step does not wait for the answer; a later one reads it."""
+        host = torch.empty((), dtype=torch.bool, device="cpu", pin_memory=True).copy_(wrong, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(engine.device))
+        self._asked.append((host, event))
 
     def _read(self) -> None:
         while self._asked and self._asked[0][1].query():

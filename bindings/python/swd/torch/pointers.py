@@ -58,7 +58,7 @@ class Pointers:
         if self._captured or sent is None:
             return False
         if sent[first:first + len(addresses)] != addresses:
-            engine.plan.set_pointers(engine.workspace, Buffer.GRAD, addresses, first, engine.stream())
+            engine.plan.set_pointers(engine.workspace.data_ptr(), Buffer.GRAD, addresses, first, engine.stream())
             sent[first:first + len(addresses)] = addresses
         return True
 
