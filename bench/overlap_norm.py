@@ -72,7 +72,7 @@ def main():
     if given.one:
         torch.set_num_threads(1)
     if given.quick:
-        given.width, given.blocks, given.tokens, given.rounds = 64, 2, 8, 4
+        given.width, given.blocks, given.tokens, given.rounds = 256, 2, 8, 4
     runs = {"plain": Run(given, False), "overlap": Run(given, True)}
     for number in range(3 + given.rounds):
         if number == 3:  # what was warmed up does not count

@@ -3,7 +3,10 @@
 reduced early is not reduced again. What torch does not see is found."""
 import copy
 import gc
+import os
 import pickle
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -436,3 +439,10 @@ def test_compiled_backward_and_option():
             one.finish()
     compare(plain, w)
     assert w.early[-1] == [0]
+
+
+def test_the_benchmark_runs():
+    """It ends with an error where bits differ."""
+    bench = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 3, "bench", "overlap_norm.py")
+    said = subprocess.run([sys.executable, bench, "--quick", "--one"], capture_output=True, text=True, check=True).stdout
+    assert "both " in said and 28 < float(said.split("overlap ")[1].split()[0]) < 32
