@@ -17,7 +17,7 @@ def train(make, overlap, change, rank, world, **options):
     model, left = make(), []
     optimizer = AdamS(model.parameters(), overlap_norm=overlap, amsgrad=True, **OPTIONS, **options)
     for step in range(8):
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=change != "kept")
         for part in range(2) if change == "accumulate" else (1,):
             if change == "accumulate":
                 model.set_requires_gradient_sync(part == 1)
@@ -27,6 +27,9 @@ def train(make, overlap, change, rank, world, **options):
         elif change == "mul":
             for param in model.parameters():
                 param.grad.mul_(0.5)
+        elif change == "summed":
+            for param in model.parameters():
+                dist.all_reduce(param.grad)
         optimizer.step()
         left.append(sum(count for engine in optimizer._layout.engines for _, count in engine.rest))
     params = [full(param).clone() for param in model.parameters()]
@@ -73,7 +76,9 @@ def case_tp():
 
 
 def case_ddp():
-    """Gradients are summed after their hooks, and no version shows it."""
+    """Gradients are summed after their hooks. No version shows that of views that stay, or of an all-reduce of one's own."""
     for views in (False, True):
-        assert compare(lambda: DDP(Net(), gradient_as_bucket_view=views)) == 1
+        for change in (None, "kept"):
+            assert compare(lambda: DDP(Net(), gradient_as_bucket_view=views), change) == 1
+    assert compare(Net, "summed") == 1
     return {}
