@@ -21,7 +21,7 @@ needs_torch() { python3 -c 'import torch; assert torch.cuda.is_available()' 2> /
 list() {
   printf '%s\n' info test:cuda_equality_test test:cuda_narrow_test test:cuda_conversion_test test:cuda_graph_test overlap \
     wide roof bench bench:states peers peers:148 peers:268435456 peers:narrow train:fp32 train:mixed16 train:compact8 ncu \
-    large:fp32 large:bf16 python nccl sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
+    large:fp32 large:bf16 python overlap_norm nccl sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
   local file
   for file in "$programs"/*_test; do
     case "$(basename "$file")" in
@@ -104,6 +104,19 @@ python() {
   # Another PyTorch than ours may warn of other things.
   PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$site python3 -m pytest -q --maxfail=10 -c bindings/python/pytest.ini \
     --rootdir bindings/python -p no:cacheprovider -W default -m cuda bindings/python/tests || return
+  rm -r "$site"
+}
+
+# Backward and step of transformer blocks, without and with the first pass in backward's hooks; one run each.
+overlap_norm() {
+  local site=$figures/site tokens
+  needs_torch
+  python_package "$site"
+  for tokens in 512 4096; do
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$site python3 bench/overlap_norm.py --device cuda --width 1024 --blocks 12 \
+      --tokens $tokens || return
+  done | tee "$figures/overlap_norm.txt"
+  [ "${PIPESTATUS[0]}" -eq 0 ] || return
   rm -r "$site"
 }
 
@@ -205,6 +218,7 @@ case "$1" in
   large:bf16) large 2 14 ;;
   python) python ;;
   nccl) scripts/gpu/nccl.sh "$programs/swd_sharded_nccl" "$figures/nccl.txt" ;;
+  overlap_norm) overlap_norm ;;
   sanitizer:*) sanitizer "${1#sanitizer:}" ;;
   experiments) experiments ;;
   *)

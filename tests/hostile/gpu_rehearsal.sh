@@ -80,7 +80,7 @@ is sanitizer:racecheck failed
 is python unavailable
 is nccl unavailable
 is experiments failed # one of the variants has other bits
-says '2 failed .*racecheck.*6 cannot run here \(python nccl paper:adams paper:adamw paper:adam paper:long\), 0 left'
+says '2 failed .*racecheck.*7 cannot run here \(python overlap_norm nccl paper:adams paper:adamw paper:adam paper:long\), 0 left'
 [ -s "$published/gpu-step.json" ] && [ -s "$published/gpu-ncu.csv" ] || die "figures were not published"
 grep -q 'as_is .* of roof' "$work/gpu/run/experiments.log" || die "the right variant was not timed"
 grep -q 'wrong .*DIFFERENT BITS' "$work/gpu/run/experiments.log" || die "the wrong variant was timed"
@@ -94,6 +94,7 @@ is nccl failed
 grep -q 'other bits than swd_step' "$work/gpu/run/nccl.log" || die "the NCCL of PyTorch was not used"
 rm "$work/wrong_rank" "$work/no_nccl"
 is paper:long passed
+[ "$(wc -l < "$work/gpu/run/overlap_norm/overlap_norm.txt")" = 2 ] || die "backward with hooks left no figures"
 [ -s "$work/gpu/run/paper-adamw/fashion-mnist-resnet18-64-5-adamw-0.json" ] || die "the paper's network left no figures"
 not_called compute-sanitizer
 rm -rf "$work/gpu/variants/wrong"

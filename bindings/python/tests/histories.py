@@ -41,13 +41,14 @@ def exact(optimizer, param):
 class Run:
     """params: a list for each group; options: a dict for each."""
 
-    def __init__(self, params, options, reserve):
+    def __init__(self, params, options, reserve, overlap):
         self.reserve = reserve  # parameters of groups to come
         groups = [{**group, "places": [Place(param.detach().double().clone()) for param in some]}
                   for group, some in zip(options, params)]
         self.plain = PlainAdamS(groups)
         self.optimizer = AdamS([{"params": some, **group} for group, some in zip(options, params)],
-                               amsgrad=options[0]["amsgrad"])
+                               amsgrad=options[0]["amsgrad"], overlap_norm=overlap)
+        self.plain.whole["overlap_norm"] = overlap
         self.read_gradients()
 
     def params(self):

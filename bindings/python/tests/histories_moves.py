@@ -23,11 +23,19 @@ def new_gradients(run, kinds, seed, size):
             param.grad = None
         elif kind != "keep":
             grad = torch.zeros_like(grad) if kind == "zero" else grad
-            if param.grad is not None and (seed + k) % 2:
-                param.grad.copy_(grad)
-            else:
-                param.grad = grad
+            give(run, param, grad, param.grad is not None and (seed + k) % 2)
     run.read_gradients()
+
+
+def give(run, param, grad, in_place):
+    """By backward where the optimizer has hooks in it."""
+    if run.optimizer.overlap_norm:
+        param.grad = param.grad.zero_() if in_place else None
+        (param * grad).sum().backward()
+    elif in_place:
+        param.grad.copy_(grad)
+    else:
+        param.grad = grad
 
 
 def damage_gradient(run, one, value):
@@ -40,7 +48,7 @@ def damage_gradient(run, one, value):
 
 def make_finite(run):
     for param in run.params():
-        if param.grad is not None:
+        if param.grad is not None and not torch.isfinite(param.grad).all():
             param.grad.nan_to_num_(0.5, 0.5, 0.5)
     run.read_gradients()
 

@@ -14,7 +14,7 @@ from swd.torch import AdamS
 # What AdamW has no word for.
 _OWN = (dict(decay="relative", weight_decay=0.1), dict(decay="decoupled", weight_decay=0.1), dict(decay="l2"),
         dict(max_grad_norm=0.5), dict(states="mixed16"), dict(states="compact8"),
-        dict(nonfinite="propagate", decay="decoupled", measure_norm=False))
+        dict(nonfinite="propagate", decay="decoupled", measure_norm=False), dict(overlap_norm=True, max_grad_norm=0.5))
 
 
 def inputs(device, dtype=None):

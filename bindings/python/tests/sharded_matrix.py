@@ -20,6 +20,7 @@ _SHARDS = ["zero_shards", "zero_hook", "zero_relative", "zero_checkpoint", "fsdp
            "right_ddp_says_nothing", "wrong_or_not_models_of_their_own", "wrong_a_rank_that_stopped"]
 _CHECKPOINT = ["resume", "resume_flattened_amsgrad", "resume_full_broadcast", "from_one_process",
                "state_of_whole_tensors_is_refused", "save", "load"]
+_OVERLAP = ["fsdp2", "tp", "ddp"]
 
 
 def names(module, cases):
@@ -27,9 +28,10 @@ def names(module, cases):
 
 
 MATRIX = {  # in this order: what 2 ranks save, 4 and 3 load
-    2: names("dtensor", _DTENSOR) + names("shards", _SHARDS) + names("checkpoint", _CHECKPOINT),
+    2: names("dtensor", _DTENSOR) + names("shards", _SHARDS) + names("checkpoint", _CHECKPOINT) +
+    names("overlap", _OVERLAP),
     4: names("dtensor", ["hsdp", "tp_fsdp2", "pipeline", "fsdp2_scheduled", "fsdp2_amsgrad", "tiny"]) +
-    names("checkpoint", ["resume", "load"]),
+    names("checkpoint", ["resume", "load"]) + names("overlap", ["hsdp", "pipeline"]),
     3: names("dtensor", ["fsdp2_relative"]) + names("checkpoint", ["load"]) + names("shards", ["fsdp1_flat", "zero_shards"]),
 }
 

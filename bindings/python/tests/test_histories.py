@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 import histories_moves as moves
 import histories_states as states
 from histories import VBAR, Run, close
-from swd.torch import GradScaler, flatten
+from swd.torch import GradScaler, early, flatten
 
 pytestmark = pytest.mark.filterwarnings("ignore::swd.torch.DecayWarning")
 
@@ -32,6 +32,7 @@ WHOLE = {
     "nonfinite": st.sampled_from(["skip", "propagate"]),
     "measure_norm": st.booleans(),
     "update_norms": st.booleans(),
+    "overlap_norm": st.booleans(),
     "reference_step": st.sampled_from([100, 1, 3]),
 }
 DTYPES = st.sampled_from([torch.float32, torch.float32, torch.float32, torch.bfloat16, torch.float16])
@@ -47,16 +48,16 @@ whole = st.sampled_from(sorted(WHOLE)).flatmap(lambda name: st.tuples(st.just(na
 class Histories(RuleBasedStateMachine):
     @initialize(layout=st.sampled_from(["list", "flat", "one flat"]), dtypes=st.lists(DTYPES, min_size=8, max_size=8),
                 same_dtype=st.booleans(), groups=st.lists(st.fixed_dictionaries(GROUP), min_size=4, max_size=4),
-                amsgrad=st.booleans(), order=st.permutations(range(8)), seed=SEED, then=THEN)
-    def start(self, layout, dtypes, same_dtype, groups, amsgrad, order, seed, then):
+                amsgrad=st.booleans(), order=st.permutations(range(8)), seed=SEED, then=THEN, overlap=st.booleans())
+    def start(self, layout, dtypes, same_dtype, groups, amsgrad, order, seed, then, overlap):
         torch.manual_seed(seed)
         shapes = [shape for k in (0, 1) for shape in SHAPES[k] + RESERVE[k]]
         params = [torch.nn.Parameter(torch.randn(shape).to(dtypes[0 if same_dtype else k])) for k, shape in enumerate(shapes)]
         for part in {"list": (), "flat": (range(5), range(5, 8)), "one flat": (range(8),)}[layout]:
             flatten(params[k] for k in order if k in part)
         groups = [moves.group_options(group, amsgrad) for group in groups]
-        self.runs = [Run([params[:2], params[2:3]], groups[:2], params[3:5]),
-                     Run([params[5:6], params[6:7]], groups[2:], params[7:])]
+        self.runs = [Run([params[:2], params[2:3]], groups[:2], params[3:5], overlap),
+                     Run([params[5:6], params[6:7]], groups[2:], params[7:], overlap)]
         self.saved, self.witnesses = [[], []], []
         for which in (0, 1):
             self.then(which, then)
@@ -208,7 +209,8 @@ class Histories(RuleBasedStateMachine):
             assert len(now) == len(bits) and all(map(torch.equal, now, bits))
 
 
-def test_histories():
+def test_histories(monkeypatch):
+    monkeypatch.setattr(early, "_BATCH", {"cpu": 1})  # else gradients so small wait for the step
     count = int(os.environ.get("SWD_HISTORIES") or "0")
     run_state_machine_as_test(Histories, settings=settings(
         max_examples=count or 60, stateful_step_count=60 if count else 30, derandomize=not count, database=None, deadline=None,

@@ -12,8 +12,9 @@ PART = {
                      "rank_without_gradients", "wrong_fsdp1_without_shards", "wrong_zero_without_shards",
                      "wrong_ddp_with_a_sum", "right_ddp_says_nothing", "wrong_or_not_models_of_their_own",
                      "wrong_a_rank_that_stopped"]) +
-    names("checkpoint", ["resume", "resume_full_broadcast", "from_one_process", "state_of_whole_tensors_is_refused", "save"]),
-    4: names("dtensor", ["hsdp", "tp_fsdp2", "pipeline", "tiny"]) + names("checkpoint", ["load"]),
+    names("checkpoint", ["resume", "resume_full_broadcast", "from_one_process", "state_of_whole_tensors_is_refused", "save"]) +
+    names("overlap", ["fsdp2", "tp", "ddp"]),
+    4: names("dtensor", ["hsdp", "tp_fsdp2", "pipeline", "tiny"]) + names("checkpoint", ["load"]) + names("overlap", ["hsdp"]),
 }
 
 

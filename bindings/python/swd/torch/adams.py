@@ -2,7 +2,7 @@
 """AdamS, the torch.optim.Optimizer. What a step does stands in layout, engine and run; checkpoints in checkpoint."""
 from __future__ import annotations
 
-import math
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +13,7 @@ from .agreement import Agreement
 from .flat import homes
 from .image import Counters
 from .layout import Layout, arrange
+from .overlap import Overlap
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class AdamS(Optimizer):
     when a gradient is NaN or infinite, "propagate" lets it spread (never under a GradScaler). update_norms: measure
     param_norm and update_norm. measure_norm: False saves the pass over the gradients where nothing needs their norm
     (nonfinite="propagate", no clipping, no scheduled or relative group); the statistics then lack it.
+    overlap_norm: each gradient joins the norm as soon as backward has accumulated it, while it is in the cache, and the
+    step reads it once instead of twice; the same bits. What is changed or accumulated later is read again: see accumulate.
     fused, foreach, differentiable=False: taken from torch's optimizers and without a meaning here, so that changing the
     name of the class is enough.
 
@@ -63,6 +66,7 @@ class AdamS(Optimizer):
     The step works on raw gradients and never writes them. It is one unit: a skipped step changes no parameter, moment
     or counter, to the bit. Results are the same bits on CPU and CUDA, for any number of threads, and after a resume.
     """
+    overlap_norm = False  # of optimizers that an older version pickled
     _step_supports_amp_scaling = True  # torch.amp.GradScaler hands over scale and verdict instead of unscaling
 
     def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3,
@@ -72,10 +76,10 @@ class AdamS(Optimizer):
                  nonfinite: str = "skip", update_norms: bool = False, measure_norm: bool = True,
                  reference_step: int = 100, shards: Any = None, record_hook: Hook | None = None,
                  fused: bool | None = None, foreach: bool | None = None, differentiable: bool = False,
-                 states: str = "fp32", rounding_seed: int = 0) -> None:
+                 states: str = "fp32", rounding_seed: int = 0, overlap_norm: bool = False) -> None:
         self.max_grad_norm, self.max_decay, self.nonfinite = max_grad_norm, max_decay, nonfinite
-        self.update_norms, self.measure_norm = update_norms, measure_norm
-        self.shards, self.record_hook = shards, record_hook
+        self.update_norms, self.measure_norm, self.overlap_norm = update_norms, measure_norm, overlap_norm
+        self.shards, self.record_hook, self._overlap = shards, record_hook, Overlap(self)
         checks.seed(rounding_seed)
         self.states, self.counters = states, Counters(seed=rounding_seed)
         self._noted, self._agreement, self._log = self.counters, Agreement(), report.Log()
@@ -102,6 +106,7 @@ class AdamS(Optimizer):
                 checks.parameter(param)
             checks.group(group)
             checks.whole(self)
+            self._overlap.follow(self)
         except Exception:
             self.param_groups.pop()
             raise
@@ -115,23 +120,26 @@ class AdamS(Optimizer):
     def step(self, closure: Any = None) -> Any:
         """One optimizer step; returns what the closure returned."""
         capturing = graphs.check_capture(self)
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
         with torch.no_grad():
             layout, grads = arrange(self)
-            engines, joint, agreement = layout.engines, layout.joint, self._agreement
-            own = None if capturing else agreement.begin(self, joint)
-            run.run(self, engines, grads, joint.hook, own)
+            own = None if capturing else self._agreement.begin(self, layout.joint)
+            run.run(self, layout.engines, grads, layout.joint.hook, own)
             if not capturing:
-                self._watch.look(self, engines)
-                agreement.look(engines, joint)
+                self._watch.look(self, layout.engines)
+                self._agreement.look(layout.engines, layout.joint)
         return loss
+
+    def accumulate(self) -> AbstractContextManager[None]:
+        """For all backward passes of an accumulation but the last, with overlap_norm: what they leave is not reduced, as
+        the last one changes it. Without it the step is the same to the bit, and reads are wasted."""
+        return self._overlap.pause()
 
     @graphs.opaque
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As everywhere; parameters of swd.torch.flatten keep their gradient views, which are cleared in place."""
+        self._overlap.end(self._layout.engines if self._layout else ())
         super().zero_grad(set_to_none)
         for flat, params in homes(param for group in self.param_groups for param in group["params"]).items():
             flat.zero_grad(params)
@@ -177,18 +185,11 @@ class AdamS(Optimizer):
 
     @vbar_reference.setter
     def vbar_reference(self, value: float) -> None:
-        checks.number("vbar_reference", value)
-        checkpoint.take_counters(self)
-        self.counters = self.counters._replace(reference=float(value))
-        for engine in self._layout.engines if self._layout else ():
-            engine.image.set_reference(float(value))
+        checkpoint.set_reference(self, value)
 
     def weight_decay_from_adamw(self, weight_decay: float) -> float:
         """AdamW's weight_decay in SWD's unit, at the present vbar: after loading an AdamW checkpoint, or some steps."""
-        vbar = self.vbar()
-        if not vbar > 0:
-            raise RuntimeError("weight_decay_from_adamw: vbar is 0 before the first step; load a checkpoint or run some")
-        return weight_decay * math.sqrt(vbar)
+        return report.from_adamw(weight_decay, self.vbar())
 
     def memory(self) -> dict[str, float]:
         """Bytes a stepped parameter, as a dict: parameters, gradients, states, workspace, all. {} before the first step."""
@@ -213,8 +214,6 @@ class AdamS(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._layout = None
-        for group in self.param_groups:
-            for name, value in self.defaults.items():
-                if name != "differentiable":
-                    group.setdefault(name, value)
+        self._layout, self._overlap = None, Overlap(self)
+        checkpoint.complete_groups(self)
+        self._overlap.follow(self)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 import torch
 
-from . import audit, shards, states, versions
+from . import audit, checks, shards, states, versions
 from .image import Counters
 from .states import UNIT
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TENSORS = MOMENTS + (MASTER,) + states.NATIVE
 _PICKLED = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "shards", "record_hook",
-            "reference_step", "states", "_watch", "_agreement", "_noted")
+            "reference_step", "states", "overlap_norm", "_watch", "_agreement", "_noted")
 _COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference", "rounding_seed")
 
 
@@ -167,6 +167,23 @@ def note_counters(optimizer: AdamS, counters: Counters) -> None:
     optimizer._noted = counters
     for group in optimizer.param_groups:
         group["swd"].update(saved_counters(counters))
+
+
+def set_reference(optimizer: AdamS, value: float) -> None:
+    """What AdamS.vbar_reference is assigned."""
+    checks.number("vbar_reference", value)
+    take_counters(optimizer)
+    optimizer.counters = optimizer.counters._replace(reference=float(value))
+    for engine in optimizer._layout.engines if optimizer._layout else ():
+        engine.image.set_reference(float(value))
+
+
+def complete_groups(optimizer: AdamS) -> None:
+    """After unpickling: options that the groups lack."""
+    for group in optimizer.param_groups:
+        for name, value in optimizer.defaults.items():
+            if name != "differentiable":
+                group.setdefault(name, value)
 
 
 def pickled(optimizer: AdamS, members: dict[str, Any]) -> dict[str, Any]:

@@ -112,6 +112,7 @@ def whole(optimizer: AdamS) -> None:
     if not (optimizer.record_hook is None or callable(optimizer.record_hook)):
         raise TypeError(f"record_hook: {optimizer.record_hook!r} is no function")
     flag("measure_norm", optimizer.measure_norm)
+    flag("overlap_norm", optimizer.overlap_norm)
     groups = optimizer.param_groups
     if optimizer.states not in states.PRESETS:
         raise ValueError(f"states: {optimizer.states!r} is none of {', '.join(states.PRESETS)}")

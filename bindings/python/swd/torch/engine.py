@@ -14,6 +14,7 @@ from .. import Buffer, Buffers, Group, Segment, StepArgs
 from .._structs import StatsStruct
 from . import audit, narrow, shards, states, versions
 from .checks import FOLLOWS_GRADIENTS
+from .early import Early
 from .flat import common_flat
 from .image import StateImage
 from .memory import Memory
@@ -71,6 +72,7 @@ class Engine:
         self.params = [member.param for member in self.members]
         self.second_moments = [member.stored[Buffer.EXP_AVG_SQ] for member in self.members]
         self.pointers, self.has_grad = Pointers(), torch.empty(0)
+        self.early, self.rest = Early(), [(0, len(self.members))]  # (first, count) of what a step is to reduce
         with self.current_device():
             self.plan.init_workspace(self.workspace, self.stream())
             self._adopt_state(entries, optimizer.counters)

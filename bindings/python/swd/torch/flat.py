@@ -35,7 +35,7 @@ class Flat:
             shape, strides, offset = param.shape, dense_strides(param), self._offsets[param]
             view = self.param.as_strided(shape, strides, offset)
             view.copy_(param.detach())
-            gradient = self.grad.as_strided(shape, strides, offset)
+            gradient = self.grad.data.as_strided(shape, strides, offset)  # .data: each counts its own versions
             if param.grad is not None:
                 gradient.copy_(param.grad)
             param.data = view

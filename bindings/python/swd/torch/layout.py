@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _signature(optimizer: AdamS) -> list[Any]:
-    return [optimizer.update_norms, optimizer.shards, optimizer.record_hook, optimizer.states] + [
+    return [optimizer.update_norms, optimizer.shards, optimizer.record_hook, optimizer.states, optimizer.overlap_norm] + [
         (group["decay"], group["maximize"], group["amsgrad"]) for group in optimizer.param_groups]
 
 
@@ -113,5 +113,6 @@ def arrange(optimizer: AdamS) -> tuple[Layout, list[Grads]]:
         checkpoint.take_counters(optimizer)
         layout = optimizer._layout = Layout(optimizer, dtypes)
         grads = layout.gradients(optimizer)
+        optimizer._overlap.follow(optimizer)
     assert layout is not None and grads is not None  # a new layout fits
     return layout, grads

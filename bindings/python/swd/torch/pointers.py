@@ -17,7 +17,7 @@ _MOVING = (Buffer.PARAM, Buffer.PARAM_COPY)  # others stay where they are as lon
 class Pointers:
     def __init__(self) -> None:
         self._sent: dict[Buffer, list[int | None]] = {}
-        self._captured = False
+        self._captured, self.moves = False, 0  # moves: calls that told of others than gradients
 
     def move(self, engine: Engine, tables: Mapping[Buffer, Sequence[torch.Tensor | None]],
              grads: Sequence[torch.Tensor | None], known: list[int] | None = None) -> None:
@@ -45,10 +45,22 @@ class Pointers:
             while last > first and old[last - 1] == addresses[last - 1]:
                 last -= 1
         if last > first:
-            if buffer != Buffer.GRAD and Buffer.GRAD in self._sent:
-                self._forget_gradients(engine)
+            if buffer != Buffer.GRAD:
+                self.moves += 1
+                if Buffer.GRAD in self._sent:
+                    self._forget_gradients(engine)
             engine.plan.set_pointers(engine.workspace, buffer, addresses[first:last], first, engine.stream())
         self._sent[buffer] = addresses
+
+    def put(self, engine: Engine, first: int, addresses: list[int]) -> bool:
+        """Some gradients before the step; False: nothing was sent, as a graph was captured or no step has been."""
+        sent = self._sent.get(Buffer.GRAD)
+        if self._captured or sent is None:
+            return False
+        if sent[first:first + len(addresses)] != addresses:
+            engine.plan.set_pointers(engine.workspace.data_ptr(), Buffer.GRAD, addresses, first, engine.stream())
+            sent[first:first + len(addresses)] = addresses
+        return True
 
     def _forget_gradients(self, engine: Engine) -> None:
         """The library compares what it gets with what it has, and memory of old gradients may be a parameter's now."""

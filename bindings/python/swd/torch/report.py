@@ -110,6 +110,12 @@ def memory(optimizer: AdamS) -> dict[str, float]:
     return {name: size / count for name, size in sizes.items()}
 
 
+def from_adamw(weight_decay: float, vbar: float) -> float:
+    if not vbar > 0:
+        raise RuntimeError("weight_decay_from_adamw: vbar is 0 before the first step; load a checkpoint or run some")
+    return weight_decay * math.sqrt(vbar)
+
+
 def vbar(optimizer: AdamS) -> float:
     layout, _ = arrange(optimizer)
     engines, hook = layout.engines, layout.joint.hook

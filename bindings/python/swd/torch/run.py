@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .adams import AdamS
     from .engine import Engine
     from .kinds import Grads, Groups, Hook
+    from .overlap import Overlap
 
 
 def _on_device(tensor: torch.Tensor, engine: Engine) -> torch.Tensor:
@@ -89,13 +90,16 @@ def _write_numbers(engine: Engine, optimizer: AdamS) -> list[Any]:
     return keep
 
 
-def _sum_records(engines: list[Engine], phase: Phase) -> torch.Tensor:
-    """Those of the engines that count, in their order, into the first one's."""
+def _sum_records(engines: list[Engine], phase: Phase, overlap: Overlap) -> torch.Tensor:
+    """Those of the engines that count, in their order, into the first one's. Of the gradients what is not reduced yet."""
     first: Engine | None = None
     for engine in engines:
         with engine.current_device():
-            engine.plan.reduce(engine.buffers, engine.args, phase, stream=engine.stream())
+            for begin, number in engine.rest if phase == Phase.GRAD else [(0, len(engine.members))]:
+                engine.plan.reduce(engine.buffers, engine.args, phase, begin, number, engine.stream())
             engine.plan.fold(engine.buffers, engine.args, phase, engine.record, engine.stream())
+            if phase == Phase.GRAD:
+                overlap.check(engine)
         if engine.counted and first is None:
             first = engine
         elif engine.counted and first is not None:
@@ -105,11 +109,12 @@ def _sum_records(engines: list[Engine], phase: Phase) -> torch.Tensor:
     return torch.zeros_like(engines[0].record) if first is None else first.record
 
 
-def _together(engines: list[Engine], phases: Sequence[Phase], hook: Hook | None, own: Hook | None) -> None:
+def _together(engines: list[Engine], phases: Sequence[Phase], hook: Hook | None, own: Hook | None,
+              overlap: Overlap) -> None:
     """The same step in pieces. The records of all engines are summed, so that all decide alike; the hook may add those
     of other processes, and own gets this one's. If the hook raises, only workspaces were written, and the next step reduces everything again."""
     for phase in phases:
-        total = _sum_records(engines, phase)
+        total = _sum_records(engines, phase, overlap)
         if hook is not None:
             if own is not None and phase == Phase.GRAD:
                 own(total)
@@ -137,6 +142,14 @@ def _join_norms(engines: list[Engine], hook: Hook) -> None:
 def run(optimizer: AdamS, engines: list[Engine], grads: list[Grads], hook: Hook | None,
         own: Hook | None = None) -> None:
     """Does the step. Nothing is changed if a call is refused. hook: see Joint; own: see Agreement."""
+    optimizer._overlap.begin(engines)
+    try:
+        _step(optimizer, engines, grads, hook, own)
+    finally:
+        optimizer._overlap.end(engines)
+
+
+def _step(optimizer: AdamS, engines: list[Engine], grads: list[Grads], hook: Hook | None, own: Hook | None) -> None:
     groups = optimizer.param_groups
     if hook is None and all(grad is None for some in grads for grad in some):
         return
@@ -146,13 +159,14 @@ def run(optimizer: AdamS, engines: list[Engine], grads: list[Grads], hook: Hook 
             engine.prepare(some, groups)
             keep.append(_write_numbers(engine, optimizer))
     measured = not any(engine.args.struct.flags & StepFlag.SKIP_NORM for engine in engines)
-    if not measured or hook is None and len(engines) == 1:  # without the norm nothing couples the engines
+    early = measured and optimizer._overlap.rest(optimizer, engines, grads)
+    if not measured or hook is None and len(engines) == 1 and not early:  # without the norm nothing couples the engines
         for engine in engines:
             with engine.current_device():
                 engine.plan.step(engine.buffers, engine.args, engine.stream())
     else:
         two_rounds = groups[0]["amsgrad"] and any(group["decay"] in FOLLOWS_GRADIENTS for group in groups)
-        _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), hook, own)
+        _together(engines, (Phase.GRAD, Phase.MAX) if two_rounds else (Phase.GRAD,), hook, own, optimizer._overlap)
         if hook is not None and optimizer.update_norms:
             _join_norms(engines, hook)
     for engine, some in zip(engines, grads):

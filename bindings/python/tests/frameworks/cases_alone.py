@@ -26,6 +26,19 @@ def plain(folder):
     return {"param": largest(model, one), **apart(made.optimizer.stats(), wanted), "resume": largest(model, again.model)}
 
 
+def overlap(_):
+    options, batches, model = page.run("options").options, list(loader(pairs())), make_net()
+    made = page.run("overlap", swd=swd, options=options, model=model, loader=batches)
+    one = make_net()
+    optimizer = swd.torch.AdamS(one.parameters(), **options)
+    for first, last in zip(batches[::2], batches[1::2]):
+        optimizer.zero_grad()
+        one(*first).backward()
+        one(*last).backward()
+        optimizer.step()
+    return {"param": largest(model, one), **apart(made.optimizer.stats(), optimizer.stats())}
+
+
 def peft(folder):
     """Adapters; merged and taken out again between two steps; frozen parameters given or not."""
     def train(model, optimizer, batches):

@@ -20,7 +20,7 @@ NUMBERS = ("param", "norm", "vbar", "resume")
 PACKAGES = {"trainer": "transformers"}  # of parts that are not called as their package
 
 # part, processes, cases that share them
-LAUNCHES = [("torch", 1, ["cases_alone.plain"]),
+LAUNCHES = [("torch", 1, ["cases_alone.plain", "cases_alone.overlap"]),
             ("torch", 2, [f"cases_torch.{case}" for case in ("ddp", "fsdp2", "zero", "fsdp1")]),
             ("trainer", 1, ["cases_packages.trainer", "cases_alone.trainer_overrides"]),
             ("accelerate", 1, ["cases_packages.accelerate"]),
