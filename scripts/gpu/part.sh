@@ -107,17 +107,10 @@ python() {
   rm -r "$site"
 }
 
-# Backward and step of transformer blocks, without and with the first pass in backward's hooks; one run each.
-overlap_norm() {
-  local site=$figures/site tokens
+overlap_norm() { # backward and step of transformer blocks, without and with the first pass in backward's hooks
   needs_torch
-  python_package "$site"
-  for tokens in 512 4096; do
-    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$site python3 bench/overlap_norm.py --device cuda --width 1024 --blocks 12 \
-      --tokens $tokens || return
-  done | tee "$figures/overlap_norm.txt"
-  [ "${PIPESTATUS[0]}" -eq 0 ] || return
-  rm -r "$site"
+  python_package "$figures/site"
+  PYTHONPATH=$figures/site python3 bench/overlap_norm.py --device cuda > "$figures/overlap_norm.txt" && rm -r "$figures/site"
 }
 
 # Those on narrow states are a part of their own: one of them compiles its step, which takes its time.
@@ -216,9 +209,8 @@ case "$1" in
   ncu:full) counters full ncu-full ;;
   large:fp32) large 1 16 ;;
   large:bf16) large 2 14 ;;
-  python) python ;;
+  python | overlap_norm) "$1" ;;
   nccl) scripts/gpu/nccl.sh "$programs/swd_sharded_nccl" "$figures/nccl.txt" ;;
-  overlap_norm) overlap_norm ;;
   sanitizer:*) sanitizer "${1#sanitizer:}" ;;
   experiments) experiments ;;
   *)

@@ -94,7 +94,7 @@ is nccl failed
 grep -q 'other bits than swd_step' "$work/gpu/run/nccl.log" || die "the NCCL of PyTorch was not used"
 rm "$work/wrong_rank" "$work/no_nccl"
 is paper:long passed
-[ "$(wc -l < "$work/gpu/run/overlap_norm/overlap_norm.txt")" = 2 ] || die "backward with hooks left no figures"
+[ -s "$work/gpu/run/overlap_norm/overlap_norm.txt" ] || die "backward with hooks left no figures"
 [ -s "$work/gpu/run/paper-adamw/fashion-mnist-resnet18-64-5-adamw-0.json" ] || die "the paper's network left no figures"
 not_called compute-sanitizer
 rm -rf "$work/gpu/variants/wrong"

@@ -76,8 +76,7 @@ void Oracle::measure(const OracleInput& in) {
 }
 
 swd_result Oracle::verdict(const OracleInput& in, Real s) const {
-  bool valid = std::isfinite(in.loss_scale) && in.loss_scale > 0;
-  bool scheduled = false;
+  bool valid = std::isfinite(in.loss_scale) && in.loss_scale > 0, scheduled = false;
   for (size_t i = 0; i < decay_.size(); ++i) {
     valid = valid && in_range(in.groups[i]);
     scheduled = scheduled || decay_[i] == SWD_DECAY_SCHEDULED || decay_[i] == SWD_DECAY_RELATIVE;
@@ -199,16 +198,14 @@ void Oracle::step(const OracleInput& in) {
   bool applied = stats.result == SWD_RESULT_APPLIED;
   stats.steps_applied = last.steps_applied + (applied ? 1 : 0);
   stats.steps_skipped = last.steps_skipped + (applied ? 0 : 1);
-  if (applied) apply(in, s);
-  if (applied) reference = used;
+  if (applied) apply(in, s), reference = used;
   stats.vbar_reference = static_cast<double>(reference);
 }
 
 bool Oracle::decays(size_t group) const {
-  for (const OracleSegment& segment : segments) {
-    if (segment.group == group && !segment.elements.empty() && !(segment.flags & SWD_SEGMENT_NO_DECAY)) return true;
-  }
-  return false;
+  return std::any_of(segments.begin(), segments.end(), [&](const OracleSegment& segment) {
+    return segment.group == group && !segment.elements.empty() && !(segment.flags & SWD_SEGMENT_NO_DECAY);
+  });
 }
 
 void Oracle::rebuild() {
