@@ -24,7 +24,7 @@ cmake -S . -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECT
   -DSWD_LINE_INFO=ON -DSWD_BUILD_TESTS=ON  # not AUTO: what is missing must fail, not be left out
 cmake --build "$build" -j "$jobs"
 
-# The bindings are tested beside the library's tests: they use one core, or wait.
+# The bindings are tested beside the library's tests: each of these two uses one core, or waits.
 binding() {  # name, script; exit code 77: it cannot run here
   local status=0 begun=$SECONDS
   echo "== $1"
@@ -37,21 +37,23 @@ binding() {  # name, script; exit code 77: it cannot run here
     exit 1
   fi
 }
-bindings() {
+python_bindings() {
   binding "Python package" scripts/test_python.sh  # makes what the next two need
   binding "Python examples" scripts/test_python_examples.sh
   binding "JAX" scripts/test_jax.sh
-  binding "Rust crates" scripts/test_rust.sh
 }
+rust_bindings() { binding "Rust crates" scripts/test_rust.sh; }
 rm -f "$build/not_run"
 touch "$build/not_run"
 ! grep -q '^NCCL_.*NOTFOUND$' "$build/CMakeCache.txt" || echo "not run: example.sharded_nccl: NCCL is not here" >> "$build/not_run"
-echo "== bindings: $build/bindings.log"
-set -m  # a process group of its own, so that what it started ends with it
-bindings > "$build/bindings.log" 2>&1 &
-beside=$!
+echo "== bindings: $build/python.log, $build/rust.log"
+set -m  # process groups of their own, so that what they started ends with them
+python_bindings > "$build/python.log" 2>&1 &
+beside=($!)
+rust_bindings > "$build/rust.log" 2>&1 &
+beside+=($!)
 set +m
-trap 'kill -- "-$beside" 2> /dev/null || true' EXIT
+trap 'for group in "${beside[@]}"; do kill -- "-$group" 2> /dev/null || true; done' EXIT
 
 echo "== library"
 labels='cpu|cuda'
@@ -69,9 +71,9 @@ library=0
 ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" -L "$labels" 2>&1 | tee "$build/ctest.log" || library=$?
 
 status=0
-wait "$beside" || status=$?
+for group in "${beside[@]}"; do wait "$group" || status=$?; done
 trap - EXIT
-cat "$build/bindings.log" "$build/not_run"
+cat "$build/python.log" "$build/rust.log" "$build/not_run"
 [ $status = 0 ] || exit $status
 echo "== library"
 sed -n '/% tests passed/,$p' "$build/ctest.log"  # again: this script ends with it
