@@ -32,7 +32,7 @@ row_i686() {
   processor "-msse2 -mfpmath=sse" "/usr/i686-linux-gnu/lib/ld-linux.so.2;--library-path;/usr/i686-linux-gnu/lib" \
     hash_test law_test bad_input_test
   refuses_x87
-  what="32-bit x86 with SSE2, $(i686-linux-gnu-g++ -dumpfullversion), run natively; x87 arithmetic does not compile"
+  what="32-bit x86 with SSE2, gcc $(i686-linux-gnu-g++ -dumpfullversion), run natively; x87 arithmetic does not compile"
 }
 
 row_aarch64() {
