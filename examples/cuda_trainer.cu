@@ -64,7 +64,7 @@ __global__ void schedule_kernel(swd_group* groups, int group_count, int* step) {
 class Trainer {
  public:
   Trainer() {
-    CHECK_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
     swd_segment segments[] = {
         {kW1, 2 * kHidden, 0, 0, 0}, {kB1, kHidden, 0, 1, 0}, {kW2, kHidden, 0, 0, 0}, {kB2, 1, 0, 1, 0}};
     swd_decay decay[] = {SWD_DECAY_SCHEDULED, SWD_DECAY_NONE};  // weights, biases
@@ -87,13 +87,13 @@ class Trainer {
     swd_group weights = SWD_GROUP_INIT, biases = SWD_GROUP_INIT;
     weights.weight_decay = 1e-5;
     swd_group groups[] = {weights, biases};
-    CHECK_CUDA(cudaMemcpy(groups_.data(), groups, sizeof groups, cudaMemcpyHostToDevice));
+    CHECK(cudaMemcpy(groups_.data(), groups, sizeof groups, cudaMemcpyHostToDevice));
     std::vector<float> start(kTotal);
     std::mt19937 random(1);
     for (int i = 0; i < kB2; ++i) start[i] = static_cast<float>(random()) / 2147483648.0f - 1.0f;
-    CHECK_CUDA(cudaMemcpy(buffers_.param, start.data(), kTotal * sizeof(float), cudaMemcpyHostToDevice));
-    CHECK_CUDA(cudaMallocHost(&stats_, sizeof *stats_));  // pinned, so that the copies into it are asynchronous
-    CHECK_CUDA(cudaDeviceSynchronize());
+    CHECK(cudaMemcpy(buffers_.param, start.data(), kTotal * sizeof(float), cudaMemcpyHostToDevice));
+    CHECK(cudaMallocHost(&stats_, sizeof *stats_));  // pinned, so that the copies into it are asynchronous
+    CHECK(cudaDeviceSynchronize());
   }
 
   // Waits for the stream; then the members may release plan and memory, in any order.
@@ -116,31 +116,31 @@ class Trainer {
     args.group_count = 2;
     args.max_grad_norm = 1.0;
     swd::check(swd_step(plan_, &buffers_, &args, stream_));
-    CHECK_CUDA(cudaGetLastError());
+    CHECK(cudaGetLastError());
   }
 
   void capture() {
     cudaGraph_t graph = nullptr;
-    CHECK_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    CHECK(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
     enqueue_step();
-    CHECK_CUDA(cudaStreamEndCapture(stream_, &graph));
-    CHECK_CUDA(cudaGraphInstantiateWithFlags(&graph_, graph, 0));
-    CHECK_CUDA(cudaGraphDestroy(graph));
+    CHECK(cudaStreamEndCapture(stream_, &graph));
+    CHECK(cudaGraphInstantiateWithFlags(&graph_, graph, 0));
+    CHECK(cudaGraphDestroy(graph));
   }
 
-  void replay() { CHECK_CUDA(cudaGraphLaunch(graph_, stream_)); }
+  void replay() { CHECK(cudaGraphLaunch(graph_, stream_)); }
 
   // Waits for the device: look once in a while, not at every step.
   const swd_stats& stats(float* loss) {
     swd::check(swd_stats_fetch(plan_, workspace_.data(), stats_, sizeof *stats_, nullptr, stream_));
-    CHECK_CUDA(cudaMemcpyAsync(loss, loss_.data(), sizeof *loss, cudaMemcpyDeviceToHost, stream_));
-    CHECK_CUDA(cudaStreamSynchronize(stream_));
+    CHECK(cudaMemcpyAsync(loss, loss_.data(), sizeof *loss, cudaMemcpyDeviceToHost, stream_));
+    CHECK(cudaStreamSynchronize(stream_));
     return *stats_;
   }
 
   std::vector<float> parameters() const {
     std::vector<float> out(kTotal);
-    CHECK_CUDA(cudaMemcpy(out.data(), buffers_.param, kTotal * sizeof(float), cudaMemcpyDeviceToHost));
+    CHECK(cudaMemcpy(out.data(), buffers_.param, kTotal * sizeof(float), cudaMemcpyDeviceToHost));
     return out;
   }
 

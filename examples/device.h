@@ -11,20 +11,26 @@
 
 #include "swd/swd.hpp"
 
-#define CHECK_CUDA(call)                                                                 \
-  do {                                                                                   \
-    cudaError_t error_ = (call);                                                         \
-    if (error_ == cudaSuccess) break;                                                    \
-    std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, cudaGetErrorString(error_)); \
-    std::exit(1);                                                                        \
-  } while (0)
+// CHECK(call) ends the program where a call of CUDA or libswd fails; main_nccl.cu adds NCCL's.
+#define CHECK(call) check_at(__FILE__, __LINE__, (call))
+
+inline void end_at(const char* file, int line, const char* what, const char* detail) {
+  std::fprintf(stderr, "%s:%d: %s%s%s\n", file, line, what, *detail ? ": " : "", detail);
+  std::exit(1);
+}
+inline void check_at(const char* file, int line, cudaError_t error) {
+  if (error != cudaSuccess) end_at(file, line, cudaGetErrorString(error), "");
+}
+inline void check_at(const char* file, int line, swd_status status) {
+  if (status != SWD_OK) end_at(file, line, swd_status_name(status), swd_error_detail());
+}
 
 struct DeviceMemory {
   static void* allocate(void*, uint64_t bytes) {
     void* memory = nullptr;
     if (cudaMalloc(&memory, bytes) != cudaSuccess) return nullptr;
-    CHECK_CUDA(cudaMemset(memory, 0, bytes));
-    CHECK_CUDA(cudaStreamSynchronize(nullptr));  // the step has a stream of its own
+    CHECK(cudaMemset(memory, 0, bytes));
+    CHECK(cudaStreamSynchronize(nullptr));  // the step has a stream of its own
     return memory;
   }
   static void release(void*, void* memory, uint64_t) { cudaFree(memory); }

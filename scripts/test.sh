@@ -74,7 +74,7 @@ status=0
 for group in "${beside[@]}"; do wait "$group" || status=$?; done
 trap - EXIT
 cat "$build/python.log" "$build/rust.log" "$build/not_run"
-[ $status = 0 ] || exit $status
+[ $status = 0 ] || { grep -h ': failed$' "$build/python.log" "$build/rust.log" >&2; exit $status; }
 echo "== library"
 sed -n '/% tests passed/,$p' "$build/ctest.log"  # again: this script ends with it
 exit $library

@@ -6,21 +6,13 @@
 #include "../device.h"
 #include "slice.h"
 
-#define CHECK_SWD(call)                                                                                        \
-  do {                                                                                                         \
-    swd_status status_ = (call);                                                                               \
-    if (status_ == SWD_OK) break;                                                                              \
-    std::fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, swd_status_name(status_), swd_error_detail()); \
-    std::exit(1);                                                                                              \
-  } while (0)
-
 class DeviceShard {
  public:
   // On the device of the rank's number. Leaves that device current.
   DeviceShard(int rank, int ranks, const tensor* tensors, int tensor_count)
       : rank(rank), ranks(ranks), own(slice_of(tensors, tensor_count, rank, ranks)) {
     use_device();
-    CHECK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     std::vector<swd_segment> segments(static_cast<size_t>(tensor_count));
     segment_count_ = slice_segments(own, tensors, tensor_count, segments.data());
     swd_decay decay = SWD_DECAY_SCHEDULED;
@@ -30,13 +22,12 @@ class DeviceShard {
     args.segments = segments.data();
     args.segment_count = segment_count_;
     args.decay_modes = &decay;
-    CHECK_SWD(plan_.create(args));
-    CHECK_SWD(state_.create(plan_, kDevice));
-    CHECK_SWD(workspace_.create(plan_, kDevice, stream));
-    for (swd::Memory& array : arrays_)
-      CHECK_SWD(array.create(static_cast<uint64_t>(own.size) * sizeof(float), kDevice));
-    CHECK_SWD(swd_record_size(plan_, &record_doubles));
-    CHECK_SWD(record_.create(record_doubles * sizeof(double), kDevice));
+    CHECK(plan_.create(args));
+    CHECK(state_.create(plan_, kDevice));
+    CHECK(workspace_.create(plan_, kDevice, stream));
+    for (swd::Memory& array : arrays_) CHECK(array.create(static_cast<uint64_t>(own.size) * sizeof(float), kDevice));
+    CHECK(swd_record_size(plan_, &record_doubles));
+    CHECK(record_.create(record_doubles * sizeof(double), kDevice));
     buffers_ = swd::buffers(state_, workspace_);
     buffers_.param = param = of<float>(arrays_[0]);
     buffers_.grad = grad = of<float>(arrays_[1]);
@@ -52,34 +43,34 @@ class DeviceShard {
     cudaStreamDestroy(stream);
   }
 
-  void use_device() const { CHECK_CUDA(cudaSetDevice(rank)); }
+  void use_device() const { CHECK(cudaSetDevice(rank)); }
 
   // Pass 1, into the record, which is then to be summed over all ranks in the same stream.
   void norm_pass(const swd_step_args& args) {
     use_device();
-    CHECK_SWD(swd_reduce(plan_, &buffers_, &args, SWD_PHASE_GRAD, 0, segment_count_, stream));
-    CHECK_SWD(swd_fold(plan_, &buffers_, &args, SWD_PHASE_GRAD, record, record_doubles, stream));
+    CHECK(swd_reduce(plan_, &buffers_, &args, SWD_PHASE_GRAD, 0, segment_count_, stream));
+    CHECK(swd_fold(plan_, &buffers_, &args, SWD_PHASE_GRAD, record, record_doubles, stream));
   }
 
   // Pass 2, from the sum.
   void decide_and_update(const swd_step_args& args) {
     use_device();
-    CHECK_SWD(swd_decide(plan_, &buffers_, &args, SWD_PHASE_GRAD, record, record_doubles, stream));
-    CHECK_SWD(swd_update(plan_, &buffers_, &args, stream));
+    CHECK(swd_decide(plan_, &buffers_, &args, SWD_PHASE_GRAD, record, record_doubles, stream));
+    CHECK(swd_update(plan_, &buffers_, &args, stream));
   }
 
   // Both, of a model that is not sharded.
   void whole_step(const swd_step_args& args) {
     use_device();
-    CHECK_SWD(swd_step(plan_, &buffers_, &args, stream));
+    CHECK(swd_step(plan_, &buffers_, &args, stream));
   }
 
   // Waits for the device.
   swd_stats stats() {
     swd_stats out;
     use_device();
-    CHECK_SWD(swd_stats_fetch(plan_, workspace_.data(), &out, sizeof out, nullptr, stream));
-    CHECK_CUDA(cudaStreamSynchronize(stream));
+    CHECK(swd_stats_fetch(plan_, workspace_.data(), &out, sizeof out, nullptr, stream));
+    CHECK(cudaStreamSynchronize(stream));
     return out;
   }
 

@@ -14,25 +14,20 @@
 #include "device_shard.h"
 #include "gradient.cuh"
 
-#define CHECK_NCCL(call)                                                                     \
-  do {                                                                                       \
-    ncclResult_t result_ = (call);                                                           \
-    if (result_ == ncclSuccess) break;                                                       \
-    std::fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, ncclGetErrorString(result_), \
-                 ncclGetLastError(nullptr));                                                 \
-    std::exit(1);                                                                            \
-  } while (0)
+void check_at(const char* file, int line, ncclResult_t result) {
+  if (result != ncclSuccess) end_at(file, line, ncclGetErrorString(result), ncclGetLastError(nullptr));
+}
 
 // A rank: its slice, whole parameters and gradients, padded to slices of equal size, and the data.
 struct Rank : DeviceShard {
   Rank(int rank, int ranks, const samples& data) : DeviceShard(rank, ranks, model_tensors, kTensors) {
     uint64_t padded = static_cast<uint64_t>(own.size) * static_cast<uint64_t>(ranks) * sizeof(float);
-    CHECK_SWD(whole_param.create(padded, kDevice));
-    CHECK_SWD(whole_grad.create(padded, kDevice));
-    CHECK_SWD(slope.create(kSamples * kClasses * sizeof(float), kDevice));
-    CHECK_SWD(all.create(sizeof data, kDevice));
-    CHECK_CUDA(cudaMemcpy(all.data(), &data, sizeof data, cudaMemcpyHostToDevice));
-    CHECK_CUDA(cudaDeviceSynchronize());  // the rank has a stream of its own
+    CHECK(whole_param.create(padded, kDevice));
+    CHECK(whole_grad.create(padded, kDevice));
+    CHECK(slope.create(kSamples * kClasses * sizeof(float), kDevice));
+    CHECK(all.create(sizeof data, kDevice));
+    CHECK(cudaMemcpy(all.data(), &data, sizeof data, cudaMemcpyHostToDevice));
+    CHECK(cudaDeviceSynchronize());  // the rank has a stream of its own
   }
 
   // Of this rank's samples, at whole_param into whole_grad.
@@ -43,7 +38,7 @@ struct Rank : DeviceShard {
         of<samples>(all), rank, ranks, of<float>(whole_param), of<float>(slope));
     gradient_kernel<<<(kTotal + kThreads - 1) / kThreads, kThreads, 0, stream>>>(
         of<samples>(all), rank, ranks, of<float>(slope), of<float>(whole_grad));
-    CHECK_CUDA(cudaGetLastError());
+    CHECK(cudaGetLastError());
   }
 
   swd::Memory whole_param, whole_grad, slope, all;
@@ -54,9 +49,9 @@ struct Rank : DeviceShard {
 // itself would wait for the others.
 template <typename Call>
 void together(std::deque<Rank>& ranks, Call call) {
-  CHECK_NCCL(ncclGroupStart());
-  for (Rank& r : ranks) CHECK_NCCL(call(r));
-  CHECK_NCCL(ncclGroupEnd());
+  CHECK(ncclGroupStart());
+  for (Rank& r : ranks) CHECK(call(r));
+  CHECK(ncclGroupEnd());
 }
 
 ncclResult_t gather_parameters(Rank& r) {
@@ -81,9 +76,9 @@ void sharded_step(std::deque<Rank>& ranks, const swd_step_args& args) {
 
 // What NCCL does by copies of its own where there is one rank.
 void whole_step(Rank& r, const swd_step_args& args) {
-  CHECK_CUDA(cudaMemcpyAsync(r.whole_param.data(), r.param, r.whole_param.bytes(), cudaMemcpyDeviceToDevice, r.stream));
+  CHECK(cudaMemcpyAsync(r.whole_param.data(), r.param, r.whole_param.bytes(), cudaMemcpyDeviceToDevice, r.stream));
   r.gradient();
-  CHECK_CUDA(cudaMemcpyAsync(r.grad, r.whole_grad.data(), r.whole_grad.bytes(), cudaMemcpyDeviceToDevice, r.stream));
+  CHECK(cudaMemcpyAsync(r.grad, r.whole_grad.data(), r.whole_grad.bytes(), cudaMemcpyDeviceToDevice, r.stream));
   r.whole_step(args);
 }
 
@@ -93,8 +88,8 @@ swd_stats agreed_stats(std::deque<Rank>& ranks) {
   for (Rank& r : ranks) {
     swd_stats stats = r.stats();
     ncclResult_t failure = ncclSuccess;  // of a collective, after it was launched
-    if (r.comm) CHECK_NCCL(ncclCommGetAsyncError(r.comm, &failure));
-    CHECK_NCCL(failure);
+    if (r.comm) CHECK(ncclCommGetAsyncError(r.comm, &failure));
+    CHECK(failure);
     if (std::memcmp(&stats, &first, sizeof stats) == 0) continue;
     std::fprintf(stderr, "ranks 0 and %d decided differently\n", r.rank);
     std::exit(1);
@@ -104,8 +99,8 @@ swd_stats agreed_stats(std::deque<Rank>& ranks) {
 
 int main(int argc, char** argv) {
   int devices = 0, version = 0;
-  CHECK_CUDA(cudaGetDeviceCount(&devices));
-  CHECK_NCCL(ncclGetVersion(&version));
+  CHECK(cudaGetDeviceCount(&devices));
+  CHECK(ncclGetVersion(&version));
   bool whole = argc > 2 && std::strcmp(argv[2], "whole") == 0;
   int count = whole ? 1 : argc > 2 ? std::atoi(argv[2]) : devices, steps = argc > 1 ? std::atoi(argv[1]) : 0;
   if (steps < 1 || count < 1 || count > devices) {
@@ -119,7 +114,7 @@ int main(int argc, char** argv) {
   for (int r = 0; r < count; ++r) ranks.emplace_back(r, count, data);
   if (!whole) {
     std::vector<ncclComm_t> comms(static_cast<size_t>(count));
-    CHECK_NCCL(ncclCommInitAll(comms.data(), count, nullptr));  // on devices 0 .. count - 1
+    CHECK(ncclCommInitAll(comms.data(), count, nullptr));  // on devices 0 .. count - 1
     for (Rank& r : ranks) r.comm = comms[static_cast<size_t>(r.rank)];
   }
 
@@ -131,8 +126,8 @@ int main(int argc, char** argv) {
   std::vector<float> param(kTotal), grad(kTotal);
   for (const Rank& r : ranks) {
     if (r.own.count == 0) continue;
-    CHECK_CUDA(cudaMemcpy(&param[static_cast<size_t>(r.own.first)], r.param,
-                          static_cast<size_t>(r.own.count) * sizeof(float), cudaMemcpyDeviceToHost));
+    CHECK(cudaMemcpy(&param[static_cast<size_t>(r.own.first)], r.param,
+                     static_cast<size_t>(r.own.count) * sizeof(float), cudaMemcpyDeviceToHost));
   }
   double loss = loss_and_gradient(&data, 0, 1, param.data(), grad.data());
   print_result(loss, &stats);
@@ -141,7 +136,7 @@ int main(int argc, char** argv) {
 
   // All streams are idle: communicators first, then memory and streams.
   for (Rank& r : ranks) {
-    if (r.comm) CHECK_NCCL(ncclCommDestroy(r.comm));
+    if (r.comm) CHECK(ncclCommDestroy(r.comm));
   }
   return stats.result == SWD_RESULT_APPLIED && std::isfinite(loss) ? 0 : 1;
 }
