@@ -25,7 +25,7 @@ row_clang() {
   newest=$(apt-cache pkgnames clang- 2> /dev/null | sed -n 's/^clang-\([0-9]*\)$/\1/p' | sort -n | tail -n 1)
   scripts/install_deps.sh "clang-${newest:?no package of clang}"
   compiler "clang-$newest" "clang++-$newest"
-  what="clang $("clang++-$newest" -dumpversion), the newest that Debian 12 has"
+  what="clang $("clang++-$newest" -dumpversion), the newest package"
 }
 
 row_musl() {
@@ -46,5 +46,5 @@ row_musl() {
 row_lto() {
   options+=(-DBUILD_SHARED_LIBS=OFF -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON -DCMAKE_POLICY_DEFAULT_CMP0069=NEW)
   suite
-  what="$(c++ --version | head -n 1 | cut -d' ' -f1) $(c++ -dumpfullversion), an archive, optimised by the linker"
+  what="gcc $(c++ -dumpfullversion), an archive, optimised by the linker"
 }
