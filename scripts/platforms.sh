@@ -1,25 +1,29 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The library by other compilers, for other processors, by other versions of CMake: builds each row of docs/platforms.md
-# and runs tests of the CPU backend on it; a failure or a skip fails. Usage: platforms.sh [--short] [--page] [ROW]...
+# The library by other compilers, for other processors, by other versions of CMake, Python and PyTorch: builds each row of
+# docs/platforms.md and runs tests of the CPU backend on it; a failure or a skip fails. Usage: platforms.sh [--short] [--page] [ROW]...
 #
 #   --short  of the processors the tests that decide: bits, laws, bad input, layouts, and on Arm also errors and states
 #   --page   writes the rows that ran into docs/platforms.md; those that did not stay as they are there
 #
 # Rows, all by default: i686, aarch64 (scripts/platforms/processors.sh); gcc-11, gcc-12, clang, musl, lto
-# (compilers.sh); same-bytes, cmake-oldest, cmake-newest (builds.sh). Builds into build/platforms/ROW.
+# (compilers.sh); same-bytes, cmake-oldest, cmake-newest (builds.sh); python-oldest, python-3.9, python-newest (pythons.sh).
+# Builds into build/platforms/ROW.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 short=0 page=0 rows=()
+all=(i686 aarch64 gcc-11 gcc-12 clang musl lto same-bytes cmake-oldest cmake-newest python-oldest python-3.9 python-newest)
 for word in "$@"; do
   case $word in
     --short) short=1 ;;
     --page) page=1 ;;
-    i686 | aarch64 | gcc-11 | gcc-12 | clang | musl | lto | same-bytes | cmake-oldest | cmake-newest) rows+=("$word") ;;
-    *) echo "platforms.sh: no row named $word" >&2; exit 2 ;;
+    *)
+      [[ " ${all[*]} " = *" $word "* ]] || { echo "platforms.sh: no row named $word" >&2; exit 2; }
+      rows+=("$word")
+      ;;
   esac
 done
-[ ${#rows[@]} -gt 0 ] || rows=(i686 aarch64 gcc-11 gcc-12 clang musl lto same-bytes cmake-oldest cmake-newest)
+[ ${#rows[@]} -gt 0 ] || rows=("${all[@]}")
 jobs=${SWD_TEST_JOBS:-$(nproc)}
 tools=$PWD/build/platforms/tools  # a virtual environment for what comes from PyPI
 
@@ -58,6 +62,7 @@ googletest() {  # cmake arguments...: GoogleTest from Debian's sources; its pack
 . scripts/platforms/processors.sh
 . scripts/platforms/compilers.sh
 . scripts/platforms/builds.sh
+. scripts/platforms/pythons.sh
 
 # What decides where the compiler is another one: the bits, the laws and every argument.
 deciding=(hash_test law_test bad_input_test cpu_isa_test)
@@ -67,7 +72,7 @@ for row in "${rows[@]}"; do
   build=$PWD/build/platforms/$row
   mkdir -p "$build"
   options=() targets=("${deciding[@]}") tests=$(expression "${deciding[@]}") cmake=cmake what='' tested=''
-  "row_${row//-/_}"
+  "row_${row//[-.]/_}"
   echo "| $row | $what | $tested |" > "$build/row.md"
   [ $page = 0 ] || scripts/platforms/page.py "$build/row.md"
 done

@@ -16,6 +16,12 @@ cuda=ON
 # 200 MB where the machine has none, for one example: CI gets it, others are told.
 if [ $cuda = ON ] && [ "${SWD_TEST_ALL:-0}" != 0 ]; then . scripts/nccl.sh; fi
 . scripts/ccache.sh
+# PyTorch is fetched beside the build. What goes wrong here test_python.sh meets again, and says.
+set -m  # process groups of their own, so that what they started ends with them
+scripts/python_env.sh > "$build/python_env.log" 2>&1 &
+beside=($!)
+set +m
+trap 'for group in "${beside[@]}"; do kill -- "-$group" 2> /dev/null || true; done' EXIT
 # A compiler that was configured stays, also where it is gone or another one is asked for now.
 configured=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt" 2> /dev/null || true)
 [ "$configured" = "$(command -v nvcc)" ] || rm -f "$build/CMakeCache.txt"
@@ -23,6 +29,7 @@ configured=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt" 
 cmake -S . -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON \
   -DSWD_LINE_INFO=ON -DSWD_BUILD_TESTS=ON  # not AUTO: what is missing must fail, not be left out
 cmake --build "$build" -j "$jobs"
+wait "${beside[0]}" || true
 
 # The bindings are tested beside the library's tests: each of these two uses one core, or waits.
 binding() {  # name, script; exit code 77: it cannot run here
@@ -47,13 +54,12 @@ rm -f "$build/not_run"
 touch "$build/not_run"
 ! grep -q '^NCCL_.*NOTFOUND$' "$build/CMakeCache.txt" || echo "not run: example.sharded_nccl: NCCL is not here" >> "$build/not_run"
 echo "== bindings: $build/python.log, $build/rust.log"
-set -m  # process groups of their own, so that what they started ends with them
+set -m
 python_bindings > "$build/python.log" 2>&1 &
 beside=($!)
 rust_bindings > "$build/rust.log" 2>&1 &
 beside+=($!)
 set +m
-trap 'for group in "${beside[@]}"; do kill -- "-$group" 2> /dev/null || true; done' EXIT
 
 echo "== library"
 labels='cpu|cuda'

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the Python package as a wheel, installs it into a virtual environment under build/python and runs its tests.
-# Uses a PyTorch that python3 already has; else installs one from PyPI into that environment (about 5 GB, two minutes,
-# once). Ends with pytest's summary. Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_PYTHON names another python3.
+# Builds the Python package as a wheel, installs it into the virtual environment of python_env.sh and runs its tests. Ends with
+# pytest's summary. Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_PYTHON names another python3.
 # Exit code 77: the packages are not there and cannot be installed.
 #
 # Tests marked cuda run where there is a device; else they are not selected, and the script says so. Where
@@ -12,34 +11,8 @@ cd "$(dirname "$0")/.."
 root=$PWD
 work=$root/build/python
 venv=$work/venv
-base=${SWD_PYTHON:-python3}
 
-scripts/install_deps.sh
-"$base" -c 'import venv, ensurepip' 2> /dev/null || scripts/install_deps.sh python
-
-if ! "$venv/bin/python" -c 'import torch, numpy, pytest' 2> /dev/null; then
-  rm -rf "$venv"
-  options=()
-  if "$base" -c 'import torch' 2> /dev/null; then
-    echo "using the PyTorch of $base"
-    options=(--system-site-packages)
-  else
-    echo "$base has no PyTorch: installing it into $venv"
-  fi
-  "$base" -m venv "${options[@]}" "$venv"
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check torch numpy pytest ||
-    { echo "Python tests not run: PyTorch is not there and cannot be installed" >&2; exit 77; }
-fi
-# mypy finds other things in each version, and hypothesis makes other histories, so they are one version; expecttest is what
-# torch.testing wants.
-"$venv/bin/python" -c 'import matplotlib, expecttest, hypothesis, mypy.version
-exit((mypy.version.__version__, hypothesis.__version__) != ("2.4.1", "6.170.17"))' 2> /dev/null ||
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check matplotlib expecttest==0.3.0 hypothesis==6.170.17 mypy==2.4.1 ||
-  { echo "Python tests not run: matplotlib, expecttest, hypothesis or mypy is not there and cannot be installed" >&2; exit 77; }
-# For test_jax.sh, and before the wheel, whose part for JAX needs jaxlib's headers.
-"$venv/bin/python" -c 'import jax, optax, orbax.checkpoint' 2> /dev/null ||
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check jax optax orbax-checkpoint ||
-  echo "JAX, Optax and Orbax cannot be installed: the wheel is built and tested without its part for JAX" >&2
+scripts/python_env.sh
 
 build() {  # folder, CUDA runtime
   # PTX only: quick to build, runs on any device through the driver's compiler. As test.sh builds it (ccache.sh).

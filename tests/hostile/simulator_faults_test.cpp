@@ -176,6 +176,19 @@ INSTANTIATE_TEST_SUITE_P(Plans, SimulatorFaults,
                          ::testing::Values(0u, uint32_t{SWD_PLAN_LIST} | SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS,
                                            kNarrow, kNarrow | uint32_t{SWD_PLAN_LIST}));
 
+// Whether a workspace is the device's memory takes several calls, and one that fails is no verdict on the memory.
+TEST(SimulatorFaultsOfTheDevice, WhatCouldNotBeAskedIsNoVerdict) {
+  Runner r(setup(0));
+  std::vector<uint8_t> host(r.buffers.workspace_bytes);
+  for (int k = 1; k <= 3; ++k) {
+    setenv("CUDASIM_FAIL", ("any:" + std::to_string(k)).c_str(), 1);
+    EXPECT_EQ(swd_workspace_init(r.plan(), host.data(), host.size(), r.stream()), SWD_ERR_CUDA) << k;
+    EXPECT_NE(std::string(swd_error_detail()).find(" failed: cudaError"), std::string::npos) << swd_error_detail();
+    unsetenv("CUDASIM_FAIL");
+  }
+  EXPECT_EQ(swd_workspace_init(r.plan(), host.data(), host.size(), r.stream()), SWD_ERR_DEVICE);
+}
+
 TEST(SimulatorFaultsOfTheDevice, ADeviceThatIsGoneHasItsOwnStatus) {
   const std::pair<cudaError_t, swd_status> rows[] = {{cudaErrorNoDevice, SWD_ERR_NO_DEVICE},
                                                      {cudaErrorInsufficientDriver, SWD_ERR_NO_DEVICE},

@@ -51,6 +51,7 @@ FIRST = [
     (r"torch/(steady|run|pointers|versions)", "test_steady test_noop test_moving test_amp"),
     (r"torch/(checks|adams)", "test_errors test_orders test_relative"),
     (r"torch/(audit|engine|layout)", "test_edits test_layouts test_orders"),
+    (r"torch/(early|overlap)", "test_overlap test_overlap_uses test_sharded"),
     (r"torch/(scaler|graphs|fetch)", "test_amp test_compile test_log"),
     (r"torch/", "test_orders test_errors test_edits"),
     (r"swd/(_arrays|_dlpack|buffers)", "test_arrays test_calls test_plan"),

@@ -34,7 +34,8 @@ def arguments():
     parser.add_argument("--python", type=lambda file: pathlib.Path(file).absolute(), metavar="PYTHON",
                         help="a Python with torch and pytest for the mutants of the Python package")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parallel build jobs")
-    parser.add_argument("--folder", type=pathlib.Path, default=listing.ROOT / "build" / "mutants", help="where copy and builds go")
+    parser.add_argument("--folder", type=lambda folder: pathlib.Path(folder).resolve(),
+                        default=listing.ROOT / "build" / "mutants", help="where copy and builds go")
     parser.add_argument("--generate", type=int, metavar="N", help="N mutants made from the sources, instead of the list")
     parser.add_argument("--seed", type=int, default=1, help="which ones")
     parser.add_argument("--record", type=pathlib.Path, metavar="FILE", help="where their verdicts are kept, as JSON lines")

@@ -157,6 +157,32 @@ TEST(CudaNarrow, LoadsAwkwardNumbers) {
   });
 }
 
+// Constants that are infinite make NaN of the zeros in slots that belong to no element, which must not count.
+TEST(CudaNarrow, NormsOfInfiniteConstantsAreInfinite) {
+  for_each(narrow_formats(), [](const NarrowFormat& format) {
+    if (format.grad != SWD_DTYPE_F32) return;
+    std::vector<std::vector<uint8_t>> bytes;
+    for (swd_backend backend : {SWD_BACKEND_CPU, SWD_BACKEND_CUDA}) {
+      Case c = make("infinite", format, {1023, 5, 4095});
+      c.setup.backend = backend;
+      c.setup.flags = SWD_PLAN_UPDATE_NORMS;
+      c.setup.decay = {SWD_DECAY_NONE};
+      c.setup.groups[0].lr = 1e39;
+      Runner r(c.setup);
+      for (size_t k = 0; k < c.setup.counts.size(); ++k) {
+        std::vector<float> ones(static_cast<size_t>(c.setup.counts[k]), 1.0f);
+        r.set(SWD_BUFFER_PARAM, k, ones);
+        r.set(SWD_BUFFER_GRAD, k, ones);
+      }
+      r.step();
+      EXPECT_TRUE(std::isinf(r.stats().update_norm)) << c.name << " " << r.stats().update_norm;
+      EXPECT_TRUE(std::isinf(r.stats().param_norm)) << c.name << " " << r.stats().param_norm;
+      bytes.push_back(r.bytes());
+    }
+    EXPECT_TRUE(bytes[0] == bytes[1]) << test_name(format);
+  });
+}
+
 TEST(CudaNarrow, AGraphReplaysWhatIsEager) {
   for_each(narrow_presets(), [](const NarrowFormat& format) {
     std::vector<uint8_t> bytes[2];

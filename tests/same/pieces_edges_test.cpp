@@ -101,6 +101,21 @@ TEST(PiecesEdges, TheRecordCountsInvalidGroups) {
   EXPECT_EQ(out.get().invalid, 1.0);
 }
 
+// Segments that cannot be stepped add up, with each other and with groups: one must not hide another, here or on
+// another rank.
+TEST(PiecesEdges, TheRecordCountsInvalidSegments) {
+  Runner r(small());
+  start(r);
+  fill(r, 1);
+  r.set_segment_state(2, {-1, 0.0});
+  r.set_segment_state(3, {INT64_MAX, 0.0});
+  DeviceRecord out(r.setup().backend);
+  reduce(r, 0, 4);
+  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, out.pointer(), kRecordDoubles, r.stream()));
+  synchronize(r.setup().backend);
+  EXPECT_EQ(out.get().invalid, 2.0);
+}
+
 TEST(PiecesEdges, RebuiltSumsOfL2GroupsAreUnknown) {
   RunSetup s = small();
   s.counts = {700, 0, 4097, 33};

@@ -1,0 +1,50 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# SPDX-License-Identifier: Apache-2.0
+# Rows of scripts/platforms.sh: the Python package, one wheel for all, by other versions of Python and PyTorch than the usual
+# tests have, the oldest that it promises among them.
+
+# What every version must do. Left out: what looks at PyTorch's internals, at types and at the wheel, processes of their own.
+python_tests=(amp arrays calls checkpoint direction edits errors flat golden gradients hooks import layouts leak log migration moving
+  narrow noop orders parity plan relative state states states_checkpoints steady tensor_numbers watch)
+
+# The program of a version: of the machine, or of its pyenv.
+python_of() {
+  local found
+  for found in "$(command -v "python$1")" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
+    "$found" -c 'import venv, ensurepip' 2> /dev/null && echo "$found" && return
+  done
+  echo "platforms.sh: this machine has no Python $1" >&2
+  return 1
+}
+
+python_wheel() {  # made once, by python3
+  local folder=$PWD/build/platforms/wheel
+  if [ -z "$(compgen -G "$folder/libswd-*.whl")" ]; then
+    tool pip
+    quietly "$build/wheel.log" "$tools/bin/python" -m pip wheel --no-deps . -w "$folder" --config-settings=cmake.define.SWD_CUDA=OFF
+  fi
+  compgen -G "$folder/libswd-*.whl"
+}
+
+python_row() {  # Python, PyTorch: a version or nothing for the newest that this Python can have
+  local python wheel package=$PWD/bindings/python files
+  files=("${python_tests[@]/#/$package/tests/test_}")
+  python=$(python_of "$1")
+  wheel=$(python_wheel)
+  rm -rf "${build:?}/venv"
+  "$python" -m venv "$build/venv"
+  quietly "$build/install.log" "$build/venv/bin/python" -m pip install --no-compile "torch${2:+==$2}" numpy pytest "$wheel"
+  (cd "$build" && "$build/venv/bin/python" -m pytest -q -c "$package/pytest.ini" --rootdir "$package" -p no:cacheprovider \
+    -m 'not cuda' "${files[@]/%/.py}") | tee "$build/pytest.log"
+  what="Python $("$build/venv/bin/python" -c 'import platform, torch; print(platform.python_version() + ", PyTorch " + torch.__version__)')"
+  tested="$(sed -n 's/^\([0-9]*\) passed.*/\1/p' "$build/pytest.log") tests"
+  rm -rf "$build/venv"  # 5 GB
+}
+
+row_python_oldest() { python_row 3.9 2.4.0; }
+row_python_3_9() { python_row 3.9; }
+row_python_newest() {
+  local newest=3.15
+  while ! python_of $newest > /dev/null 2>&1; do newest=3.$((${newest#3.} - 1)); done
+  python_row $newest
+}
