@@ -17,20 +17,20 @@ python_of() {
   return 1
 }
 
-python_wheel() {  # made once, by python3
-  local folder=$PWD/build/platforms/wheel
-  if [ -z "$(compgen -G "$folder/libswd-*.whl")" ]; then
-    tool pip
-    quietly "$build/wheel.log" "$tools/bin/python" -m pip wheel --no-deps . -w "$folder" --config-settings=cmake.define.SWD_CUDA=OFF
-  fi
-  compgen -G "$folder/libswd-*.whl"
+wheel=''
+make_wheel() {  # once, by python3
+  [ -z "$wheel" ] || return 0
+  tool pip
+  rm -rf build/platforms/wheel
+  quietly "$build/wheel.log" "$tools/bin/python" -m pip wheel --no-deps . -w build/platforms/wheel --config-settings=cmake.define.SWD_CUDA=OFF
+  wheel=$(compgen -G "$PWD/build/platforms/wheel/libswd-*.whl")
 }
 
 python_row() {  # Python, PyTorch: a version or nothing for the newest that this Python can have
-  local python wheel package=$PWD/bindings/python files
+  local python package=$PWD/bindings/python files
   files=("${python_tests[@]/#/$package/tests/test_}")
   python=$(python_of "$1")
-  wheel=$(python_wheel)
+  make_wheel
   rm -rf "${build:?}/venv"
   "$python" -m venv "$build/venv"
   quietly "$build/install.log" "$build/venv/bin/python" -m pip install --no-compile "torch${2:+==$2}" numpy pytest "$wheel"

@@ -39,7 +39,7 @@ def test_ten_thousand_steps_leave_nothing_behind():
     tensors, blocks, memory = tensors_alive(), sys.getallocatedblocks(), resident_bytes()
     train(params, optimizer, 8800)
     assert tensors_alive() == tensors
-    assert sys.getallocatedblocks() - blocks < 1000   # Python objects; one a step would be 8,800
+    assert sys.getallocatedblocks() - blocks < 500    # Python objects; one a step would be 8,800, of each load_state_dict 1,000
     assert resident_bytes() - memory < 4 * 2 ** 20    # one lost set of moments is 0.3 MB, and 88 were replaced
 
 

@@ -123,6 +123,16 @@ def test_a_dead_optimizer_leaves_no_hooks():
     assert not any(getattr(param, "_post_accumulate_grad_hooks", None) for param in plain.net.parameters())
 
 
+def test_loading_puts_no_second_hook_on_a_parameter():
+    w = World(True)
+    zeroed(w)
+    w.finish()
+    for _ in range(3):
+        w.optimizer.load_state_dict(w.optimizer.state_dict())
+        gc.collect()
+    assert all(len(param._post_accumulate_grad_hooks) == 1 for param in w.net.parameters())
+
+
 def test_gradients_are_not_kept_alive():
     w = World(True)
     zeroed(w)

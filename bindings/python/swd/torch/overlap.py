@@ -39,7 +39,7 @@ class Overlap:
         self._paused, self._stopped, self._steps, self._due = 0, False, 0, False
         self._asked: list[tuple[torch.Tensor, torch.cuda.Event]] = []
         self._hook = _hook_of(weakref.ref(self))
-        weakref.finalize(optimizer, _remove, self._handles).atexit = False
+        weakref.finalize(self, _remove, self._handles).atexit = False
 
     def follow(self, optimizer: AdamS) -> None:
         """Puts the hooks on parameters that have none yet."""
