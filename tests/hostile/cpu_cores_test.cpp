@@ -157,6 +157,12 @@ TEST_F(CpuCores, GroupsAroundItLimitToo) {
   EXPECT_EQ(threads_of_a_step(), 3);
 }
 
+TEST_F(CpuCores, AGroupWhosePathIsTooLongIsPassedOver) {
+  made_up["/proc/self/cgroup"] = "0::/" + std::string(3000, 'x') + "\n";
+  made_up["/sys/fs/cgroup/cpu.max"] = "200000 100000\n";
+  EXPECT_EQ(threads_of_a_step(), 2);
+}
+
 TEST_F(CpuCores, QuotaOfVersion1) {
   made_up["/proc/self/cgroup"] = "12:cpuset:/\n4:cpuacct,cpu:/docker/x\n1:name=systemd:/docker/x\n0::/docker/x\n";
   made_up["/sys/fs/cgroup/cpu/cpu.cfs_quota_us"] = "350000\n";

@@ -20,6 +20,7 @@ std::atomic<int> failing_start{0};  // the call with this number fails
 std::atomic<bool> spurious{false};  // waits return at once
 std::atomic<bool> no_affinity{false}, no_mask{false}, no_small_stack{false};
 std::atomic<int> waits{0}, affinities{0}, masks{0}, refused_stacks{0};
+std::atomic<size_t> stack_bytes{0};  // that the latest thread was to get; 0: what is usual
 
 template <class F>
 F real(const char* name) {
@@ -41,6 +42,9 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
     return EINVAL;
   }
   if (starts.fetch_add(1) + 1 == failing_start) return EAGAIN;
+  size_t bytes = 0;
+  if (attributes) pthread_attr_getstacksize(attributes, &bytes);
+  stack_bytes = bytes;
   return next(thread, attributes, entry, argument);
 }
 
@@ -144,6 +148,14 @@ TEST(CpuThreadFaults, ThreadsThatDidNotStartAreTriedAgainWithTheNextPlan) {
   Model second(model_case(4));
   ASSERT_TRUE(second.step(1.0));
   EXPECT_EQ(starts - before, 3);
+}
+
+// A usual stack maps 8 MiB; a hundred workers would map most of a gigabyte.
+TEST(CpuThreadFaults, StacksAreSmall) {
+  int before = starts;
+  trained(4);
+  EXPECT_EQ(starts - before, 3);
+  EXPECT_EQ(stack_bytes, size_t{256} << 10);
 }
 
 TEST(CpuThreadFaults, WhereSmallStacksDoNotStartUsualOnesDo) {

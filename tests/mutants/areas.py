@@ -44,7 +44,7 @@ FIRST = [
     (r"cuda/(fold|record_fold|decide)", "law_test record_fold_test skip_test many_groups_test"),
     (r"cuda/", "law_test cuda_equality_test pieces_test cuda_foreign_test"),
     (r"torch/(checkpoint|loading|image|export)", "test_checkpoint test_migration test_edits test_orders"),
-    (r"torch/(agreement|shards|joint)", "test_hooks test_gradients test_states_checkpoints"),
+    (r"torch/(agreement|shards|joint)", "test_hooks test_gradients test_states_checkpoints test_sharded"),
     (r"torch/(flat|memory)", "test_flat test_layouts test_edits"),
     (r"torch/(narrow|states)", "test_states test_states_checkpoints test_narrow"),
     (r"torch/(report|watch)", "test_log test_watch test_orders test_errors"),

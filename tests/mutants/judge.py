@@ -15,7 +15,7 @@ from mutants import ROOT
 from python_scratch import SOURCE, TESTS, PythonScratch
 from scratch import DoesNotBuild, Scratch
 
-QUICK = 10  # seconds; what takes longer is left to the long tiers
+QUICK, LONG = 10, 300  # seconds; what takes longer is left to the long tiers
 # Once more for what lives of CUDA: a race, or an acquire that is missing, shows in no result here.
 RACES, STRICT = ("law_test", "pieces_test", "cuda_foreign_test", "record_fold_test"), (("CUDASIM_RACECHECK", "strict"),)
 KILLED, SURVIVES, SAME, UNBUILT = "killed", "survives", "same code", "does not build"
@@ -48,9 +48,10 @@ class Compiled:
         key = (mutant.kind, test, mutant.env)
         self.scratch.build(mutant.kind, ["swd", test])
         start = time.monotonic()
-        passed = self.scratch.passes(mutant, test, QUICK)
+        limit = LONG if mutant.env == STRICT else QUICK
+        passed = self.scratch.passes(mutant, test, limit)
         seconds = time.monotonic() - start
-        if not passed and seconds < QUICK:
+        if not passed and seconds < limit:
             raise SystemExit(f"{test} ({mutant.kind}) fails on the library without any mutant")
         if passed:
             self.scratch.seconds[key] = seconds

@@ -116,6 +116,28 @@ TEST(PiecesEdges, TheRecordCountsInvalidSegments) {
   EXPECT_EQ(out.get().invalid, 2.0);
 }
 
+// A step that the first round has skipped needs no maxima: its record says nothing, whatever is called.
+TEST(PiecesEdges, TheSecondRoundOfASkippedStepSumsNothing) {
+  Runner r(small(SWD_PLAN_AMSGRAD));
+  start(r);
+  fill(r, 1);
+  std::vector<float> bad = uniform(77, 0, r.setup().counts[0]);
+  bad.back() = INFINITY;
+  r.set(SWD_BUFFER_GRAD, 0, bad);
+  reduce(r, 0, 4);
+  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
+  r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), SWD_PHASE_GRAD, nullptr, 0, r.stream()));
+  DeviceRecord out(r.setup().backend);
+  r.ok(swd_reduce(r.plan(), &r.buffers, &r.args(), SWD_PHASE_MAX, 0, 4, r.stream()));
+  r.ok(swd_fold(r.plan(), &r.buffers, &r.args(), SWD_PHASE_MAX, out.pointer(), kRecordDoubles, r.stream()));
+  synchronize(r.setup().backend);
+  EXPECT_EQ(out.get().vbar_base, 0.0);
+  EXPECT_EQ(out.get().count, 0.0);
+  r.ok(swd_decide(r.plan(), &r.buffers, &r.args(), SWD_PHASE_MAX, nullptr, 0, r.stream()));
+  r.ok(swd_update(r.plan(), &r.buffers, &r.args(), r.stream()));
+  EXPECT_EQ(r.stats().result, SWD_RESULT_SKIPPED_NONFINITE);
+}
+
 TEST(PiecesEdges, RebuiltSumsOfL2GroupsAreUnknown) {
   RunSetup s = small();
   s.counts = {700, 0, 4097, 33};

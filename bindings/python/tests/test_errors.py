@@ -131,6 +131,8 @@ def test_other_wrong_parameters():
     param = torch.nn.Parameter(torch.ones(2))
     with pytest.raises(TypeError, match="record_hook: 3 is no function"):
         AdamS([param], record_hook=3)
+    with pytest.raises(TypeError, match="shards: 3 is neither 'world', nor a process group"):
+        AdamS([param], shards=3)
     with pytest.raises(ValueError, match="empty parameter list"):
         AdamS([])
     with pytest.raises(TypeError):
