@@ -35,6 +35,8 @@ def test_flat_keeps_values_shapes_and_views(network):
     conv = torch.nn.Parameter(torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last))
     values = conv.detach().clone()
     flat, = flatten(list(model.parameters()) + [conv, conv])
+    once, = flatten([torch.nn.Parameter(param.detach()) for param in (*model.parameters(), conv)])
+    assert flat.extent == once.extent
     assert all(torch.equal(a, b) for a, b in zip(before.values(), model.state_dict().values()))
     assert torch.equal(conv.detach(), values) and conv.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(model[0].weight.grad, torch.ones(11, 7)) and not model[2].bias.grad.any()
