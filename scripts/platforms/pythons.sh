@@ -48,7 +48,6 @@ row_python_oldest() {
     outside_of_the_mesh or named_parameters or 16_bit_gradients or float8'
   python_row 3.9 2.4.0 -W ignore::FutureWarning -W 'ignore:The epoch parameter:UserWarning' -k "not (${later//$'\n'/ })"
 }
-row_python_3_9() { python_row 3.9; }
 row_python_newest() {
   local newest=3.15
   while ! python_of $newest > /dev/null 2>&1; do newest=3.$((${newest#3.} - 1)); done

@@ -89,6 +89,21 @@ TEST(Skip, SumUnknownIsSkippedUntilRebuilt) {
   EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
 }
 
+TEST(Skip, WhereNoDecayNeedsItAnUnknownSumMakesVbarNaN) {
+  RunSetup s = small();
+  s.decay.assign(s.decay.size(), SWD_DECAY_DECOUPLED);
+  Runner r(s);
+  start(r);
+  fill(r, 1);
+  r.step();
+  EXPECT_GT(r.stats().vbar, 0.0);
+  r.set_segment_state(2, {1, -1.0});
+  fill(r, 2);
+  r.step();
+  EXPECT_EQ(r.stats().result, SWD_RESULT_APPLIED);
+  EXPECT_TRUE(std::isnan(r.stats().vbar)) << r.stats().vbar;
+}
+
 TEST(Skip, UpdateAloneChangesNothing) {
   Runner r(small());
   start(r);
