@@ -116,9 +116,12 @@ class Histories(RuleBasedStateMachine):
         run = self.runs[which]
         if all(place.grad is None for place in run.plain.places()) or how == "huge" and not run.plain.whole["measure_norm"]:
             return  # nobody looks then
+        propagates = run.plain.whole["nonfinite"] == "propagate"
+        if how == "huge" and propagates:  # an infinite gradient of before would go through
+            moves.make_finite(run)
         if how != "found":
             moves.damage_gradient(run, one, float("nan") if how == "nan" else 1e30)
-        if how == "nan" and run.plain.whole["nonfinite"] == "propagate":
+        if how == "nan" and propagates:
             moves.make_finite(run)
         if how == "found":
             run.optimizer.found_inf = torch.ones(())

@@ -150,6 +150,10 @@ def test_without_the_norm_a_step_is_the_same_and_the_statistics_say_so():
     assert all(torch.equal(a, b) for a, b in zip(*results))
     assert optimizer.stats()["grad_norm"] == 0.0 and optimizer.state[params[0]]["exp_avg_sq_sum"] == -1.0
     assert "exp_avg_sq_sum" not in optimizer.state_dict()["state"][0]
+    moments = [optimizer.state[param]["exp_avg_sq"] for param in params]
+    mean = sum(v.double().sum() for v in moments).item() / sum(v.numel() for v in moments)
+    assert optimizer.vbar() == pytest.approx(mean / (1 - 0.999 ** 3), rel=1e-6)
+    optimizer.step()  # drops them again
     optimizer.measure_norm, optimizer.nonfinite = True, "skip"
     optimizer.param_groups[0].update(decay="scheduled", weight_decay=1e-4)
     optimizer.step()

@@ -140,11 +140,10 @@ void History::copy_params(World& w) {
 void History::convert(World& w) {
   uint32_t choice = in_.byte(), arrays = choice % 8;
   const int needs[] = {SWD_BUFFER_PARAM, SWD_BUFFER_EXP_AVG, SWD_BUFFER_EXP_AVG_SQ};
+  const int beside[] = {SWD_BUFFER_REMAINDER, SWD_BUFFER_EXP_AVG_SCALE, SWD_BUFFER_EXP_AVG_SQ_SCALE};
   uint32_t used = 0;
-  for (int a = 0; a < 3; ++a) used |= (arrays >> a & 1u) << needs[a];
-  if (!tables_complete(w, used | (used & 1u) << SWD_BUFFER_REMAINDER | (used & 2u) << 6 | (used & 4u) << 6) ||
-      arrays == 0)
-    return;
+  for (int a = 0; a < 3; ++a) used |= (arrays >> a & 1u) << needs[a] | (arrays >> a & 1u) << beside[a];
+  if (!tables_complete(w, used) || arrays == 0) return;
   bool load = choice / 8 % 2 == 1;
   std::vector<const void*> tensors[3];
   auto described = [&](uint8_t* base) {

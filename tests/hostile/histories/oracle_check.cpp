@@ -142,7 +142,8 @@ void check_elements(const World& w, const std::vector<uint8_t>& before, const st
     // error of theirs, small as it is, one of any size.
     bool is_param = m.buffer == SWD_BUFFER_PARAM, follows = is_param && took_part;
     double more = is_param ? 0.0 : m.buffer == SWD_BUFFER_EXP_AVG ? pull : pull * pull;
-    double room = m.bound * (std::max(largest_of(old), largest_of(now)) + more);
+    // What is less than FLT_MIN becomes 0, and what is all but FLT_MIN may be rounded to either.
+    double room = std::max(m.bound * (std::max(largest_of(old), largest_of(now)) + more), double{FLT_MIN});
     for (size_t i = 0; i < now.size(); ++i) {
       double x = now[i];
       double want = static_cast<double>(follows ? oracle_param(oracle.rates, stepped[i]) : oracle.elements[i].*m.value);
