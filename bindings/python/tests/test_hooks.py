@@ -24,6 +24,10 @@ def test_step_hooks_run_in_order(network):
     assert calls == ["global", "pre", "post", "pre"]
 
 
+def test_shards_can_be_declined(network):
+    AdamS(network().parameters(), shards=False).step()
+
+
 def test_state_dict_hooks(network):
     model, calls = network(torch.bfloat16), []
     optimizer = AdamS(model.parameters())
