@@ -116,22 +116,20 @@ def from_adamw(weight_decay: float, vbar: float) -> float:
     return weight_decay * math.sqrt(vbar)
 
 
-def _sum_is_unknown(engine: Engine, optimizer: AdamS) -> bool:
-    """Whether vbar needs a running sum that a step with measure_norm=False did not carry on."""
-    needed = torch.tensor([optimizer.param_groups[member.group]["decay"] != "l2" for member in engine.members],
-                          dtype=torch.bool, device=engine.device)
-    return bool((needed & (engine.image.sums < 0)).any())
-
-
 def vbar(optimizer: AdamS) -> float:
     layout, _ = arrange(optimizer)
     engines, hook = layout.engines, layout.joint.hook
     for engine in engines:
         with engine.current_device():
             audit.refresh(engine, optimizer.param_groups)
-            if _sum_is_unknown(engine, optimizer):
-                audit.retake(engine, optimizer.param_groups, True)
     numbers, _ = live_numbers(optimizer)
+    unknown = [engine for engine in engines if any(
+        numbers[id(member.sum)] < 0 and optimizer.param_groups[member.group]["decay"] != "l2" for member in engine.members)]
+    for engine in unknown:  # steps with measure_norm=False did not carry them on
+        with engine.current_device():
+            audit.retake(engine, optimizer.param_groups, True)
+    if unknown:
+        numbers, _ = live_numbers(optimizer)
     total, count = 0.0, 0
     for engine in engines:
         for member in engine.members if engine.counted else ():
