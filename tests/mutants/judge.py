@@ -109,8 +109,8 @@ class Compiled:
 
 class Python:
     """Of the Python package. One process runs many test files: importing torch takes longer than most of them."""
-    # Processes of their own, 60 histories, mypy, the wheel as installed.
-    SLOW = ("test_sharded", "test_histories", "test_types", "test_leak", "test_package", "test_import", "test_cuda",
+    # Processes of their own, histories, mypy, the wheel as installed.
+    SLOW = ("test_sharded", "test_histories", "test_neutral", "test_types", "test_leak", "test_package", "test_import", "test_cuda",
             "test_cuda_arrays", "test_cuda_waits", "test_jax", "test_jax_cuda", "test_jax_optax", "test_jax_sharded")
 
     def __init__(self, folder, python):

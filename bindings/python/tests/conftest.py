@@ -13,7 +13,7 @@ collect_ignore = ["test_jax.py", "test_jax_optax.py", "test_jax_sharded.py"]
 if not os.path.exists(os.path.join(os.path.dirname(swd.library_path), "libswd_jax.so")):  # a wheel without that part
     collect_ignore.append("test_jax_cuda.py")
 if importlib.util.find_spec("hypothesis") is None:  # a device's machine, where only tests marked cuda run
-    collect_ignore.append("test_histories.py")
+    collect_ignore += ["test_histories.py", "test_neutral.py"]
 # torch.testing, which these import, asks for a device before there is a simulated one. They run on the CPU.
 if os.environ.get("SWD_SIMULATED_CUDA"):
     collect_ignore += ["test_torch_cases.py", "test_torch_state_cases.py"]

@@ -4,6 +4,7 @@ bits, or the same error; and it is in use where nothing was edited."""
 import pytest
 import torch
 
+import swd
 from swd.torch import AdamS, flatten
 from swd.torch.layout import Layout
 from swd.torch.steady import Steady
@@ -84,8 +85,20 @@ EDITS = {
 }
 
 
-def run(edit, flat, monkeypatch, steady):
-    """What is there after three steps, the edit, and two more: all bits, or the error."""
+def refused(optimizer):
+    group = optimizer.param_groups[1]
+    group["betas"], was = (0.5, 1.0), group["betas"]
+    with pytest.raises((ValueError, swd.Error), match="beta"):
+        optimizer.step()
+    group["betas"] = was
+
+
+BEFORE_THE_STEP = {"nothing": lambda o: None, "vbar()": lambda o: o.vbar(), "a refused step": refused}
+
+
+def run(edit, flat, between, monkeypatch, steady):
+    """What is there after three steps, the edit, something that looks at all without a step, and two more steps: all bits,
+    or the error."""
     monkeypatch.setattr(Steady, "can_be", staticmethod(lambda *_: False)) if not steady else monkeypatch.undo()
     torch.manual_seed(3)
     params = [torch.nn.Parameter(torch.randn(5, 5)), torch.nn.Parameter(torch.randn(7))]
@@ -105,6 +118,7 @@ def run(edit, flat, monkeypatch, steady):
             if step == 3:
                 vouched = optimizer._layout.steady is not None
                 edit(optimizer, params[0])
+                BEFORE_THE_STEP[between](optimizer)
             optimizer.step()
     except Exception as error:
         return type(error), str(error), vouched
@@ -113,9 +127,10 @@ def run(edit, flat, monkeypatch, steady):
 
 
 @pytest.mark.parametrize("flat", [False, True], ids=["list", "flat"])
+@pytest.mark.parametrize("between", BEFORE_THE_STEP)
 @pytest.mark.parametrize("name", EDITS)
-def test_an_edit_does_what_it_does_without(name, flat, monkeypatch):
-    plain, with_it = (run(EDITS[name], flat, monkeypatch, steady) for steady in (False, True))
+def test_an_edit_does_what_it_does_without(name, between, flat, monkeypatch):
+    plain, with_it = (run(EDITS[name], flat, between, monkeypatch, steady) for steady in (False, True))
     assert with_it[2] is True and plain[2] is False
     if isinstance(plain[0], type):
         assert plain[:2] == with_it[:2]

@@ -31,6 +31,10 @@ class Pointers:
         self.send(engine, tables if self._captured else {b: t for b, t in tables.items() if b in _MOVING})
         self.send(engine, {Buffer.GRAD: grads})
 
+    def told_of(self, params: list[int]) -> bool:
+        """Whether the library has these addresses of the parameters."""
+        return self._sent.get(Buffer.PARAM) == params
+
     def send(self, engine: Engine, tables: Mapping[Buffer, Sequence[torch.Tensor | None]]) -> None:
         """Sends what changed since the last call."""
         for buffer, tensors in tables.items():
