@@ -31,34 +31,48 @@ cmake -S . -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECT
 cmake --build "$build" -j "$jobs"
 wait "${beside[0]}" || true
 
-# The bindings are tested beside the library's tests: each of these two uses one core, or waits.
-binding() {  # name, script; exit code 77: it cannot run here
-  local status=0 begun=$SECONDS
-  echo "== $1"
-  "$2" || status=$?
-  echo "== $1: $((SECONDS - begun)) s"
+# The bindings are tested beside the library's tests, two at a time: each uses one core, or waits.
+binding() {  # name, command...; exit code 77: it cannot run here
+  local name=$1 status=0 begun=$SECONDS
+  shift
+  echo "== $name"
+  "$@" || status=$?
+  echo "== $name: $((SECONDS - begun)) s"
   if [ $status = 77 ] && [ "${SWD_TEST_ALL:-0}" = 0 ]; then
-    echo "not run: $1" >> "$build/not_run"
+    echo "not run: $name" >> "$build/not_run"
   elif [ $status != 0 ]; then
-    echo "$1: failed" >&2
-    exit 1
+    echo "$name: failed" >&2
+    return 1
   fi
 }
-python_bindings() {
-  binding "Python package" scripts/test_python.sh  # makes what the next two need
-  binding "Python examples" scripts/test_python_examples.sh
-  binding "JAX" scripts/test_jax.sh
+bindings() {
+  local rust package status=0
+  set +m  # one group
+  binding "Rust crates" scripts/test_rust.sh > "$build/rust.log" 2>&1 &
+  rust=$!
+  # The wheel is for the tests of the package, the examples and JAX.
+  if binding "Python wheel" scripts/python_wheel.sh > "$build/wheel.log" 2>&1; then
+    binding "Python package" env SWD_PYTHON_WHEEL=made scripts/test_python.sh > "$build/python.log" 2>&1 &
+    package=$!
+    wait "$rust" || status=1
+    binding "Python examples" scripts/test_python_examples.sh > "$build/examples.log" 2>&1 || status=1
+    binding "JAX" scripts/test_jax.sh > "$build/jax.log" 2>&1 || status=1
+    wait "$package" || status=1
+  else
+    status=1
+    wait "$rust" || true
+  fi
+  return $status
 }
-rust_bindings() { binding "Rust crates" scripts/test_rust.sh; }
+logs=("$build"/{wheel,python,examples,jax,rust}.log)
 rm -f "$build/not_run"
 touch "$build/not_run"
 ! grep -q '^NCCL_.*NOTFOUND$' "$build/CMakeCache.txt" || echo "not run: example.sharded_nccl: NCCL is not here" >> "$build/not_run"
-echo "== bindings: $build/python.log, $build/rust.log"
+for log in "${logs[@]}"; do : > "$log"; done
+echo "== bindings: ${logs[*]}"
 set -m
-python_bindings > "$build/python.log" 2>&1 &
+bindings &
 beside=($!)
-rust_bindings > "$build/rust.log" 2>&1 &
-beside+=($!)
 set +m
 
 echo "== library"
@@ -77,10 +91,10 @@ library=0
 ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" -L "$labels" 2>&1 | tee "$build/ctest.log" || library=$?
 
 status=0
-for group in "${beside[@]}"; do wait "$group" || status=$?; done
+wait "${beside[0]}" || status=$?
 trap - EXIT
-cat "$build/python.log" "$build/rust.log" "$build/not_run"
-[ $status = 0 ] || { grep -h ': failed$' "$build/python.log" "$build/rust.log" >&2; exit $status; }
+cat "${logs[@]}" "$build/not_run"
+[ $status = 0 ] || { grep -h ': failed$' "${logs[@]}" >&2; exit $status; }
 echo "== library"
 sed -n '/% tests passed/,$p' "$build/ctest.log"  # again: this script ends with it
 exit $library

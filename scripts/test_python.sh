@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the Python package as a wheel, installs it into the virtual environment of python_env.sh and runs its tests. Ends with
-# pytest's summary. Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_PYTHON names another python3.
+# Builds and installs the Python package (python_wheel.sh) and runs its tests. Ends with pytest's summary.
+# Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_PYTHON names another python3; SWD_PYTHON_WHEEL=made takes the wheel that
+# python_wheel.sh has just built and installed.
 # Exit code 77: the packages are not there and cannot be installed.
 #
 # Tests marked cuda run where there is a device; else they are not selected, and the script says so. Where
@@ -12,21 +13,9 @@ root=$PWD
 work=$root/build/python
 venv=$work/venv
 
-scripts/python_env.sh
-
-build() {  # folder, CUDA runtime
-  # PTX only: quick to build, runs on any device through the driver's compiler. As test.sh builds it (ccache.sh).
-  echo "building the wheel"
-  rm -rf "${work:?}/$1"
-  local settings=(build-dir="$work/cmake_$1" cmake.define.SWD_CUDART="$2") setting
-  for setting in "SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" SWD_WERROR=ON SWD_LINE_INFO=ON; do settings+=("cmake.define.$setting"); done
-  CC=${CC:-cc} CXX=${CXX:-c++} CMAKE_GENERATOR=${CMAKE_GENERATOR:-Unix Makefiles} "$venv/bin/python" -m pip wheel -q \
-    --disable-pip-version-check --no-deps . -w "$work/$1" "${settings[@]/#/--config-settings=}"
-  wheels=("$work/$1"/libswd-*.whl)
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-index --force-reinstall "${wheels[0]}"
-}
-
-run_tests() {
+run_tests() {  # folder of the wheel, command...
+  local wheels=("$work/$1"/libswd-*.whl)
+  shift
   cd "$work"  # away from the sources: what is tested is what was installed
   exec env SWD_WHEEL="${wheels[0]}" "$@"
 }
@@ -34,16 +23,20 @@ run_tests() {
 pytest=("$venv/bin/python" -m pytest -q -c "$root/bindings/python/pytest.ini" --rootdir "$root/bindings/python"
         -p no:cacheprovider "$root/bindings/python/tests")
 if [ -n "${SWD_CUDA_SIMULATOR:-}" ]; then
-  build wheel_simulated shared
-  run_tests env SWD_SIMULATED_CUDA=1 LD_LIBRARY_PATH="$SWD_CUDA_SIMULATOR" \
+  scripts/python_wheel.sh wheel_simulated shared
+  run_tests wheel_simulated env SWD_SIMULATED_CUDA=1 LD_LIBRARY_PATH="$SWD_CUDA_SIMULATOR" \
     LD_PRELOAD="$SWD_CUDA_SIMULATOR/libcudart.so.13" "${pytest[@]}" -m cuda "$@"
 fi
-build wheel static
+if [ "${SWD_PYTHON_WHEEL:-}" = made ]; then
+  "$venv/bin/python" -c 'import swd, torch, pytest' || { echo "scripts/python_wheel.sh has not made an environment" >&2; exit 77; }
+else
+  scripts/python_wheel.sh
+fi
 if reason=$(cd "$work" && "$venv/bin/python" -c 'import torch, swd
 if not torch.cuda.is_available(): raise SystemExit(print("PyTorch finds no CUDA device") or 1)
 try: swd.check_backend("cuda")
 except swd.Error as error: raise SystemExit(print(error) or 1)'); then
-  run_tests "${pytest[@]}" "$@"
+  run_tests wheel "${pytest[@]}" "$@"
 fi
 echo "tests marked cuda are not selected: $reason"
-run_tests "${pytest[@]}" -m "not cuda" "$@"
+run_tests wheel "${pytest[@]}" -m "not cuda" "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the tests of examples/python, experiments/text and experiments/paper in the virtual environment of test_python.sh,
+# Runs the tests of examples/python, experiments/text and experiments/paper in the virtual environment of python_wheel.sh,
 # which comes first: it installs PyTorch and the package. Adds matplotlib and tqdm. Usage: test_python_examples.sh [PYTEST ARGUMENT ...]
 # Exit code 77: the packages are not there and cannot be installed.
 set -euo pipefail
@@ -9,7 +9,7 @@ work=$PWD/build/python
 python=${SWD_EXAMPLES_PYTHON:-$work/venv/bin/python}  # any Python that has what is needed
 
 mkdir -p "$work"
-"$python" -c 'import swd, torch, pytest' || { echo "scripts/test_python.sh has not made an environment" >&2; exit 77; }
+"$python" -c 'import swd, torch, pytest' || { echo "scripts/python_wheel.sh has not made an environment" >&2; exit 77; }
 if ! "$python" -c 'import matplotlib, tqdm' 2> /dev/null; then
   echo "installing: matplotlib tqdm"
   "$python" -m pip install -q --disable-pip-version-check matplotlib tqdm || exit 77
