@@ -17,11 +17,11 @@ cuda=ON
 if [ $cuda = ON ] && [ "${SWD_TEST_ALL:-0}" != 0 ]; then . scripts/nccl.sh; fi
 . scripts/ccache.sh
 # PyTorch is fetched beside the build. What goes wrong here test_python.sh meets again, and says.
-set -m  # process groups of their own, so that what they started ends with them
+set -m  # a process group of its own, so that what it started ends with it
 scripts/python_env.sh > "$build/python_env.log" 2>&1 &
-beside=($!)
+beside=$!
 set +m
-trap 'for group in "${beside[@]}"; do kill -- "-$group" 2> /dev/null || true; done' EXIT
+trap 'kill -- "-$beside" 2> /dev/null || true' EXIT
 # A compiler that was configured stays, also where it is gone or another one is asked for now.
 configured=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt" 2> /dev/null || true)
 [ "$configured" = "$(command -v nvcc)" ] || rm -f "$build/CMakeCache.txt"
@@ -29,7 +29,7 @@ configured=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt" 
 cmake -S . -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON \
   -DSWD_LINE_INFO=ON -DSWD_BUILD_TESTS=ON  # not AUTO: what is missing must fail, not be left out
 cmake --build "$build" -j "$jobs"
-wait "${beside[0]}" || true
+wait "$beside" || true
 
 # The bindings are tested beside the library's tests, two at a time: each uses one core, or waits.
 binding() {  # name, command...; exit code 77: it cannot run here
@@ -72,7 +72,7 @@ for log in "${logs[@]}"; do : > "$log"; done
 echo "== bindings: ${logs[*]}"
 set -m
 bindings &
-beside=($!)
+beside=$!
 set +m
 
 echo "== library"
@@ -91,7 +91,7 @@ library=0
 ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" -L "$labels" 2>&1 | tee "$build/ctest.log" || library=$?
 
 status=0
-wait "${beside[0]}" || status=$?
+wait "$beside" || status=$?
 trap - EXIT
 cat "${logs[@]}" "$build/not_run"
 [ $status = 0 ] || { grep -h ': failed$' "${logs[@]}" >&2; exit $status; }

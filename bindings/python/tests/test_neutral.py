@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must not matter: two AdamS take the same steps, in any states. One is left alone; to the other happens what changes no
 number: it is saved and loaded, copied, moved in memory, looked at, refused, skipped, its options are toggled and set back.
-After each step all their bits are equal. SWD_HISTORIES=N runs N new histories of 60 calls; else some that are always the
-same. The numbers themselves: test_histories, and for narrow states test_narrow and test_states."""
+After each step all their bits are equal; where a device is (or is simulated) that one is there, and has the bits of the CPU's.
+SWD_HISTORIES=N runs N new histories of 60 calls; else some that are always the same. The numbers themselves: test_histories,
+and for narrow states test_narrow and test_states."""
 import copy
 import io
 import os
@@ -37,7 +38,7 @@ THEN = st.booleans()  # a step at once, before anything else can make the layout
 
 
 def bits(tensor):
-    return torch.as_tensor(tensor).detach().reshape(-1).view(torch.uint8).clone()
+    return torch.as_tensor(tensor).detach().cpu().reshape(-1).view(torch.uint8).clone()
 
 
 STRANGE = {  # the same gradient as another tensor
@@ -49,6 +50,8 @@ STRANGE = {  # the same gradient as another tensor
 
 
 class Neutral(RuleBasedStateMachine):
+    device = "cpu"  # of the one to which things happen
+
     @initialize(whole=WHOLE, groups=st.lists(GROUP, min_size=2, max_size=2), dtype=st.sampled_from([torch.float32, torch.bfloat16]),
                 mixed=st.booleans(), flat=st.booleans(), overlap=st.booleans(), then=THEN)
     def start(self, whole, groups, dtype, mixed, flat, overlap, then):
@@ -58,7 +61,8 @@ class Neutral(RuleBasedStateMachine):
         self.groups = groups
         torch.manual_seed(1)
         values = [torch.randn(shape).to(torch.float32 if mixed and k % 2 else dtype) for k, shape in enumerate(SHAPES)]
-        self.calm, self.other = ([torch.nn.Parameter(value.clone()) for value in values] for _ in range(2))
+        self.calm, self.other = ([torch.nn.Parameter(value.clone().to(device)) for value in values]
+                                 for device in ("cpu", self.device))
         if flat:
             flatten(self.other)
         self.alone, self.optimizer = self.make(self.calm), self.make(self.other)
@@ -73,7 +77,7 @@ class Neutral(RuleBasedStateMachine):
         for param, grad in zip(params, grads):
             param.grad = None
             if grad is not None:
-                (param * grad).sum().backward()
+                (param * grad.to(param.device)).sum().backward()
 
     def then(self, step):
         if step:
@@ -81,6 +85,8 @@ class Neutral(RuleBasedStateMachine):
 
     @rule(seed=SEED, absent=st.sampled_from([None, None, 0, 1, 4]), strange=st.sampled_from(list(STRANGE)), log_scale=st.sampled_from([0, 0, 7]))
     def step(self, seed, absent, strange, log_scale):
+        if self.device == "cuda" and strange == "negated lazily":  # the simulated operations overlook that
+            strange = "elsewhere"
         torch.manual_seed(seed)
         grads = [None if k == absent else (1e-2 * torch.randn(p.shape)).to(p.dtype) for k, p in enumerate(self.calm)]
         self.give(self.calm, grads)
@@ -88,8 +94,8 @@ class Neutral(RuleBasedStateMachine):
         self.give(self.other, grads)
         if log_scale:
             self.give(self.other, [None if grad is None else grad * 2.0 ** log_scale for grad in grads])
-            scaler = GradScaler("cpu", init_scale=2.0 ** log_scale)
-            scaler.scale(torch.zeros(()))
+            scaler = GradScaler(self.device, init_scale=2.0 ** log_scale)
+            scaler.scale(torch.zeros((), device=self.device))
             scaler.step(self.optimizer)
         else:
             for param in self.other:
@@ -178,7 +184,7 @@ class Neutral(RuleBasedStateMachine):
         if how == "nan":
             self.optimizer.step()
         elif how == "verdict":
-            self.optimizer.found_inf = torch.ones(())
+            self.optimizer.found_inf = torch.ones((), device=self.device)
             self.optimizer.step()
             del self.optimizer.found_inf
         elif how == "betas":
@@ -193,12 +199,25 @@ class Neutral(RuleBasedStateMachine):
         self.then(then)
 
 
-def test_what_must_not_matter_does_not(monkeypatch):
-    monkeypatch.setattr(early, "_BATCH", {"cpu": 1})  # else gradients so small wait for the step
+class NeutralOnCuda(Neutral):
+    device = "cuda"
+
+
+def run(machine, examples, monkeypatch):
+    monkeypatch.setattr(early, "_BATCH", {"cpu": 1, "cuda": 1})  # else gradients so small wait for the step
     count, threads = int(os.environ.get("SWD_HISTORIES") or "0"), torch.get_num_threads()
     try:
-        run_state_machine_as_test(Neutral, settings=settings(
-            max_examples=count or 40, stateful_step_count=60 if count else 30, derandomize=not count, database=None, deadline=None,
+        run_state_machine_as_test(machine, settings=settings(
+            max_examples=count or examples, stateful_step_count=60 if count else 30, derandomize=not count, database=None, deadline=None,
             suppress_health_check=list(HealthCheck), phases=[Phase.generate], report_multiple_bugs=False))
     finally:
         torch.set_num_threads(threads)
+
+
+def test_what_must_not_matter_does_not(monkeypatch):
+    run(Neutral, 40, monkeypatch)
+
+
+@pytest.mark.cuda
+def test_nor_does_it_on_cuda(monkeypatch):
+    run(NeutralOnCuda, 10, monkeypatch)
