@@ -12,8 +12,8 @@ namespace {
 
 TEST(Oracle, RandomRuns) {
   Figures figures;
-  // 150 runs are enough for every kind of skipped step to occur on both backends. Emulators, whose long double is slow, are
-  // given fewer.
+  // 150 runs are enough for every kind of skipped step to occur on both backends. Emulators, whose long double is slow,
+  // are given fewer.
   const int64_t enough = scaled(150, 300);
   const char* few = getenv("SWD_ORACLE_RUNS");
   const int64_t runs = few ? std::atoll(few) : shortened(300, enough);

@@ -30,7 +30,6 @@ GROUP = st.fixed_dictionaries({
 WHOLE = st.fixed_dictionaries({
     "states": st.sampled_from(["fp32", "fp32", "mixed16", "compact8", "tiny8"]), "rounding_seed": st.integers(1, 3),
     "max_grad_norm": st.sampled_from([None, 0.5]), "reference_step": st.sampled_from([100, 3]), "amsgrad": st.booleans()})
-ATTRIBUTES = ("max_grad_norm", "reference_step", "overlap_norm", "update_norms")
 COUNTED = ("steps_skipped", "bad", "param_norm", "update_norm")  # differ where steps were skipped, or norms are asked for
 SEED, ONE = st.integers(0, 2 ** 16), st.integers(0, 4)
 LOOK = st.sampled_from(["stats", "vbar", "log", "memory", "state_dict"])
@@ -124,7 +123,7 @@ class Neutral(RuleBasedStateMachine):
             file.seek(0)
             if fresh:
                 new = self.make(self.other, rounding_seed=9)  # the checkpoint's counts
-                for name in ATTRIBUTES:
+                for name in ("overlap_norm", "update_norms"):
                     setattr(new, name, getattr(self.optimizer, name))
                 self.optimizer = new
             self.optimizer.load_state_dict(torch.load(file, weights_only=True))
@@ -205,13 +204,11 @@ class NeutralOnCuda(Neutral):
 
 def run(machine, examples, monkeypatch):
     monkeypatch.setattr(early, "_BATCH", {"cpu": 1, "cuda": 1})  # else gradients so small wait for the step
-    count, threads = int(os.environ.get("SWD_HISTORIES") or "0"), torch.get_num_threads()
-    try:
-        run_state_machine_as_test(machine, settings=settings(
-            max_examples=count or examples, stateful_step_count=60 if count else 30, derandomize=not count, database=None, deadline=None,
-            suppress_health_check=list(HealthCheck), phases=[Phase.generate], report_multiple_bugs=False))
-    finally:
-        torch.set_num_threads(threads)
+    monkeypatch.setattr(Neutral, "teardown", lambda self, threads=torch.get_num_threads(): torch.set_num_threads(threads))
+    count = int(os.environ.get("SWD_HISTORIES") or "0")
+    run_state_machine_as_test(machine, settings=settings(
+        max_examples=count or examples, stateful_step_count=60 if count else 30, derandomize=not count, database=None, deadline=None,
+        suppress_health_check=list(HealthCheck), phases=[Phase.generate], report_multiple_bugs=False))
 
 
 def test_what_must_not_matter_does_not(monkeypatch):
