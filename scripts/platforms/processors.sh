@@ -24,7 +24,7 @@ processor() {  # flags, emulator, tests of the short form...
     targets=(abi_layout "$@")
     tests="$(expression "$@")|^abi\.layout\$"
   fi
-  GTEST_FILTER=-$skipped SWD_TEST_SCALE=100 SWD_ORACLE_RUNS=20 SWD_ACCURACY_POINTS=20000 SWD_SOAK_STEPS=300 suite
+  GTEST_FILTER=-$skipped SWD_TEST_SCALE=100 SWD_ORACLE_RUNS=10 SWD_ACCURACY_POINTS=20000 SWD_SOAK_STEPS=300 suite
 }
 
 row_i686() {
