@@ -2,13 +2,13 @@
 """What users do to the states of an AdamS between two steps, done to it and to its model: edits, other optimizers,
 checkpoints, copies. Used by test_histories; Run is in histories."""
 import copy
-import io
 import pickle
 
 import torch
 
 from histories import exact
 from histories_moves import keep_norm, make_finite, new_gradients
+from resume import through_file
 from swd.torch import AdamS, flatten
 
 # ---- Edits ----
@@ -121,10 +121,7 @@ def load(run, saved, one, fresh, in_file):
         run.optimizer = AdamS([{"params": group["params"]} for group in run.optimizer.param_groups], lr=0.5)
         for name, value in whole.items():
             setattr(run.optimizer, name, value)
-    file = io.BytesIO()
-    torch.save(state_dict, file)
-    file.seek(0)
-    run.optimizer.load_state_dict(torch.load(file, weights_only=True) if in_file else copy.deepcopy(state_dict))
+    run.optimizer.load_state_dict(through_file(state_dict) if in_file else copy.deepcopy(state_dict))
     for param, value in zip(params, shown):
         param.data.copy_(value)
     run.plain = copy.deepcopy(plain)

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small model whose states are stored in some preset of AdamS, and runs of it. Used by the tests of states."""
-import io
-
 import torch
 
 from swd.torch import flatten
@@ -37,10 +35,3 @@ def bits(params, optimizer):
 
 def same(a, b):
     return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b))
-
-
-def through_file(state_dict):
-    file = io.BytesIO()
-    torch.save(state_dict, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Histories: random sequences of what users do to one or two AdamS, against a plain AdamS in float64. SWD_HISTORIES=N runs N
-new ones, of 60 calls each; else some that are always the same."""
-import os
-
+"""Histories: random sequences of what users do to one or two AdamS, against a plain AdamS in float64. How many: histories_runner."""
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import histories_moves as moves
 import histories_states as states
 from histories import VBAR, Run, close
-from swd.torch import GradScaler, early, flatten
+from histories_runner import run_histories
+from swd.torch import GradScaler, flatten
 
 pytestmark = pytest.mark.filterwarnings("ignore::swd.torch.DecayWarning")
 
@@ -213,8 +210,4 @@ class Histories(RuleBasedStateMachine):
 
 
 def test_histories(monkeypatch):
-    monkeypatch.setattr(early, "_BATCH", {"cpu": 1})  # else gradients so small wait for the step
-    count = int(os.environ.get("SWD_HISTORIES") or "0")
-    run_state_machine_as_test(Histories, settings=settings(
-        max_examples=count or 60, stateful_step_count=60 if count else 30, derandomize=not count, database=None, deadline=None,
-        suppress_health_check=list(HealthCheck), phases=[Phase.generate], report_multiple_bugs=False))
+    run_histories(Histories, 60, monkeypatch)

@@ -2,21 +2,19 @@
 """What must not matter: two AdamS take the same steps, in any states. One is left alone; to the other happens what changes no
 number: it is saved and loaded, copied, moved in memory, looked at, refused, skipped, its options are toggled and set back.
 After each step all their bits are equal; where a device is (or is simulated) that one is there, and has the bits of the CPU's.
-SWD_HISTORIES=N runs N new histories of 60 calls; else some that are always the same. The numbers themselves: test_histories,
-and for narrow states test_narrow and test_states."""
+How many: histories_runner. The numbers themselves: test_histories, and for narrow states test_narrow and test_states."""
 import copy
-import io
-import os
 import pickle
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 import swd
-from swd.torch import AdamS, GradScaler, early, flatten
+from histories_runner import run_histories
+from resume import through_file
+from swd.torch import AdamS, GradScaler, flatten
 
 pytestmark = pytest.mark.filterwarnings("ignore::swd.torch.DecayWarning")
 
@@ -118,15 +116,13 @@ class Neutral(RuleBasedStateMachine):
     @rule(fresh=st.booleans(), times=st.integers(1, 2), then=THEN)
     def through_a_file(self, fresh, times, then):
         for _ in range(times):
-            file = io.BytesIO()
-            torch.save(self.optimizer.state_dict(), file)
-            file.seek(0)
+            saved = through_file(self.optimizer.state_dict())
             if fresh:
                 new = self.make(self.other, rounding_seed=9)  # the checkpoint's counts
                 for name in ("overlap_norm", "update_norms"):
                     setattr(new, name, getattr(self.optimizer, name))
                 self.optimizer = new
-            self.optimizer.load_state_dict(torch.load(file, weights_only=True))
+            self.optimizer.load_state_dict(saved)
         self.then(then)
 
     @rule(pickled=st.booleans(), flat=st.booleans(), then=THEN)
@@ -202,19 +198,17 @@ class NeutralOnCuda(Neutral):
     device = "cuda"
 
 
-def run(machine, examples, monkeypatch):
-    monkeypatch.setattr(early, "_BATCH", {"cpu": 1, "cuda": 1})  # else gradients so small wait for the step
-    monkeypatch.setattr(Neutral, "teardown", lambda self, threads=torch.get_num_threads(): torch.set_num_threads(threads))
-    count = int(os.environ.get("SWD_HISTORIES") or "0")
-    run_state_machine_as_test(machine, settings=settings(
-        max_examples=count or examples, stateful_step_count=60 if count else 30, derandomize=not count, database=None, deadline=None,
-        suppress_health_check=list(HealthCheck), phases=[Phase.generate], report_multiple_bugs=False))
+@pytest.fixture(autouse=True)
+def threads_are_as_they_were():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def test_what_must_not_matter_does_not(monkeypatch):
-    run(Neutral, 40, monkeypatch)
+    run_histories(Neutral, 40, monkeypatch)
 
 
 @pytest.mark.cuda
 def test_nor_does_it_on_cuda(monkeypatch):
-    run(NeutralOnCuda, 10, monkeypatch)
+    run_histories(NeutralOnCuda, 10, monkeypatch)

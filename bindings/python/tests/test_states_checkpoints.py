@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from masters import master_of
-from states_model import CASES, NARROW, bits, model, run, same, through_file
+from resume import through_file
+from states_model import CASES, NARROW, bits, model, run, same
 from swd.torch import AdamS, adamw_state_dict
 
 
