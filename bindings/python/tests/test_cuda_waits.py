@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import swd
 from swd.torch import AdamS, DecayWarning, GradScaler
 from swd.torch.fetch import Fetch
 from test_cuda import assert_same, give_gradients, make
@@ -101,3 +102,44 @@ def test_a_look_at_the_decay_warns_when_it_has_arrived():
             give_gradients(params, step)
             optimizer.step()
             torch.cuda.synchronize()
+
+
+def test_statistics_are_waited_for_before_they_are_read(monkeypatch):
+    """Here it waits: a damaged moment of a checkpoint is looked for once, when the state is taken over."""
+    params = make(torch.float32, "cuda")
+    optimizer = AdamS(params)
+    give_gradients(params, 0)
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    waits, wait = [], torch.cuda.Stream.synchronize
+    monkeypatch.setattr(torch.cuda.Stream, "synchronize", lambda stream: waits.append(stream) or wait(stream))
+    optimizer.vbar()
+    assert waits == [torch.cuda.current_stream()]
+
+
+def test_a_captured_step_and_all_behind_it_send_every_pointer(monkeypatch):
+    """A graph holds the pointers of its capture, and a replay puts them back."""
+    params = make(torch.float32, "cuda")
+    optimizer = AdamS(params, capturable=True)
+    give_gradients(params, 0)
+    for _ in range(3):
+        optimizer.step()
+    sent, send = [], swd.Plan.set_pointers
+
+    def set_pointers(plan, workspace, buffer, addresses, first=0, stream=0):
+        sent.append((buffer, first, len(addresses)))
+        send(plan, workspace, buffer, addresses, first, stream)
+
+    monkeypatch.setattr(swd.Plan, "set_pointers", set_pointers)
+    optimizer.step()
+    assert not sent  # nothing moved
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        optimizer.step()
+    everything = {(buffer, 0, len(params)) for buffer in (swd.Buffer.PARAM, swd.Buffer.GRAD, swd.Buffer.EXP_AVG, swd.Buffer.EXP_AVG_SQ)}
+    assert set(sent) == everything
+    sent.clear()
+    graph.replay()
+    optimizer.step()
+    assert set(sent) == everything
+    torch.cuda.synchronize()
