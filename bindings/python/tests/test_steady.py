@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import swd
-from swd.torch import AdamS, flatten
+from swd.torch import AdamS, flatten, forms
 from swd.torch.layout import Layout
 from swd.torch.steady import Steady
 
@@ -126,10 +126,7 @@ def run(edit, flat, between, monkeypatch, steady):
     return [tensor.detach().clone().double() for tensor in tensors], optimizer.log(), vouched
 
 
-@pytest.mark.parametrize("flat", [False, True], ids=["list", "flat"])
-@pytest.mark.parametrize("between", BEFORE_THE_STEP)
-@pytest.mark.parametrize("name", EDITS)
-def test_an_edit_does_what_it_does_without(name, between, flat, monkeypatch):
+def as_without(name, between, flat, monkeypatch):
     plain, with_it = (run(EDITS[name], flat, between, monkeypatch, steady) for steady in (False, True))
     assert with_it[2] is True and plain[2] is False
     if isinstance(plain[0], type):
@@ -137,6 +134,40 @@ def test_an_edit_does_what_it_does_without(name, between, flat, monkeypatch):
     else:
         assert plain[1] == with_it[1] and len(plain[0]) == len(with_it[0])
         assert all(torch.equal(a, b) for a, b in zip(plain[0], with_it[0]))
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["list", "flat"])
+@pytest.mark.parametrize("between", BEFORE_THE_STEP)
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_does_what_it_does_without(name, between, flat, monkeypatch):
+    as_without(name, between, flat, monkeypatch)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_where_torch_has_no_guards(name, monkeypatch):
+    with pytest.MonkeyPatch.context() as before:
+        before.setattr(forms, "of", forms._asked)
+        as_without(name, "nothing", False, monkeypatch)
+
+
+@pytest.mark.parametrize("make", [forms._guarded, forms._asked])
+def test_both_ways_to_look_are_on_trial(make):
+    assert forms._tells(make)
+    assert not forms._tells(lambda tensors: lambda found: True)
+    assert not forms._tells(lambda tensors: lambda found: False)
+
+
+@pytest.mark.parametrize("lying", [lambda g: torch._neg_view(-g), lambda g: g.t().contiguous().t()], ids=["negated", "strided"])
+@pytest.mark.parametrize("of", [forms.of, forms._asked])
+def test_gradients_that_always_lie_in_another_way(lying, of, monkeypatch):
+    monkeypatch.setattr(forms, "of", of)
+    optimizers = [AdamS([torch.nn.Parameter(torch.eye(4))]) for _ in range(2)]
+    for step in range(4):
+        grad = torch.arange(16.0).view(4, 4) - 3.0 * step
+        for optimizer, form in zip(optimizers, (lambda g: g, lying)):
+            optimizer.param_groups[0]["params"][0].grad = form(grad)
+            optimizer.step()
+    assert torch.equal(*(optimizer.param_groups[0]["params"][0] for optimizer in optimizers))
 
 
 def test_steps_without_edits_are_vouched_for(monkeypatch):

@@ -74,7 +74,7 @@ class Layout:
         if grads is None:
             grads, self.steady = self._look(optimizer), None
             if grads is not None and Steady.can_be(self, optimizer) and _complete(grads):
-                self.steady = Steady(self, optimizer)
+                self.steady = Steady(self, optimizer, grads)
         return grads
 
     def _look(self, optimizer: AdamS) -> list[Grads] | None:

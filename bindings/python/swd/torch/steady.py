@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
 import torch
 
+from . import forms
+
 if TYPE_CHECKING:
     from .adams import AdamS
     from .engine import Engine
@@ -20,63 +22,80 @@ if TYPE_CHECKING:
     from .layout import Layout
 
 PLAIN = (torch.Tensor, torch.nn.Parameter)  # no wrapper, whose memory would be elsewhere
-_grad, _dtype, _shape, _type = attrgetter("grad"), attrgetter("dtype"), attrgetter("shape"), type
-_address, _stride, _negated = torch.Tensor.data_ptr, torch.Tensor.stride, torch.Tensor.is_neg
+_grad, _address = attrgetter("grad"), torch.Tensor.data_ptr
+_END = [object()]
 
 
-def _same(found: Iterable[Any], known: Sequence[Any]) -> bool:
-    """Whether these are the very same objects. Tensors must not be compared by ==."""
-    found = list(found)
-    return len(found) == len(known) and all(map(is_, found, known))
+def _same(found: Iterable[Any], known: Iterable[Any]) -> bool:
+    """Whether these are the very same objects, as many. Tensors must not be compared by ==."""
+    return all(map(is_, chain(found, _END), chain(known, _END)))
+
+
+class _Entries:
+    """What lies in states that have the same names, under each name."""
+
+    def __init__(self, names: tuple[str, ...], states: list[dict[str, Any]]) -> None:
+        self.states, self.number = states, len(names)
+        self.get: Callable[[dict[str, Any]], Sequence[Any]] = (
+            itemgetter(*names) if len(names) > 1 else lambda state: [state[name] for name in names])
+        self.values = list(chain.from_iterable(map(self.get, states)))
+
+    def same(self) -> bool:
+        try:
+            return (set(map(len, self.states)) == {self.number}
+                    and _same(chain.from_iterable(map(self.get, self.states)), self.values))
+        except KeyError:
+            return False
 
 
 class _Part:
     """The members of one engine: where their parameters and moments lie, and how."""
 
-    def __init__(self, engine: Engine, places: dict[torch.Tensor, int]) -> None:
+    def __init__(self, engine: Engine, places: dict[torch.Tensor, int], grads: Grads) -> None:
         members = engine.members
         self.engine = engine
         indices = [places[member.owner] for member in members]
         self.pick: Callable[[Grads], Sequence[torch.Tensor | None]] = (
             itemgetter(*indices) if len(indices) > 1 else lambda grads: [grads[indices[0]]])
-        self.params = [member.param for member in members]
-        self.moments = [tensor for member in members for tensor, _, _ in member.places]
-        self.strides = [member.strides for member in members]
-        self.grad_dtypes = {members[0].grad_dtype}
-        self.empty = sum(param.numel() == 0 for param in self.params)
+        self.held = [*(member.param for member in members), *(tensor for member in members for tensor, _, _ in member.places)]
+        self.empty = sum(member.param.numel() == 0 for member in members)
         flat = engine.flat
-        self.views = None if flat is None else [flat.address_of_grad(param) for param in self.params]
-        self.known = self._look()
-
-    def _look(self) -> list[list[Any]]:
-        params, moments = self.params, self.moments
-        return [list(map(_address, params)), list(map(_dtype, params)), list(map(_shape, params)),
-                list(map(_stride, params)), list(map(_negated, params)), list(map(_address, moments)),
-                list(map(_shape, moments))]
+        self.views = None if flat is None else [flat.address_of_grad(member.param) for member in members]
+        self.known = list(map(_address, self.held))
+        present = [grad for grad in grads if grad is not None]
+        # Those in another order than their parameter, and lazily negated ones, have to be written out first.
+        plain = ([grad.stride() for grad in present] == [member.strides for member in members]
+                 and not any(tensor.is_neg() for tensor in (*present, *self.held)))
+        self.forms = forms.of(self.held)
+        self.grad_forms: forms.Same = forms.of(present) if plain else lambda found: False
 
     def addresses(self, grads: Sequence[Any]) -> list[int] | None:
         """Where the gradients lie, if the step can read them as they are and all else is as it was, and as the library
         was told: who only asks for vbar() tells it nothing."""
         try:  # a gradient without an address has one of 0, or raises
-            found = list(map(_address, grads))
+            found = list(map(_address, grads)) if self.grad_forms(grads) else None
         except RuntimeError:
             return None
-        now = self._look()
-        fits = (found.count(0) == self.empty and self.views in (None, found) and set(map(_dtype, grads)) == self.grad_dtypes
-                and list(map(_stride, grads)) == self.strides and not any(map(_negated, grads))
-                and now == self.known and (self.views is not None or self.engine.pointers.told_of(now[0])))
+        now = list(map(_address, self.held))
+        fits = (found is not None and found.count(0) == self.empty and self.views in (None, found)
+                and now == self.known and self.forms(self.held)
+                and (self.views is not None or self.engine.pointers.told_of(now[:len(found)])))
         return found if fits else None
 
 
 class Steady:
-    def __init__(self, layout: Layout, optimizer: AdamS) -> None:
+    def __init__(self, layout: Layout, optimizer: AdamS, grads: list[Grads]) -> None:
+        """grads: of the step that looked at each member, all there."""
         groups = optimizer.param_groups
         self.counts, self.params = [len(group["params"]) for group in groups], self._params(groups)
         self.owners, self.states = list(optimizer.state), list(optimizer.state.values())
-        self.names, self.values = list(chain(*self.states)), list(chain(*map(dict.values, self.states)))
+        named: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for state in self.states:
+            named.setdefault(tuple(state), []).append(state)
+        self.entries = [_Entries(names, states) for names, states in named.items()]
         places = {param: i for i, param in enumerate(self.params)}
         self.idle = [i for i, param in enumerate(self.params) if param not in layout.where]
-        self.parts = [_Part(engine, places) for engine in layout.engines]
+        self.parts = [_Part(engine, places, some) for engine, some in zip(layout.engines, grads)]
 
     @staticmethod
     def can_be(layout: Layout, optimizer: AdamS) -> bool:
@@ -95,7 +114,7 @@ class Steady:
         groups, state = optimizer.param_groups, optimizer.state
         if not (self.counts == [len(group["params"]) for group in groups] and _same(self._params(groups), self.params)
                 and _same(state, self.owners) and _same(state.values(), self.states)
-                and _same(chain(*self.states), self.names) and _same(chain(*map(dict.values, self.states)), self.values)):
+                and all(entries.same() for entries in self.entries)):
             return None
         grads = list(map(_grad, self.params))
         if any(grads[i] is not None for i in self.idle):
@@ -103,7 +122,7 @@ class Steady:
         out, found = [], []
         for part in self.parts:
             some = part.pick(grads)
-            addresses = part.addresses(some) if set(map(_type, some)) == {torch.Tensor} else None
+            addresses = part.addresses(some)
             if addresses is None:
                 return None
             out.append(list(some))
