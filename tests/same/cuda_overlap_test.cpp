@@ -58,5 +58,12 @@ TEST(Overlap, HasTheBitsOfPieces) {
   }
 }
 
+// Every block is idle then, and has to wait all the same: the step is committed by one of them.
+TEST(Overlap, WithoutElements) {
+  for (const auto& counts : {std::vector<int64_t>{0}, std::vector<int64_t>{0, 0, 0}}) {
+    EXPECT_TRUE(train(counts, 0, false, 3) == train(counts, 0, true, 3)) << counts.size() << " tensors";
+  }
+}
+
 }  // namespace
 }  // namespace swd::test
