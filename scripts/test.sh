@@ -3,10 +3,12 @@
 # Installs what is missing, builds, and runs every test that this machine can run: the library, the Python package, the Rust
 # crates. CUDA tests run on a device; where there is none, on the CPU under the simulator (tools/cudasim). nvcc is the
 # machine's, or comes from PyPI (scripts/nvcc.sh). Says which tests it could not run, and why; with SWD_TEST_ALL=1 that is
-# a failure. SWD_TEST_JOBS: parallel jobs (default: one per core). Ends with ctest's summary.
+# a failure. SWD_TEST_TIER=all: also the long tier (docs/testing.md), which CI runs by itself. SWD_TEST_JOBS: parallel jobs
+# (default: one per core). Ends with ctest's summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${SWD_TEST_JOBS:-$(nproc)}
+export SWD_TEST_TIER=${SWD_TEST_TIER:-short}
 build=build/test
 
 scripts/install_deps.sh demo test
@@ -87,8 +89,10 @@ else
   echo "not run: CUDA tests: $reason" >> "$build/not_run"
   [ "${SWD_TEST_ALL:-0}" = 0 ] || { cat "$build/not_run" >&2; exit 1; }
 fi
+tier=()
+[ "$SWD_TEST_TIER" != short ] || tier=(-LE '^long$')
 library=0
-ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" -L "$labels" 2>&1 | tee "$build/ctest.log" || library=$?
+ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" -L "$labels" "${tier[@]}" 2>&1 | tee "$build/ctest.log" || library=$?
 
 status=0
 wait "$beside" || status=$?

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds and installs the Python package (python_wheel.sh) and runs its tests. Ends with pytest's summary.
-# Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_PYTHON names another python3; SWD_PYTHON_WHEEL=made takes the wheel that
+# Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_TEST_TIER=short or long runs a part (test.sh); SWD_PYTHON names another python3; SWD_PYTHON_WHEEL=made takes the wheel that
 # python_wheel.sh has just built and installed.
 # Exit code 77: the packages are not there and cannot be installed.
 #
@@ -20,6 +20,11 @@ run_tests() {  # folder of the wheel, command...
   exec env SWD_WHEEL="${wheels[0]}" "$@"
 }
 
+case ${SWD_TEST_TIER:-all} in
+  short) tier="not long" ;;
+  long) tier=long ;;
+  *) tier="long or not long" ;;
+esac
 pytest=("$venv/bin/python" -m pytest -q -c "$root/bindings/python/pytest.ini" --rootdir "$root/bindings/python"
         -p no:cacheprovider "$root/bindings/python/tests")
 if [ -n "${SWD_CUDA_SIMULATOR:-}" ]; then
@@ -36,7 +41,7 @@ if reason=$(cd "$work" && "$venv/bin/python" -c 'import torch, swd
 if not torch.cuda.is_available(): raise SystemExit(print("PyTorch finds no CUDA device") or 1)
 try: swd.check_backend("cuda")
 except swd.Error as error: raise SystemExit(print(error) or 1)'); then
-  run_tests wheel "${pytest[@]}" "$@"
+  run_tests wheel "${pytest[@]}" -m "$tier" "$@"
 fi
 echo "tests marked cuda are not selected: $reason"
-run_tests wheel "${pytest[@]}" -m "not cuda" "$@"
+run_tests wheel "${pytest[@]}" -m "not cuda and ($tier)" "$@"

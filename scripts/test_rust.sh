@@ -29,6 +29,6 @@ else
   echo "cargo clippy is not there: lints not checked"
 fi
 RUSTDOCFLAGS="-D warnings" cargo doc "${options[@]}" --quiet --no-deps
-./test_linking.sh
+if [ "${SWD_TEST_TIER:-all}" != short ]; then ./test_linking.sh; fi
 cargo run "${options[@]}" --quiet --example train
 cargo test "${options[@]}"

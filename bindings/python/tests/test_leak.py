@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 
+import pytest
 import torch
 
 from swd.torch import AdamS
@@ -31,6 +32,7 @@ def train(params, optimizer, steps):
             optimizer.stats()
 
 
+@pytest.mark.long
 def test_ten_thousand_steps_leave_nothing_behind():
     params = [torch.nn.Parameter(torch.randn(n)) for n in (3000, 500, 20000)]
     params.append(torch.nn.Parameter(torch.randn(300).bfloat16()))

@@ -160,6 +160,7 @@ def test_compiled_backward_and_option():
     assert w.early[-1] == [0]
 
 
+@pytest.mark.long
 def test_the_benchmark_runs():
     """It ends with an error where bits differ."""
     bench = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 3, "bench", "overlap_norm.py")

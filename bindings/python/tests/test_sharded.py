@@ -5,6 +5,8 @@ import pytest
 import sharded_matrix
 from sharded_matrix import names
 
+pytestmark = pytest.mark.long
+
 PART = {
     2: names("dtensor", ["fsdp2_relative", "fsdp2_amsgrad", "tp", "bfloat16", "overflow_on_one_rank",
                          "gradients_of_other_placements", "whole_model_is_reported"]) +

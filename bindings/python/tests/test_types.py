@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 MISTAKES = """
 import torch
@@ -27,6 +29,7 @@ def check(folder, *modules):
     return result.stdout
 
 
+@pytest.mark.long
 def test_annotations(tmp_path):
     assert check(tmp_path, "swd", "typed_use").startswith("Success: no issues found in ")
     (tmp_path / "mistakes.py").write_text(MISTAKES, encoding="utf-8")

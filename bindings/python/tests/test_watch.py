@@ -17,6 +17,7 @@ def steps(optimizer, count, gradient=1.0):
         optimizer.step()
 
 
+@pytest.mark.long
 def test_the_collapse_of_a_network_is_seen():
     """BatchNorm makes the loss blind to the scale of the weights: smaller weights, smaller gradients, more decay. AdamW's
     0.1, taken for SWD's, ends at chance."""
