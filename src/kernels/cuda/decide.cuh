@@ -84,8 +84,8 @@ __device__ inline void settle_segments(const Launch& args, uint64_t epoch) {
   if (gridDim.x > 1 && threadIdx.x < 32) fold_group(pass, static_cast<int>(blockIdx.x));
 }
 
-// Where pass 1 begins an epoch, the header follows here. No barrier of its own: all have read the old one before the one
-// that the block came through last, and read the new one behind that of count_invalid.
+// Where pass 1 begins an epoch, the header follows here. No barrier of its own: all have read the old one before the
+// one that the block came through last, and read the new one behind that of count_invalid.
 __device__ __forceinline__ void follow_epoch(Header& header) {
   if (threadIdx.x == 0) begin_epoch(header);
 }
