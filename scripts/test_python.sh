@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds and installs the Python package (python_wheel.sh) and runs its tests. Ends with pytest's summary.
-# Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_TEST_TIER=short or long runs a part (test.sh); SWD_PYTHON names another python3; SWD_PYTHON_WHEEL=made takes the wheel that
-# python_wheel.sh has just built and installed.
+# Usage: test_python.sh [PYTEST ARGUMENT ...]; SWD_TEST_TIER=short or long runs a part (docs/testing.md); SWD_PYTHON names
+# another python3; SWD_PYTHON_WHEEL=made takes the wheel that python_wheel.sh has just built and installed.
 # Exit code 77: the packages are not there and cannot be installed.
 #
 # Tests marked cuda run where there is a device; else they are not selected, and the script says so. Where
