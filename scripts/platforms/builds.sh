@@ -3,19 +3,34 @@
 # Rows of scripts/platforms.sh: the same bytes from another folder; the oldest CMake that CMakeLists.txt names and the
 # newest on PyPI.
 
+library_in() {  # folder, cmake arguments...: builds libswd.so there, from a copy of the sources
+  local folder=$build/$1
+  shift
+  rm -rf "$folder"
+  mkdir -p "$folder/tree"
+  git ls-files -z CMakeLists.txt cmake include src | xargs -0 cp --parents -t "$folder/tree"
+  quietly "$build/configure.log" cmake -S "$folder/tree" -B "$folder/build" -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_BENCH=OFF \
+    -DSWD_BUILD_EXAMPLES=OFF -DCMAKE_CXX_COMPILER_LAUNCHER= -DCMAKE_CUDA_COMPILER_LAUNCHER= "$@"
+  quietly "$build/build.log" cmake --build "$folder/build" -j "$jobs" --target swd
+}
+
 row_same_bytes() {
-  local folder
-  # Without CUDA: nvcc puts a hash of a source's whole path into the names of what is local to it.
-  for folder in here elsewhere/deeper; do
-    rm -rf "${build:?}/$folder"
-    mkdir -p "$build/$folder/tree"
-    git ls-files -z CMakeLists.txt cmake include src | xargs -0 cp --parents -t "$build/$folder/tree"
-    quietly "$build/configure.log" cmake -S "$build/$folder/tree" -B "$build/$folder/build" -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_BENCH=OFF \
-      -DSWD_BUILD_EXAMPLES=OFF -DSWD_CUDA=OFF -DCMAKE_CXX_COMPILER_LAUNCHER=
-    quietly "$build/build.log" cmake --build "$build/$folder/build" -j "$jobs" --target swd
-  done
+  library_in here -DSWD_CUDA=OFF
+  library_in elsewhere/deeper -DSWD_CUDA=OFF
   cmp "$build/here/build/libswd.so" "$build/elsewhere/deeper/build/libswd.so"
   what="libswd.so without CUDA, built in two folders by gcc $(c++ -dumpfullversion)"
+  tested="equal bytes"
+}
+
+# In one folder: nvcc puts a hash of a source's whole path into the names of what is local to it, and CUB has such things.
+row_same_bytes_cuda() {
+  . scripts/nvcc.sh
+  local settings=(-DSWD_CUDA=ON "-DSWD_CUDA_ARCHITECTURES=75-virtual;90-real")
+  library_in here "${settings[@]}"
+  cp "$build/here/build/libswd.so" "$build/first.so"
+  library_in here "${settings[@]}"
+  cmp "$build/first.so" "$build/here/build/libswd.so"
+  what="libswd.so with CUDA, built twice in one folder by nvcc $(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')"
   tested="equal bytes"
 }
 
