@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Whether the tests are built. Included by CMakeLists.txt unless SWD_BUILD_TESTS is OFF. AUTO leaves them out where something
 # is missing and says what; ON, as scripts/test.sh configures, makes that an error, so that nothing is left out unseen.
+if(NOT EXISTS ${PROJECT_SOURCE_DIR}/tests/CMakeLists.txt)
+  if(NOT SWD_BUILD_TESTS STREQUAL "AUTO")
+    message(FATAL_ERROR "SWD_BUILD_TESTS=${SWD_BUILD_TESTS}, but a source distribution has no tests: clone the repository")
+  endif()
+  return()
+endif()
 set(swd_missing)
 if(SWD_BUILD_TESTS STREQUAL "AUTO" AND CMAKE_CROSSCOMPILING)
   message(STATUS "swd: cross-compiling, the tests are not built (scripts/platforms.sh builds and runs them)")

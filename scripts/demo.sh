@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What SWD is for, on real images: trains a small network on Fashion-MNIST through libswd with AdamW, SWD and L2 at several
 # strengths and seeds, AdamW also at the same total decay as each SWD; prints the tables and draws the picture. A
-# few minutes on two cores. Usage: demo.sh [--data DIR] [--quick] [--weights-only] [--no-norm] [--backend cuda] ...; --help lists
+# few minutes on two cores. Usage: demo.sh [--data DIR] [--quick] [--weights-only] [--no-norm] [--backend cpu] ...; --help lists
 # the rest. DIR: four idx files, gzipped or not (MNIST and its successors). Without it Debian's package of Fashion-MNIST
 # is taken, installed where this user may, else glyphs that the program makes.
 set -euo pipefail
@@ -20,7 +20,11 @@ if [ ${#data[@]} -gt 0 ] && ! "$root/scripts/install_deps.sh" fashion-mnist; the
   data=()
 fi
 cuda=OFF  # without a device the CUDA backend would only cost time to build
-if [ -e /dev/nvidiactl ] && command -v nvcc > /dev/null; then cuda=ON; fi
+if [ -e /dev/nvidiactl ]; then
+  pushd "$root" > /dev/null
+  if . scripts/nvcc.sh; then cuda=ON; fi
+  popd > /dev/null
+fi
 echo "building in $build (CUDA $cuda)"
 cmake -S "$root" -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" \
   -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_BENCH=OFF -DSWD_BUILD_EXAMPLES=ON > "$build.log"

@@ -6,13 +6,13 @@
 #   --short  of the processors the tests that decide: bits, laws, bad input, layouts, and on Arm also errors and states
 #   --page   writes the rows that ran into docs/platforms.md; those that did not stay as they are there
 #
-# Rows, all by default: i686, aarch64 (scripts/platforms/processors.sh); gcc-11, gcc-12, clang, musl, lto
-# (compilers.sh); same-bytes, same-bytes-cuda, cmake-oldest, cmake-newest (builds.sh); python-oldest, python-newest (pythons.sh).
+# Rows, all by default: i686, aarch64 (scripts/platforms/processors.sh); gcc-11, gcc-12, clang, musl,
+# static, lto (compilers.sh); nvcc-newest, same-bytes, same-bytes-cuda, cmake-oldest, cmake-newest (builds.sh); python-oldest, python-newest (pythons.sh).
 # Builds into build/platforms/ROW.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 short=0 page=0 rows=()
-all=(i686 aarch64 gcc-11 gcc-12 clang musl lto same-bytes same-bytes-cuda cmake-oldest cmake-newest python-oldest python-newest)
+all=(i686 aarch64 gcc-11 gcc-12 clang musl static lto nvcc-newest same-bytes same-bytes-cuda cmake-oldest cmake-newest python-oldest python-newest)
 for word in "$@"; do
   case $word in
     --short) short=1 ;;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds the source distribution, from it the wheel with both backends, and tests the wheel in a new environment without a
-# compiler: import, a step, a step of PyTorch's parameters where test_python.sh has installed PyTorch, a step on CUDA. Leaves
+# compiler: import, a step, a step of PyTorch's parameters, a step on CUDA. Leaves
 # both in build/wheel/dist. Usage: wheel.sh [ARCHITECTURES, as CMake writes them; default: all that nvcc knows]
 #
 # All architectures take some 5 minutes on two cores. The wheel runs on any x86-64 Linux with glibc 2.17: g++ compiles, zig's

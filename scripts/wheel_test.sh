@@ -6,8 +6,10 @@ set -euo pipefail
 wheel=$1 work=$2
 cd "$(dirname "$0")/.."
 root=$PWD
+scripts/python_env.sh  # PyTorch
+venv=$root/build/python/venv
 environment=$work/environment
-/usr/bin/python3 -m venv --clear "$environment"
+"$venv/bin/python" -m venv --clear "$environment"
 "$environment/bin/python" -m pip install -q --disable-pip-version-check --no-index --no-deps "$wheel"
 bare() { (cd "$work" && env -i HOME="$work" PATH=/nonexistent "$@"); }
 python=$environment/bin/python
@@ -16,7 +18,7 @@ bare "$python" -m swd --info
 bare "$python" "$root/scripts/wheel_step.py" cpu
 
 # C through the package's own CMake files, then without CMake: pkg-config where it is there.
-cmake -S tests/consumer -B "$work/consumer" -Dswd_DIR="$("$python" -m swd --cmake-dir)" -DQUICKSTART="$root/examples/quickstart.c" > "$work/consumer.log"
+cmake -S tests/interface/consumer -B "$work/consumer" -Dswd_DIR="$("$python" -m swd --cmake-dir)" -DQUICKSTART="$root/examples/quickstart.c" > "$work/consumer.log"
 cmake --build "$work/consumer" > "$work/consumer.log"
 bare "$work/consumer/consumer" > "$work/consumer.log"
 libraries=$(dirname "$("$python" -c 'import swd; print(swd.library_path)')")
@@ -26,13 +28,10 @@ cc -std=c99 examples/quickstart.c -o "$work/by-pkg-config" \
 bare "$work/by-pkg-config" > "$work/consumer.log"
 echo "C: find_package and pkg-config"
 
-torch=$(compgen -G "$root/build/python/venv/lib/python3*/site-packages/torch" || true)
-if [ -n "$torch" ] && same=$(dirname "$torch") && [[ $same = */$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')/* ]]; then
-  echo "$same" > "$(echo "$environment"/lib/python3*/site-packages)/torch.pth"  # after its own, so the wheel's swd counts
-  bare "$python" "$root/scripts/wheel_step.py" torch
-else
-  echo "torch: not there for this Python (scripts/test_python.sh installs it), no step of it"
-fi
+# PyTorch's folder comes after the environment's own, so that the wheel's swd counts.
+"$venv/bin/python" -c 'import os, torch; print(os.path.dirname(os.path.dirname(torch.__file__)))' > \
+  "$(echo "$environment"/lib/python3*/site-packages)/torch.pth"
+bare "$python" "$root/scripts/wheel_step.py" torch
 
 if "$python" -c 'import swd; swd.check_backend("cuda")' 2> /dev/null; then
   "$python" scripts/wheel_step.py cuda

@@ -15,7 +15,7 @@
 namespace {
 
 struct Options {
-  std::string data, output = "images.json", backend = "cpu";
+  std::string data, output = "images.json", backend = "auto";
   std::vector<std::string> runs = images::kDefaultRuns;
   images::Sizes sizes;
   images::Setting setting;

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: Apache-2.0
-# Rows of scripts/platforms.sh: the same bytes from another folder; the oldest CMake that CMakeLists.txt names and the
-# newest on PyPI.
+# Rows of scripts/platforms.sh: the same bytes from another build; the newest nvcc; the oldest CMake that CMakeLists.txt
+# names and the newest on PyPI.
 
 library_in() {  # folder, cmake arguments...: builds libswd.so there, from a copy of the sources
   local folder=$build/$1
@@ -32,6 +32,16 @@ row_same_bytes_cuda() {
   cmp "$build/first.so" "$build/here/build/libswd.so"
   what="libswd.so with CUDA, built twice in one folder by nvcc $(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')"
   tested="equal bytes"
+}
+
+# The newest release that scripts/nvcc.sh knows; the usual tests run by 13.0.
+row_nvcc_newest() {
+  export SWD_NVCC=13.5
+  . scripts/nvcc.sh
+  unset SWD_NVCC
+  library_in here -DSWD_CUDA=ON "-DSWD_CUDA_ARCHITECTURES=75-virtual;90-real;90-virtual" -DSWD_WERROR=ON
+  what="nvcc $(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p'), for sm_90, and PTX"
+  tested="compiled without a warning"
 }
 
 cmake_of() {  # version or nothing for the newest

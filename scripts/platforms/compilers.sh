@@ -3,8 +3,10 @@
 # Rows of scripts/platforms.sh: other compilers for this machine, musl, and an archive whose objects the linker optimises
 # across. The pinned hashes are those that gcc's shared library gives.
 
-compiler() {  # C compiler, C++ compiler
-  options+=(-DCMAKE_C_COMPILER="$1" -DCMAKE_CXX_COMPILER="$2" -DSWD_WERROR=ON)
+compiler() {  # C compiler, C++ compiler; the examples, too, without a warning
+  scripts/install_deps.sh demo
+  options+=(-DCMAKE_C_COMPILER="$1" -DCMAKE_CXX_COMPILER="$2" -DSWD_WERROR=ON -DSWD_BUILD_EXAMPLES=ON)
+  targets+=(swd_quickstart swd_sharded charlm images images_gradient_check)
   suite
 }
 
@@ -41,6 +43,12 @@ row_musl() {
   options+=("${target[@]}" -DBUILD_SHARED_LIBS=OFF -DCMAKE_EXE_LINKER_FLAGS=-static)
   suite
   what="zig cc $version to musl, static"
+}
+
+row_static() {
+  options+=(-DBUILD_SHARED_LIBS=OFF)
+  suite
+  what="gcc $(c++ -dumpfullversion), an archive"
 }
 
 row_lto() {

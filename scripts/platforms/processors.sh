@@ -18,7 +18,9 @@ processor() {  # flags, emulator, tests of the short form...
   target=(-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR="$row" -DCMAKE_C_COMPILER="$row-linux-gnu-gcc"
     -DCMAKE_CXX_COMPILER="$row-linux-gnu-g++" -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags")
   googletest "${target[@]}"
-  options+=("${target[@]}" -DSWD_WERROR=ON -DCMAKE_CROSSCOMPILING_EMULATOR="$emulator")
+  unset CUDACXX
+  # AUTO: that an nvcc for the building machine lies on PATH must not matter.
+  options+=("${target[@]}" -DSWD_CUDA=AUTO -DSWD_WERROR=ON -DCMAKE_CROSSCOMPILING_EMULATOR="$emulator")
   targets=() tests=
   if [ "$short" = 1 ]; then
     targets=(abi_layout "$@")

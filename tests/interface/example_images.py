@@ -3,6 +3,7 @@
 Usage: example_images.py PROGRAM SOURCE_DIR [--cuda]; with --cuda only that libswd's part on a device changes no bit."""
 import gzip
 import json
+import os
 import pathlib
 import random
 import struct
@@ -12,6 +13,8 @@ import tempfile
 import unittest
 
 PROGRAM, SOURCE = sys.argv[1], sys.argv[2]
+if "--cuda" not in sys.argv:
+    os.environ["CUDASIM_DEVICES"] = "0"  # else the program would take a simulated device, which is slow
 FILES = {"train-images-idx3-ubyte": (400, 3), "train-labels-idx1-ubyte": (400, 1), "t10k-images-idx3-ubyte": (60, 3),
          "t10k-labels-idx1-ubyte": (60, 1)}
 

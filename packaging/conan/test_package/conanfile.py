@@ -21,7 +21,7 @@ class TestLibswd(ConanFile):
         cmake = CMake(self)
         root = os.path.join(self.recipe_folder, "..", "..", "..")
         cmake.configure(variables={"QUICKSTART": os.path.join(root, "examples", "quickstart.c")},
-                        build_script_folder=os.path.join(root, "tests", "consumer"))
+                        build_script_folder=os.path.join(root, "tests", "interface", "consumer"))
         cmake.build()
 
     def test(self):
