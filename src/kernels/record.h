@@ -103,7 +103,6 @@ SWD_FN bool is_unit(double unit, bool narrow) {
   return unit == 0.0 || unit == 1.0 || (narrow && unit >= 0.5 && unit <= 1.0);
 }
 
-// Ends pass 1 for a segment with a gradient: `total` is its sum of squares.
 SWD_FN SegmentScratch segment_scratch(const Pass& pass, int64_t segment, const Partial& total, const swd_group& g) {
   const SegmentState& state = pass.segment_states[segment];
   bool sum_known = state.exp_avg_sq_sum >= 0.0 || state.exp_avg_sq_sum != state.exp_avg_sq_sum;
@@ -142,10 +141,12 @@ SWD_FN NarrowScratch narrow_scratch(const Pass& pass, int64_t segment, int64_t s
   return out;
 }
 
-// Leaves what pass 2 needs of a segment with a gradient.
-SWD_FN void keep_scratch(const Pass& pass, int64_t segment, const SegmentScratch& scratch, const swd_group& g) {
+// Ends pass 1 for a segment with a gradient: leaves what pass 2 needs of it. `total` is its sum of squares.
+SWD_FN SegmentScratch keep_segment(const Pass& pass, int64_t segment, const Partial& total, const swd_group& g) {
+  SegmentScratch scratch = segment_scratch(pass, segment, total, g);
   pass.ws.scratch[segment] = scratch;
   if (pass.plan.narrow) pass.ws.narrow[segment] = narrow_scratch(pass, segment, scratch.step, g.beta2);
+  return scratch;
 }
 
 // S after the step: beta2 * S + (1 - beta2) * s^2 * Q, exact for the sum of v in real arithmetic.
@@ -164,6 +165,11 @@ SWD_FN bool in_vbar(const SegmentInfo& info) {
 
 // Whether a segment has a gradient in the step that is being made: pass 1 reduced it in this epoch.
 SWD_FN bool takes_part(const SegmentScratch& scratch, uint64_t epoch) { return scratch.epoch == epoch; }
+
+// Whether its v_max counts in the second round of amsgrad.
+SWD_FN bool has_max(const SegmentInfo& info, const SegmentScratch& scratch, uint64_t epoch) {
+  return takes_part(scratch, epoch) && in_vbar(info);
+}
 
 // Whether the second round of amsgrad sums anything: the first one decided, and did not skip the step.
 SWD_FN bool max_round_runs(const Header& header) {

@@ -40,14 +40,14 @@ swd_group group_of(const Pass& pass, uint32_t group) {
 // What pass 1 leaves for a segment with a gradient.
 void begin_segment(const Pass& pass, int64_t segment, const Partial& total) {
   swd_group group = group_of(pass, pass.ws.segments[segment].group);
-  keep_scratch(pass, segment, segment_scratch(pass, segment, total, group), group);
+  keep_segment(pass, segment, total, group);
 }
 
 void finish_max(const Pass& pass, int64_t first, int64_t end) {
   for (int64_t k = first; k < end; ++k) {
     const SegmentInfo& info = pass.ws.segments[k];
     SegmentScratch& scratch = pass.ws.scratch[k];
-    if (!takes_part(scratch, pass.ws.header->epoch) || !in_vbar(info)) continue;
+    if (!has_max(info, scratch, pass.ws.header->epoch)) continue;
     if (info.chunks > 1) scratch.max_sum = fold_tree(pass.ws.values + info.first_value, info.chunks).sum;
     scratch.max_epoch = scratch.epoch;
   }

@@ -146,7 +146,7 @@ void sum_maxed(const void* context, int64_t first, int64_t end) {
     int64_t segment = pass.ws.chunk_segment[chunk];
     const SegmentInfo& info = pass.ws.segments[segment];
     SegmentScratch& scratch = pass.ws.scratch[segment];
-    if (!takes_part(scratch, header.epoch) || !in_vbar(info)) continue;
+    if (!has_max(info, scratch, header.epoch)) continue;
     int64_t local = chunk - info.first_chunk;
     MaxedMoments<T> source{array_of<const T>(pass, SWD_BUFFER_GRAD, segment, local),
                            array_of<const float>(pass, SWD_BUFFER_EXP_AVG_SQ, segment, local),

@@ -73,7 +73,7 @@ __device__ inline void settle_segments(const Launch& args, uint64_t epoch) {
       pass.ws.scratch[k].epoch = 0;
       if (has_gradient(pass, k)) {
         swd_group group = group_at(args, pass.ws.segments[k].group);
-        keep_scratch(pass, k, segment_scratch(pass, k, Partial{0.0, 0.0}, group), group);
+        keep_segment(pass, k, Partial{0.0, 0.0}, group);
       }
     }
     swd_norm_record r{};

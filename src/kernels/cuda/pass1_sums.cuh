@@ -23,9 +23,7 @@ struct SumSquares {
     const Pass& pass = args.pass;
     const SegmentInfo& info = pass.ws.segments[segment];
     swd_group group = group_at(args, info.group);
-    SegmentScratch scratch = segment_scratch(pass, segment, total, group);
-    keep_scratch(pass, segment, scratch, group);
-    add_sums(info, scratch, r);
+    add_sums(info, keep_segment(pass, segment, total, group), r);
   }
 };
 
@@ -36,8 +34,7 @@ struct SumMaxed {
   __device__ static bool skips(const Launch& args, int64_t segment) {
     const Pass& pass = args.pass;
     return pass.begins || !max_round_runs(*pass.ws.header) ||
-           !takes_part(pass.ws.scratch[segment], fresh_word(&pass.ws.header->epoch)) ||
-           !in_vbar(pass.ws.segments[segment]);
+           !has_max(pass.ws.segments[segment], pass.ws.scratch[segment], fresh_word(&pass.ws.header->epoch));
   }
   __device__ static Source source(const Launch& args, int64_t segment) {
     const Pass& pass = args.pass;
