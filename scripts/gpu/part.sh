@@ -21,7 +21,8 @@ needs_torch() { python3 -c 'import torch; assert torch.cuda.is_available()' 2> /
 list() {
   printf '%s\n' info test:cuda_equality_test test:cuda_narrow_test test:cuda_conversion_test test:cuda_graph_test overlap \
     wide roof bench bench:states peers peers:148 peers:268435456 peers:narrow train:fp32 train:mixed16 train:compact8 ncu \
-    large:fp32 large:bf16 python overlap_norm nccl sanitizer:memcheck sanitizer:racecheck sanitizer:synccheck sanitizer:initcheck
+    ncu:narrow large:fp32 large:bf16 python overlap_norm nccl sanitizer:{memcheck,racecheck,synccheck,initcheck} \
+    sanitizer:{memcheck,racecheck,synccheck,initcheck}:narrow
   local file
   for file in "$programs"/*_test; do
     case "$(basename "$file")" in
@@ -43,6 +44,9 @@ info() {
   echo "commit $(cat "$programs/commit" 2> /dev/null || echo unknown), $(nproc) cores"
   [ -s "$figures/device" ]
 }
+
+# shellcheck source=scripts/gpu/tools.sh
+. scripts/gpu/tools.sh
 
 # A filter that matches no test and a test that is skipped end well for the program; here they are failures.
 all_ran() { ! grep -qF '[  SKIPPED ]' "$1" && grep -qE '^\[  PASSED  \] [1-9]' "$1"; }
@@ -152,35 +156,6 @@ paper() {  # method, or long
   rm -r "$site"
 }
 
-# The first step of 2^28 elements; its first reduction is one that the test makes for itself. Sets of sections, not
-# metrics: a name that this ncu or this device does not know would cost all the others.
-counters() {  # set, name of the report
-  local report=$figures/$2
-  needs ncu
-  needs_program cuda_large
-  if ! ncu --set "$1" --clock-control none --kernel-name "regex:reduce_kernel|update_kernel" --launch-skip 1 \
-    --launch-count 2 --force-overwrite --export "$report" "$programs/cuda_large" 268435456 1 > "$report.log" 2>&1; then
-    cat "$report.log"
-    if grep -q ERR_NVGPUCTRPERM "$report.log"; then cannot "the driver shows its counters to administrators only"; fi
-    return 1
-  fi
-  ncu --import "$report.ncu-rep" --csv --page raw > "$report.csv" || return
-  cat "$report.csv"
-  grep -q reduce_kernel "$report.csv" && grep -q update_kernel "$report.csv"
-}
-
-# A tool that gives up on the program may end well, too: its summary has to be there.
-sanitizer() {
-  local options=() output=$figures/output
-  needs compute-sanitizer
-  needs_program cuda_equality_test
-  if [ "$1" = memcheck ]; then options=(--leak-check full); fi
-  compute-sanitizer --tool "$1" "${options[@]}" --error-exitcode 1 "$programs/cuda_equality_test" \
-    --gtest_filter="-*deep_tree:*many_segments" 2>&1 | tee "$output"
-  [ "${PIPESTATUS[0]}" -eq 0 ] && all_ran "$output" &&
-    grep -qE '^========= (ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards)' "$output" && rm "$output"
-}
-
 experiments() {
   compgen -G "$programs/variants/*/libswd.so.*" > /dev/null || cannot "no variants were built"
   scripts/gpu/variants.sh --measure > "$figures/variants.txt"
@@ -206,6 +181,7 @@ case "$1" in
   train:*) train "${1#train:}" ;;
   paper:*) paper "${1#paper:}" ;;
   ncu) counters detailed ncu ;;
+  ncu:narrow) narrow_counters ;;
   ncu:full) counters full ncu-full ;;
   large:fp32) large 1 16 ;;
   large:bf16) large 2 14 ;;

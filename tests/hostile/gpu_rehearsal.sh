@@ -74,13 +74,15 @@ touch "$work/race" "$work/no_torch" "$work/no_nccl"
 scene 1
 not_called cuda_overlap_test
 not_called 'bench_step.*--quick.*--benchmark_out='
-called 'ncu --set detailed'
+called 'ncu --set detailed .*cuda_large'
 is ncu passed
+called 'ncu --set detailed .*bench_step .*states:compact8'
+is ncu:narrow passed
 is sanitizer:racecheck failed
 is python unavailable
 is nccl unavailable
 is experiments failed # one of the variants has other bits
-says '2 failed .*racecheck.*7 cannot run here \(python overlap_norm nccl paper:adams paper:adamw paper:adam paper:long\), 0 left'
+says '3 failed .*racecheck.*7 cannot run here \(python overlap_norm nccl paper:adams paper:adamw paper:adam paper:long\), 0 left'
 [ -s "$published/gpu-step.json" ] && [ -s "$published/gpu-ncu.csv" ] || die "figures were not published"
 grep -q 'as_is .* of roof' "$work/gpu/run/experiments.log" || die "the right variant was not timed"
 grep -q 'wrong .*DIFFERENT BITS' "$work/gpu/run/experiments.log" || die "the wrong variant was timed"
@@ -98,7 +100,8 @@ is paper:long passed
 [ -s "$work/gpu/run/paper-adamw/fashion-mnist-resnet18-64-5-adamw-0.json" ] || die "the paper's network left no figures"
 not_called compute-sanitizer
 rm -rf "$work/gpu/variants/wrong"
-scene 0 nccl sanitizer:racecheck experiments
+scene 0 nccl sanitizer:racecheck sanitizer:racecheck:narrow experiments
+called 'compute-sanitizer --tool racecheck .*cuda_narrow_test'
 is nccl passed
 [ -s "$published/gpu-nccl.txt" ] || die "what the ranks said was not published"
 is sanitizer:racecheck passed

@@ -22,7 +22,7 @@ stand_in "$work/bin/ncu" << 'END'
 while [ $# -gt 0 ]; do
   case $1 in
     --import)
-      [ -f "$2" ] && echo '"reduce_kernel","update_kernel"'
+      [ -f "$2" ] && echo '"reduce_kernel","update_kernel<'"$(basename "$2" .ncu-rep | sed 's/.*narrow/NarrowItem/; s/^ncu.*/WideItem/')"'>"'
       exit
       ;;
     --export) report=$2 ;;
