@@ -6,7 +6,8 @@
 #   gpu.sh [PART...]           where the device is, without nvcc: the parts that have neither passed nor failed, or the
 #                              named ones again
 #   gpu.sh --list              the parts, in their order
-#   gpu.sh --publish TARBALL   at home: the figures of a run that came back, into bench/results/<gpu>/
+#   gpu.sh --publish TARBALL   at home: the figures of a run that came back, into bench/results/<gpu>/; status 1 if some
+#                              are withheld, as the bits that they stand on are not shown
 #
 # SWD_GPU_SECONDS (default 520): no part starts later, and each is cut off there. SWD_GPU_PART_SECONDS (180): a part that
 # takes longer has failed. SWD_GPU_LONG_SECONDS (120): how long paper:long trains. SWD_GPU_DIR (build/gpu): the programs; run/ in it holds a record, a log and the figures of each
@@ -72,20 +73,40 @@ keep() {
   done
 }
 
-# Figures of parts that passed, and none at all without equal bits.
+# A part without times, or with those of fp32 states alone, whose bits are cuda_equality_test's to show. Any other is held
+# to time narrow states, too, whose bits two more tests show: one that is forgotten here is withheld, not published.
+fp32_alone() {
+  case "$1" in
+    info | test:* | sanitizer:* | large:* | overlap | wide | python) ;;
+    roof | bench | peers | peers:[0-9]* | train:fp32 | ncu | ncu:full | overlap_norm | nccl | paper:* | experiments) ;;
+    *) false ;;
+  esac
+}
+
+# Figures of parts that passed: none at all where cuda_equality_test has not, and none of narrow states unless
+# cuda_narrow_test and cuda_block8_usual_test have, too. The last line of a log may be a time.
 publish() {
-  local device part file
-  device=$(cat "$run/info/device" 2> /dev/null) || { echo "not published: the device's name is not known"; return 1; }
+  local to part name file narrow=yes withheld=()
+  to=$results/$(cat "$run/info/device" 2> /dev/null) || { echo "not published: the device's name is not known"; return 1; }
   is test:cuda_equality_test passed || { echo "not published: equal bits are not shown"; return 1; }
-  mkdir -p "$results/$device"
-  cp "$run/parts.jsonl" "$results/$device/gpu-parts.jsonl"
+  is test:cuda_narrow_test passed && is test:cuda_block8_usual_test passed || narrow=no
+  mkdir -p "$to"
+  : > "$to/gpu-parts.jsonl"
   for part in "$run"/*.part; do
-    if ! grep -q '"status": "passed"' "$part"; then continue; fi
+    name=$(sed 's/.*"part": "\([^"]*\)".*/\1/' "$part")
+    if [ $narrow = no ] && ! fp32_alone "$name"; then
+      sed 's/"said": ".*"/"said": "withheld: equal bits of narrow states are not shown"/' "$part" >> "$to/gpu-parts.jsonl"
+      withheld+=("$name")
+      continue
+    fi
+    cat "$part" >> "$to/gpu-parts.jsonl"
+    if ! is "$name" passed; then continue; fi
     for file in "${part%.part}"/*.{json,txt,csv}; do
-      if [ -f "$file" ]; then cp "$file" "$results/$device/gpu-$(basename "$file")"; fi
+      if [ -f "$file" ]; then cp "$file" "$to/gpu-$(basename "$file")"; fi
     done
   done
-  echo "figures: $results/$device"
+  echo "figures: $to"
+  [ ${#withheld[@]} -eq 0 ] || { echo "withheld, as equal bits of narrow states are not shown: ${withheld[*]}"; return 1; }
 }
 
 record() {  # part, status, seconds: the last line of its log is the reason

@@ -16,17 +16,19 @@ needs() { command -v "$1" > /dev/null || cannot "$1 is not installed"; }
 needs_program() { [ -x "$programs/$1" ] || cannot "$1 was not built"; }
 needs_torch() { python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null || cannot "no python3 with torch on CUDA"; }
 
-# Equal bits first: nothing else matters without them. Then what only a device can say, in the order of its worth; the
-# tests that a simulator has passed; last what takes long and may be missed.
+# Equal bits first, those that times wait for (gpu.sh) before all else. Then what only a device can say, in the order of its
+# worth; the tests that a simulator has passed; last what takes long and may be missed.
 list() {
-  printf '%s\n' info test:cuda_equality_test test:cuda_narrow_test test:cuda_conversion_test test:cuda_graph_test overlap \
-    wide roof bench bench:states peers peers:148 peers:268435456 peers:narrow train:fp32 train:mixed16 train:compact8 ncu \
-    ncu:narrow large:fp32 large:bf16 python overlap_norm nccl sanitizer:{memcheck,racecheck,synccheck,initcheck} \
-    sanitizer:{memcheck,racecheck,synccheck,initcheck}:narrow
   local file
+  printf 'test:%s\n' cuda_equality_test cuda_narrow_test cuda_block8_usual_test
+  printf '%s\n' info test:narrow_laws_test test:cuda_conversion_test test:cuda_graph_test overlap wide roof bench \
+    bench:states peers peers:148 peers:268435456 peers:narrow train:fp32 train:mixed16 train:compact8 ncu ncu:narrow \
+    large:fp32 large:bf16 python overlap_norm nccl sanitizer:{memcheck,racecheck,synccheck,initcheck} \
+    sanitizer:{memcheck,racecheck,synccheck,initcheck}:narrow
   for file in "$programs"/*_test; do
     case "$(basename "$file")" in
-      cuda_equality_test | cuda_narrow_test | cuda_conversion_test | cuda_graph_test | cuda_overlap_test | cpu_* | host_* | simulator_*) ;;
+      cuda_equality_test | cuda_narrow_test | cuda_block8_usual_test | narrow_laws_test) ;;
+      cuda_conversion_test | cuda_graph_test | cuda_overlap_test | cpu_* | host_* | simulator_*) ;;
       *) echo "test:$(basename "$file")" ;;
     esac
   done
@@ -171,7 +173,7 @@ case "$1" in
   overlap) gtest cuda_overlap_test ;;
   wide) SWD_TEST_WIDE=1 gtest cuda_equality_test --gtest_filter='*wide_*' ;;
   roof) roof ;;
-  bench) bench step.json --quick ;;
+  bench) bench step.json --quick --benchmark_filter=/states:fp32/ ;;  # narrow ones are a part of their own
   bench:states) bench step-states.json --benchmark_filter='^(update|step)/.*/states:(master16|mixed16|compact8|tiny8)/' ;;
   bench:all) bench step-all.json ;;
   peers) peers peers.json --only "^(?!.*($narrow))" ;;

@@ -146,6 +146,32 @@ rm -rf "$published"
 scene 0 --publish "$work/out/run.tar.gz"
 [ -s "$published/gpu-step.json" ] || die "the tarball was not published"
 
+echo "- no equal bits of narrow states, no figures of theirs; those of fp32 states all the same"
+withholds() {  # the test that fails
+  rm -rf "$published"
+  scene 1 "$1"
+  says "withheld, .* not shown: bench:all bench:states ncu:narrow peers:narrow train:compact8 train:mixed16\$"
+  for file in step roof peers peers-148 train-fp32 nccl; do
+    compgen -G "$published/gpu-$file.*" > /dev/null || die "fp32 figures were withheld: $file"
+  done
+  if compgen -G "$published/*"{narrow,states,all,mixed16,compact8}"*" > /dev/null; then die "published without equal bits of $1"; fi
+  grep -q '"bench:states", "status": "passed".*"said": "withheld' "$published/gpu-parts.jsonl" || die "the last line of a log was published"
+  scene 1 --publish "$work/out/run.tar.gz"
+  says '^withheld'
+}
+touch "$work/wrong_narrow"
+withholds test:cuda_narrow_test
+rm "$work/wrong_narrow"
+scene 0 test:cuda_narrow_test
+[ -s "$published/gpu-step-states.json" ] && [ -s "$published/gpu-train-compact8.json" ] || die "narrow figures are withheld for ever"
+touch "$work/wrong_block8"
+withholds test:cuda_block8_usual_test
+rm "$work/wrong_block8"
+
+echo "- the tests that times wait for come first"
+mapfile -t first < <("$source/scripts/gpu.sh" --list | head -n 3)
+[ "${first[*]}" = "test:cuda_equality_test test:cuda_narrow_test test:cuda_block8_usual_test" ] || die "${first[*]} come first"
+
 echo "- other programs: the run is put aside, not mixed; half a tarball is refused"
 echo >> "$work/gpu/cuda_large"
 echo >> "$work/gpu/cuda_graph_test"
