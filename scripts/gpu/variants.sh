@@ -5,7 +5,8 @@
 #   variants.sh [NAME...]   where nvcc is; all of them takes some 10 minutes on two cores
 #   variants.sh --check     no building: every edit still finds what it edits
 #   variants.sh --measure   on the device: bits, then times, of every variant that was carried; `as_is` comes first and
-#                           again last, which shows the noise. Status 1 if one has other bits: it is not timed
+#                           again last, which shows the noise. Status 1 if one has other bits: it is not timed.
+#                           SWD_VARIANT_FILTER: other cases than steps on fp32 states; bits of narrow ones are looked at, too
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 programs=${SWD_GPU_DIR:-build/gpu}
@@ -85,7 +86,7 @@ build() {
 }
 
 measure() {
-  local name=$1 folder=$programs/variants/$1 json loaded status=0
+  local name=$1 folder=$programs/variants/$1 json loaded bits status=0 tests=(cuda_equality_test)
   local filter=${SWD_VARIANT_FILTER:-'^(norm|update|step)/cuda/(4194304|67108864|1073741824)/grad:f32/copy:none/states:fp32/.*eager.*warm'}
   # Without this a program that finds another library would time that.
   export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
@@ -94,10 +95,13 @@ measure() {
     printf '%-14s is not what the programs load\n' "$name"
     return 1
   fi
-  if ! SWD_TEST_BACKEND=cuda "$programs/cuda_equality_test" --gtest_brief=1 > /dev/null 2>&1; then
-    printf '%-14s DIFFERENT BITS, not timed\n' "$name"
-    return 1
-  fi
+  if [ -n "${SWD_VARIANT_FILTER:-}" ]; then tests+=(cuda_narrow_test cuda_block8_usual_test); fi
+  for bits in "${tests[@]}"; do
+    if ! SWD_TEST_BACKEND=cuda "$programs/$bits" --gtest_brief=1 > /dev/null 2>&1; then
+      printf '%-14s DIFFERENT BITS, not timed\n' "$name"
+      return 1
+    fi
+  done
   json=$(mktemp)
   "$programs/bench_step" --backend=cuda --quick --benchmark_filter="$filter" --benchmark_format=json > "$json" 2> /dev/null || status=1
   python3 scripts/gpu/variant_rows.py "$name" "$json" || status=1

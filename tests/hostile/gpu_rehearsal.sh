@@ -161,6 +161,8 @@ withholds() {  # the test that fails
 }
 touch "$work/wrong_narrow"
 withholds test:cuda_narrow_test
+SWD_VARIANT_FILTER=step/cuda/1000/ scene 1 experiments
+grep -q 'as_is .*DIFFERENT BITS' "$work/gpu/run/experiments.log" || die "a variant was timed without equal bits of narrow states"
 rm "$work/wrong_narrow"
 scene 0 test:cuda_narrow_test
 [ -s "$published/gpu-step-states.json" ] && [ -s "$published/gpu-train-compact8.json" ] || die "narrow figures are withheld for ever"
