@@ -17,7 +17,8 @@ def _need_compilers(config_settings):
         names = (wanted.split()[0],) if wanted else names
         if not any(map(shutil.which, names)):
             raise SystemExit(f"libswd is built from source here, and there is no {' or '.join(names)}. Install a C++ compiler "
-                             "(Debian: apt-get install g++), or take a wheel: pip install --only-binary libswd libswd")
+                             "(Debian: apt-get install g++), or take a wheel: scripts/wheel.sh makes one where a compiler is, "
+                             "build/wheel/dist/libswd-*.whl, which pip installs without any")
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):

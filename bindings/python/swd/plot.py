@@ -5,7 +5,7 @@
     swd.plot.draw(log, "telemetry.png")
     swd.plot.draw({"AdamW": "adamw.jsonl", "SWD": "swd.jsonl"}, "both.png")
 
-Needs matplotlib: ``pip install swd[plot]``. Nothing else of the package imports it.
+Needs matplotlib: ``pip install libswd[plot]``. Nothing else of the package imports it.
 """
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def draw(records: Union[Records, Mapping[str, Records]], path: "Union[str, os.Pa
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("swd.plot needs matplotlib: pip install swd[plot]") from error
+        raise ImportError("swd.plot needs matplotlib: pip install libswd[plot]") from error
     runs = records if isinstance(records, Mapping) else {"": records}
     series = {str(name): _series(str(name), run) for name, run in runs.items()}
     if not series:

@@ -97,4 +97,4 @@ def test_without_matplotlib_it_says_what_to_install():
     code = ("import sys; sys.modules['matplotlib'] = None; import swd.plot\n"
             "try: swd.plot.draw([{'grad_norm': 1}])\nexcept ImportError as e: print(e)")
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said == "swd.plot needs matplotlib: pip install swd[plot]\n"
+    assert said == "swd.plot needs matplotlib: pip install libswd[plot]\n"

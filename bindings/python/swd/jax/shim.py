@@ -11,8 +11,8 @@ import jax
 from .. import library_path
 
 PATH = os.path.join(os.path.dirname(library_path), "libswd_jax.so")
-_BUILD = ("Build libswd where jax is installed: pip install --force-reinstall --no-deps --no-binary libswd libswd, or pip "
-          "install . in its sources; where the build cannot see jax, with --config-settings "
+_BUILD = ("Build libswd where jax is installed: pip install --force-reinstall --no-deps . in its sources, since the wheel of "
+          "scripts/wheel.sh has no such part; where the build cannot see jax, with --config-settings "
           "cmake.define.SWD_JAX_INCLUDE_DIR=DIR, DIR being what jax.ffi.include_dir() says")
 
 
