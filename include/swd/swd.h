@@ -107,8 +107,9 @@ enum {
   SWD_ERR_BLOB_SIZE = 52,    /**< truncated, or longer than its header says */
   SWD_ERR_BLOB_CHECKSUM = 53, /**< damaged: the checksum does not fit */
   SWD_ERR_BLOB_VALUE = 54,    /**< the checksum is right, a value inside is not */
-  SWD_ERR_BLOB_PLAN = 55      /**< the blobs are of another model, do not cover this plan's segments exactly once, or
-                                 disagree on a step */
+  SWD_ERR_BLOB_PLAN = 55      /**< the blobs are of another model, do not cover this plan's segments exactly once,
+                                 disagree on a step, unit, reference or seed, or are of narrow moments, and the plan's
+                                 are F32 */
 };
 
 /** Where a plan computes, and so where its memory lies. */
@@ -234,13 +235,14 @@ typedef struct swd_plan_args {
   const swd_decay* decay_modes; /**< group_count elements. Copied. NULL: all SCHEDULED */
   uint32_t segment_stride;      /**< bytes from one segment to the next; 0: sizeof(swd_segment) */
   uint32_t group_count;         /**< 1 .. 2^20 */
-  int32_t threads;              /**< CPU backend: most threads a step uses, 0 .. 1024; 0: one per available core.
-                                   CUDA backend: 0 */
-  uint32_t reserved;            /**< 0 */
-  uint64_t model_key;           /**< any number that tells models apart; a blob of another key that is not 0 is refused.
-                                   0: none */
-  swd_dtype moment_dtype;       /**< exp_avg and exp_avg_sq: NONE or F32; BF16; BLOCK8. Narrow ones are rounded
-                                   stochastically, and have no AMSGRAD */
+  int32_t threads;           /**< CPU backend: most threads a step uses, 0 .. 1024. 0: the least of the cgroup's quota
+                                of cores, rounded up, and OMP_NUM_THREADS, both read by swd_plan_create, and the
+                                cores that the thread which calls the step may run on. CUDA backend: 0 */
+  uint32_t reserved;         /**< 0 */
+  uint64_t model_key;        /**< any number that tells models apart; a blob of another key that is not 0 is refused.
+                                0: none */
+  swd_dtype moment_dtype;    /**< exp_avg and exp_avg_sq: NONE or F32; BF16; BLOCK8. Narrow ones are rounded
+                                stochastically, and have no AMSGRAD */
   swd_dtype remainder_dtype; /**< BF16 parameters: I16 (together exactly fp32), I8 (24 bits; moments BLOCK8), NONE (the
                                 bf16 number is all; narrow moments). Else NONE */
 } swd_plan_args;
@@ -500,10 +502,11 @@ typedef struct swd_stats {
 
 /** Copies the statistics to `stats` (host; stats_size bytes, at most sizeof(swd_stats) are written) and, unless
  * lambda_eff is NULL, group_count doubles: the decay of each group in AdamW's unit (weight_decay / sqrt(vbar) for
- * scheduled groups, weight_decay * sqrt(reference / vbar) for relative ones, weight_decay for others). CUDA: one small
- * launch and asynchronous copies in the stream; synchronise before reading. The workspace of another plan gives
- * FOREIGN_WORKSPACE, all other members 0, and arbitrary lambda_eff (CPU: SWD_ERR_WORKSPACE). Errors: NULL, ALIGNMENT,
- * SIZE, UNEXPECTED, OVERLAP, WORKSPACE, CUDA. */
+ * scheduled groups, weight_decay * sqrt(reference / vbar) for relative ones, both 0 where vbar is 0; weight_decay for
+ * relative groups before there is a reference, for DECOUPLED and L2; 0 for NONE). CUDA: one small launch and
+ * asynchronous copies in the stream; synchronise before reading. The workspace of another plan gives FOREIGN_WORKSPACE,
+ * all other members 0, and arbitrary lambda_eff (CPU: SWD_ERR_WORKSPACE). Errors: NULL, ALIGNMENT, SIZE, UNEXPECTED,
+ * OVERLAP, WORKSPACE, CUDA. */
 SWD_API swd_status swd_stats_fetch(const swd_plan* plan, void* workspace, swd_stats* stats, uint64_t stats_size,
                                    double* lambda_eff, void* stream);
 
@@ -563,18 +566,18 @@ SWD_API swd_status swd_state_set(const swd_plan* plan, void* image, uint64_t ima
 SWD_API swd_status swd_state_blob_size(const swd_plan* plan, uint64_t* bytes);
 
 /** Image in host memory to a versioned, checksummed, little-endian blob (swd_state_blob_size bytes, any alignment) with
- * the header, the plan's model_key and one record (index, count, step, sum) per segment. Errors: NULL, SIZE, ALIGNMENT,
- * OVERLAP, VALUE: a step or sum out of range. */
+ * the header, the plan's model_key and one record (index, count, step, sum, unit) per segment. Errors: NULL, SIZE,
+ * ALIGNMENT, OVERLAP, VALUE: a step, sum or unit out of range. */
 SWD_API swd_status swd_state_export(const swd_plan* plan, const void* image, uint64_t image_bytes, void* blob,
                                     uint64_t blob_bytes);
 
 /** And back; blobs of 0.1 too. Several blobs (1 .. 2^31 - 1: the shards of a model, in any order) may be given
  * together, and segments may have been cut differently: records are matched by index. Each element of each non-empty
- * segment must be covered exactly once, by records of one step; records of other elements are ignored. A sum is shared
- * out by element count where a record is cut, which keeps vbar. Step counts are the largest of all blobs; references
- * must agree where they are set, and model keys, the plan's included, where they are not 0. The image is written on
- * success only. Errors: NULL, SIZE, ALIGNMENT, OVERLAP, and the refusals of a blob; the detail names the blob and the
- * byte or record.
+ * segment must be covered exactly once, by records of one step and one unit; records of other elements are ignored. A
+ * sum is shared out by element count where a record is cut, which keeps vbar. Step counts are the largest of all blobs;
+ * rounding seeds must agree, references where they are set, and model keys, the plan's included, where they are not 0.
+ * A unit other than 1 is of narrow moments, which a plan of F32 refuses. The image is written on success only. Errors:
+ * NULL, SIZE, ALIGNMENT, OVERLAP, and the refusals of a blob; the detail names the blob and the byte or record.
  */
 SWD_API swd_status swd_state_import(const swd_plan* plan, const void* const* blobs, const uint64_t* blob_bytes,
                                     int64_t blob_count, void* image, uint64_t image_bytes);

@@ -53,7 +53,8 @@ pub struct PlanArgs<'a> {
     pub indexed: bool,
     /// Any number that tells models apart: a blob of another key that is not 0 is refused. 0: none.
     pub model_key: u64,
-    /// CPU: most threads a step uses, 0 to 1024; 0: one per available core. CUDA: 0.
+    /// CPU: most threads a step uses, 0 to 1024. 0: the least of the cores that the caller of the step may run on, the
+    /// cgroup's quota and `OMP_NUM_THREADS`; these two are read when the plan is made. CUDA: 0.
     pub threads: i32,
 }
 

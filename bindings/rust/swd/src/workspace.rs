@@ -139,7 +139,8 @@ impl Workspace {
     }
 
     /// The decay of each group in AdamW's unit, in the latest step: `weight_decay / sqrt(vbar)` for scheduled groups,
-    /// `weight_decay * sqrt(reference / vbar)` for relative ones, `weight_decay` for others.
+    /// `weight_decay * sqrt(reference / vbar)` for relative ones, both 0 where vbar is 0; `weight_decay` for relative ones
+    /// before there is a reference, for decoupled and L2; 0 for `Decay::None`.
     pub fn lambda_eff(&self) -> Result<Vec<f64>> {
         let mut raw = sys::swd_stats::default();
         let mut decay = vec![0.0; self.plan.group_count()];
