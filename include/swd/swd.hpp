@@ -71,8 +71,9 @@ inline Allocator host_memory() noexcept {
 /** Owns memory, all zero at first: so are fresh moments. */
 class Memory {
  public:
-  Memory() noexcept = default; /**< empty */
-  Memory(Memory&& other) noexcept { swap(other); }
+  Memory() noexcept = default;                     /**< empty */
+  Memory(Memory&& other) noexcept { swap(other); } /**< takes what the other has, which is empty then */
+  /** Releases what it has and takes what the other has, which is empty then. */
   Memory& operator=(Memory&& other) noexcept { return Memory(std::move(other)).swap(*this); }
   ~Memory() {
     if (data_) allocator_.release(allocator_.context, data_, bytes_);
@@ -86,6 +87,7 @@ class Memory {
   }
   void* data() const noexcept { return data_; }      /**< NULL: empty */
   uint64_t bytes() const noexcept { return bytes_; } /**< as asked for */
+  /** create() that throws. */
   explicit Memory(uint64_t bytes, const Allocator& allocator = host_memory()) { check(create(bytes, allocator)); }
 
  private:
@@ -130,6 +132,7 @@ struct PlanMemory : Memory {
     if (status == SWD_OK) Memory::operator=(std::move(made));
     return status;
   }
+  /** create() that throws. */
   explicit PlanMemory(const swd_plan* plan, const Allocator& allocator = host_memory(), void* stream = nullptr) {
     check(create(plan, allocator, stream));
   }

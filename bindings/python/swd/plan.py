@@ -30,8 +30,8 @@ class Plan(Conversions, StateImages):
     "bfloat16", whose remainder_dtype is "int16" (together exactly float32), "int8" or None. moment_dtype: "float32",
     "bfloat16" or "block8". as_list: one pointer a segment (set_pointers) instead of flat buffers. threads:
     CPU backend, most that a step uses; 0: the least of the caller's cores, the cgroup's quota and OMP_NUM_THREADS, of
-    which the caller's cores are looked at in each step, the others now. model_key: a number that tells models apart; blobs of another key are refused (0:
-    none). Host only: a CUDA plan can be made without a device.
+    which the caller's cores are looked at in each step, the others now. model_key: a number that tells models apart;
+    blobs of another key are refused (0: none). Host only: a CUDA plan can be made without a device.
 
     workspace_bytes, state_bytes: what each needs. scale_bytes: what exp_avg_scale and exp_avg_sq_scale need each (flat
     plans with block8). record_doubles: the length of its norm record.
