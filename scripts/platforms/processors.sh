@@ -43,5 +43,6 @@ row_aarch64() {
   local skipped=CpuThreads.APlanOfAForkedChildHasThreads
   processor "" "qemu-aarch64;-L;/usr/aarch64-linux-gnu" hash_test golden_test law_test bad_input_test state_blob_test \
     cpu_threads_test cpu_isa_test ulp_test oracle_test
-  what="64-bit Arm, gcc $(aarch64-linux-gnu-g++ -dumpfullversion), run by qemu-user; threads in a forked child, at which qemu aborts, are left out"
+  tests/counted/vectors.py --objdump aarch64-linux-gnu-objdump "$build/build/CMakeFiles/swd.dir/src/kernels/cpu/loops_base.cpp.o"
+  what="64-bit Arm, gcc $(aarch64-linux-gnu-g++ -dumpfullversion), run by qemu-user, all loops NEON code; threads in a forked child, at which qemu aborts, are left out"
 }
