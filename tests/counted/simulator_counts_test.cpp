@@ -1,52 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a step costs in runtime calls, counted: its launches and device queries, and nothing else - no allocation, no
 // copy, no synchronisation, no event, no change of device, no kernel that is loaded only now. Every call carries the
-// caller's stream. Needs a simulated
-// runtime that counts its calls.
+// caller's stream. Needs a simulated runtime that counts its calls.
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 
-#include <algorithm>
-
-#include "support/runner.h"
+#include "counted/simulator_counts/spy.h"
+#include "support/narrow.h"
 #include "support/simulated_calls.h"
-
-namespace {
-std::vector<void*> streams_seen;  // of every call that takes a stream
-std::vector<const void*> kernels_loaded, kernels_launched;
-int waits = 0;
-
-template <class F>
-F real(const char* name) {
-  return reinterpret_cast<F>(dlsym(RTLD_NEXT, name));
-}
-}  // namespace
-
-// These stand in for the runtime's in this program and in the library under test.
-extern "C" {
-cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel, void** arguments) {
-  streams_seen.push_back(config->stream);
-  kernels_launched.push_back(kernel);
-  return real<decltype(&cudaLaunchKernelExC)>("cudaLaunchKernelExC")(config, kernel, arguments);
-}
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
-  kernels_loaded.push_back(kernel);
-  return real<decltype(&cudaFuncGetAttributes)>("cudaFuncGetAttributes")(attributes, kernel);
-}
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  streams_seen.push_back(stream);
-  return real<decltype(&cudaMemcpyAsync)>("cudaMemcpyAsync")(to, from, bytes, kind, stream);
-}
-cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
-  streams_seen.push_back(stream);
-  return real<decltype(&cudaMemsetAsync)>("cudaMemsetAsync")(to, value, bytes, stream);
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  ++waits;
-  streams_seen.push_back(stream);
-  return real<decltype(&cudaStreamSynchronize)>("cudaStreamSynchronize")(stream);
-}
-}
 
 namespace swd::test {
 namespace {
@@ -70,21 +30,6 @@ void expect_only(uint64_t launches, void* stream, const char* what, const F& f) 
   EXPECT_EQ(after.all - before.all, launches + (after.queries - before.queries)) << what;
   EXPECT_EQ(seen, std::vector<void*>(launches, stream)) << what;
   EXPECT_EQ(kernels_loaded.size(), 0u) << what;
-}
-
-RunSetup setup(uint32_t flags, uint32_t groups, swd_decay decay = SWD_DECAY_SCHEDULED) {
-  RunSetup s;
-  s.backend = SWD_BACKEND_CUDA;
-  s.flags = flags;
-  for (int64_t k = 0; k < 1000; ++k) s.counts.push_back(k % 100 == 7 ? 300 : 0);
-  s.decay.assign(groups, decay);
-  s.groups.assign(groups, swd_group{1e-3, 0.9, 0.999, 1e-8, 1e-3, nullptr, 0.0});
-  return s;
-}
-
-swd_status step(Runner& r, void* stream) {
-  swd_step_args& args = r.args();
-  return swd_step(r.plan(), &r.buffers, &args, stream);
 }
 
 TEST(SimulatorCounts, AStepIsItsLaunchesAndNothingElse) {
@@ -147,39 +92,28 @@ TEST(SimulatorCounts, PiecesAndTheRest) {
   });
 }
 
-// A first call may come inside a capture, or beside a kernel that waits for it.
-TEST(SimulatorCounts, InitLoadsEveryKernelThatAPlanLaunches) {
-  struct Row {
+// One launch for all three arrays; in a list the pointers of each are carried before it.
+TEST(SimulatorCounts, AConversionIsOneLaunch) {
+  struct Shape {
+    const char* what;
     uint32_t flags;
-    swd_dtype grad, copy;
+    uint64_t launches;
   };
-  const Row rows[] = {{0, SWD_DTYPE_F32, SWD_DTYPE_NONE},
-                      {SWD_PLAN_LIST | SWD_PLAN_AMSGRAD, SWD_DTYPE_BF16, SWD_DTYPE_BF16},
-                      {SWD_PLAN_AMSGRAD | SWD_PLAN_UPDATE_NORMS, SWD_DTYPE_F16, SWD_DTYPE_F16},
-                      {SWD_PLAN_UPDATE_NORMS, SWD_DTYPE_F32, SWD_DTYPE_BF16}};
-  for (const Row& row : rows) {
-    RunSetup s = setup(row.flags, 30);
-    s.grad = row.grad;
-    s.copy = row.copy;
-    kernels_loaded.clear();
-    kernels_launched.clear();
-    Runner r(s);
-    swd_step_args& args = r.args();
-    ASSERT_EQ(step(r, r.stream()), SWD_OK);
-    for (swd_phase phase = 0; phase <= (row.flags & SWD_PLAN_AMSGRAD ? 1 : 0); ++phase) {
-      r.ok(swd_reduce(r.plan(), &r.buffers, &args, phase, 0, 1000, r.stream()));
-      r.ok(swd_fold(r.plan(), &r.buffers, &args, phase, nullptr, 0, r.stream()));
-      r.ok(swd_decide(r.plan(), &r.buffers, &args, phase, nullptr, 0, r.stream()));
-    }
-    r.ok(swd_update(r.plan(), &r.buffers, &args, r.stream()));
-    r.ok(swd_state_rebuild(r.plan(), &r.buffers, r.stream()));
-    r.ok(swd_discard(r.plan(), r.buffers.workspace, r.buffers.workspace_bytes, r.stream()));
-    r.stats();
-    if (row.copy != SWD_DTYPE_NONE) r.ok(swd_copy_params(r.plan(), &r.buffers, r.stream()));
-    EXPECT_GE(kernels_launched.size(), 9u);
-    for (const void* kernel : kernels_launched) {
-      EXPECT_NE(std::find(kernels_loaded.begin(), kernels_loaded.end(), kernel), kernels_loaded.end())
-          << "a kernel was launched that init had not loaded; flags " << row.flags;
+  const NarrowFormat wide = {"fp32", SWD_DTYPE_F32, SWD_DTYPE_NONE, SWD_DTYPE_F32, SWD_DTYPE_F32};
+  std::vector<NarrowFormat> formats = narrow_formats();
+  formats.push_back(wide);
+  for (const Shape& shape : {Shape{" flat", 0, 1}, Shape{" list of 1000", SWD_PLAN_LIST, 1 + 3 * 3}}) {
+    for (const NarrowFormat& format : formats) {
+      Runner r(format.in(setup(shape.flags, 1)));
+      Fp32Memory fp32(r.setup());
+      const std::string what = test_name(format) + shape.what;
+      const std::pair<const char*, decltype(&swd_state_load)> calls[] = {{": store", swd_state_store},
+                                                                         {": load", swd_state_load}};
+      for (auto [name, call] : calls) {
+        expect_only(shape.launches, r.stream(), (what + name).c_str(),
+                    [&, call = call] { return call(r.plan(), &r.buffers, &fp32.arrays(), r.stream()); });
+      }
+      synchronize(SWD_BACKEND_CUDA);
     }
   }
 }
