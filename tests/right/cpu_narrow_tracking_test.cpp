@@ -97,50 +97,62 @@ constexpr int kOctaves = 4, kBands = 6;
 
 struct Band {
   double count = 0.0, ratios = 0.0, squares = 0.0;  // of ratios to the true moment
-  double true_squares = 0.0;                        // of the true ones
-  double variance() const { return std::max(squares / count - ratios * ratios / (count * count), 0.0); }
+  double variance() const { return count > 0.0 ? squares / count - ratios * ratios / (count * count) : 0.0; }
+};
+
+struct Sums {
+  double got = 0.0, want = 0.0, squares[kBands] = {};  // of the true moments, by band
+  // How far they are apart, in standard deviations of what rounding leaves.
+  double distance(const Band* bands) const {
+    double variance = 0.0;
+    for (int b = 0; b < kBands; ++b) variance += std::max(bands[b].variance(), 0.0) * squares[b];
+    return (got - want) / std::sqrt(variance);
+  }
 };
 
 struct Deviation {
   double mean = 0.0, rms_root = 0.0;  // of v over the true one, and of its root
   double amplification = 0.0;         // of a step
-  double sum = 0.0, true_sum = 0.0;
-  double sum_deviation = 0.0;  // the standard deviation that rounding leaves, of the sum over the true one
   int64_t zeros = 0;
+  Band bands[kBands];
+  Sums all;
+  std::vector<Sums> blocks;  // where there was a gradient
 };
 
 Deviation deviation(const std::vector<float>& got, const std::vector<double>& want, bool wide) {
   Deviation d;
-  Band bands[kBands];
   double count = 0.0, largest = 0.0;
   for (size_t i = 0; i < want.size(); ++i) {
     if (i % kBlock == 0) largest = *std::max_element(want.data() + i, want.data() + i + kBlock);
-    d.sum += static_cast<double>(got[i]);
-    d.true_sum += want[i];
+    if (i % kBlock == 0 && largest > 0.0) d.blocks.emplace_back();
     if (want[i] == 0.0) continue;  // a row that never had a gradient
     const double ratio = static_cast<double>(got[i]) / want[i], root = std::sqrt(ratio) - 1.0;
     d.amplification = std::max(d.amplification, (std::sqrt(want[i]) + 1e-8) / (std::sqrt(ratio * want[i]) + 1e-8));
     d.zeros += got[i] == 0.0f;
     const double octaves = std::log2(largest / want[i]);
-    if (octaves < kOctaves * kBands) {
-      Band& band = bands[static_cast<int>(octaves) / kOctaves];
-      band.count += 1.0;
-      band.ratios += ratio;
-      band.squares += ratio * ratio;
-      band.true_squares += want[i] * want[i];
-    } else if (wide) {
-      continue;
+    const bool low = octaves >= kOctaves * kBands;
+    const int b = low ? 0 : static_cast<int>(octaves) / kOctaves;
+    for (Sums* sums : {&d.all, &d.blocks.back()}) {
+      sums->got += static_cast<double>(got[i]);
+      sums->want += want[i];
+      if (!low) sums->squares[b] += want[i] * want[i];
     }
+    if (!low) d.bands[b] = {d.bands[b].count + 1.0, d.bands[b].ratios + ratio, d.bands[b].squares + ratio * ratio};
+    if (low && wide) continue;
     count += 1.0;
     d.mean += ratio;
     d.rms_root += root * root;
   }
-  double variance = 0.0;
-  for (const Band& band : bands) variance += band.count > 0.0 ? band.variance() * band.true_squares : 0.0;
-  d.sum_deviation = std::sqrt(variance) / d.true_sum;
   d.mean /= count;
   d.rms_root = std::sqrt(d.rms_root / count);
   return d;
+}
+
+// Of all blocks together, each of which counts alike: the sum is of a few elements where scales differ.
+double distance_of_blocks(const Deviation& d) {
+  double sum = 0.0;
+  for (const Sums& block : d.blocks) sum += block.distance(d.bands);
+  return std::fabs(sum) / std::sqrt(static_cast<double>(d.blocks.size()));
 }
 
 void track(const NarrowFormat& f, const Scenario& scenario, const Normals& normals) {
@@ -157,7 +169,8 @@ void track(const NarrowFormat& f, const Scenario& scenario, const Normals& norma
   // Five standard errors of a mean whose lowest octaves are within a factor of two.
   Figure mean(at + "mean of v", wide ? 0.05 : 0.01), root(at + "rms of sqrt(v)", bf16 ? 0.03 : 0.14);
   Figure step(at + "amplification of a step", wide ? 8.0 : 3.0);
-  Figure sums(at + "sum(v) to S, deviations", 5.0), exact(at + "S to the true sum", 1e-7);
+  Figure sums(at + "sum(v) to S, deviations", 5.0), blocks(at + "sums of blocks, deviations", 5.0);
+  Figure exact(at + "S to the true sum", 1e-7);
   for (int64_t t = 1; t <= steps; ++t) {
     source.next();
     r.set(SWD_BUFFER_GRAD, 0, source.g);
@@ -165,10 +178,12 @@ void track(const NarrowFormat& f, const Scenario& scenario, const Normals& norma
     if (t != steps && t % (steps / 50) != 0) continue;
     Deviation d = deviation(r.get(SWD_BUFFER_EXP_AVG_SQ, 0), source.v, wide);
     EXPECT_EQ(d.zeros, 0) << at << t;
-    if (d.true_sum > 0.0) {
+    if (d.all.want > 0.0) {
       const double known = r.segment_state(0).exp_avg_sq_sum;
-      exact.add(std::fabs(known / d.true_sum - 1.0));
-      sums.add(std::fabs(d.sum / known - 1.0) / d.sum_deviation);
+      exact.add(std::fabs(known / d.all.want - 1.0));
+      d.all.want = known;
+      sums.add(std::fabs(d.all.distance(d.bands)));
+      blocks.add(distance_of_blocks(d));
     }
     if (t != steps) continue;
     mean.add(std::fabs(d.mean - 1.0));
@@ -179,6 +194,7 @@ void track(const NarrowFormat& f, const Scenario& scenario, const Normals& norma
   if (!wide) root.check();
   step.check();
   sums.check();
+  blocks.check();
   exact.check();
 }
 
