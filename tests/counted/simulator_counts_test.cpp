@@ -47,6 +47,8 @@ TEST(SimulatorCounts, AStepIsItsLaunchesAndNothingElse) {
       {"amsgrad, scheduled: a second reduction", setup(SWD_PLAN_AMSGRAD, 1), 3},
       {"amsgrad, decoupled", setup(SWD_PLAN_AMSGRAD, 1, SWD_DECAY_DECOUPLED), 2},
       {"norms", setup(SWD_PLAN_UPDATE_NORMS, 1), 2},
+      {"mixed16", narrow_presets()[1].in(setup(0, 1)), 2},
+      {"compact8, list, norms", narrow_presets()[2].in(setup(SWD_PLAN_LIST | SWD_PLAN_UPDATE_NORMS, 1)), 2},
   };
   cudaStream_t other;
   ASSERT_EQ(cudaStreamCreate(&other), cudaSuccess);

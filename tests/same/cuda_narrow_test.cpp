@@ -207,6 +207,7 @@ TEST(CudaNarrow, AGraphReplaysWhatIsEager) {
         synchronize(SWD_BACKEND_CUDA);
       }
       bytes[graph ? 1 : 0] = r.bytes();
+      EXPECT_EQ(r.stats().steps_applied, static_cast<uint64_t>(kSteps)) << format.name;
       if (graph) EXPECT_EQ(cudaSuccess, cudaGraphExecDestroy(replay));
       if (graph) EXPECT_EQ(cudaSuccess, cudaGraphDestroy(captured));
     }
