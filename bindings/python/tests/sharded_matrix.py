@@ -12,13 +12,13 @@ BOUND = 1e-6
 
 _DECAYS = ["scheduled", "relative", "decoupled", "l2", "amsgrad", "no_clip", "propagate"]
 _DTENSOR = [f"fsdp2_{decay}" for decay in _DECAYS] + [
-    "tp", "tp_amsgrad", "tiny", "mixed_precision", "bfloat16", "accumulation", "overflow_on_one_rank",
+    "tp", "tp_amsgrad", "tiny", "mixed_precision", "bfloat16", "mixed16", "accumulation", "overflow_on_one_rank",
     "gradients_of_other_placements", "frozen", "whole_model_is_reported"]
 _SHARDS = ["zero_shards", "zero_hook", "zero_relative", "zero_checkpoint", "fsdp1_original", "fsdp1_flat",
            "fsdp1_flat_relative", "fsdp1_original_amsgrad", "fsdp1_grad_op", "fsdp1_checkpoint", "own_shards",
            "rank_without_gradients", "wrong_fsdp1_without_shards", "wrong_zero_without_shards", "wrong_ddp_with_a_sum",
            "right_ddp_says_nothing", "wrong_or_not_models_of_their_own", "wrong_a_rank_that_stopped"]
-_CHECKPOINT = ["resume", "resume_flattened_amsgrad", "resume_full_broadcast", "from_one_process",
+_CHECKPOINT = ["resume", "resume_flattened_amsgrad", "resume_full_broadcast", "resume_mixed16", "from_one_process",
                "state_of_whole_tensors_is_refused", "save", "load"]
 _OVERLAP = ["fsdp2", "tp", "ddp"]
 

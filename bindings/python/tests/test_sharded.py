@@ -8,13 +8,14 @@ from sharded_matrix import names
 pytestmark = pytest.mark.long
 
 PART = {
-    2: names("dtensor", ["fsdp2_relative", "fsdp2_amsgrad", "tp", "bfloat16", "overflow_on_one_rank",
+    2: names("dtensor", ["fsdp2_relative", "fsdp2_amsgrad", "tp", "bfloat16", "mixed16", "overflow_on_one_rank",
                          "gradients_of_other_placements", "whole_model_is_reported"]) +
     names("shards", ["zero_shards", "zero_checkpoint", "fsdp1_original", "fsdp1_flat", "fsdp1_checkpoint", "own_shards",
                      "rank_without_gradients", "wrong_fsdp1_without_shards", "wrong_zero_without_shards",
                      "wrong_ddp_with_a_sum", "right_ddp_says_nothing", "wrong_or_not_models_of_their_own",
                      "wrong_a_rank_that_stopped"]) +
-    names("checkpoint", ["resume", "resume_full_broadcast", "from_one_process", "state_of_whole_tensors_is_refused", "save"]) +
+    names("checkpoint", ["resume", "resume_full_broadcast", "resume_mixed16", "from_one_process",
+                         "state_of_whole_tensors_is_refused", "save"]) +
     names("overlap", ["fsdp2", "tp", "ddp"]),
     4: names("dtensor", ["hsdp", "tp_fsdp2", "pipeline", "tiny"]) + names("checkpoint", ["load"]) + names("overlap", ["hsdp"]),
 }
