@@ -13,13 +13,13 @@ compiler() {  # C compiler, C++ compiler; the examples, too, without a warning
 row_gcc_11() {
   scripts/install_deps.sh gcc-11
   compiler gcc-11 g++-11
-  what="gcc $(g++-11 -dumpfullversion)"
+  what="gcc $(g++-11 -dumpfullversion), the examples, too"
 }
 
 row_gcc_12() {
   scripts/install_deps.sh gcc-12
   compiler gcc-12 g++-12
-  what="gcc $(g++-12 -dumpfullversion)"
+  what="gcc $(g++-12 -dumpfullversion), the examples, too"
 }
 
 row_clang() {
@@ -27,7 +27,7 @@ row_clang() {
   newest=$(apt-cache pkgnames clang- 2> /dev/null | sed -n 's/^clang-\([0-9]*\)$/\1/p' | sort -n | tail -n 1)
   scripts/install_deps.sh "clang-${newest:?no package of clang}"
   compiler "clang-$newest" "clang++-$newest"
-  what="clang $("clang++-$newest" -dumpversion), the newest package"
+  what="clang $("clang++-$newest" -dumpversion), the newest package; the examples, too"
 }
 
 row_musl() {
