@@ -6,7 +6,7 @@
 #
 #   --cuda       with the CUDA backend, all architectures; else CPU only, some two minutes on two cores
 #   --bare-root  installs the .deb with dpkg in a new Debian root (debootstrap, as root); else it is only unpacked
-#   --conan      the Conan package alone, as CI does
+#   --conan      the Conan package alone, static, as CI does
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -34,8 +34,8 @@ conan_package() {
   "$work/conan/bin/conan" profile detect --exist-ok > /dev/null 2>&1
   "$work/conan/bin/conan" remote disable '*' > /dev/null 2>&1  # it needs nothing from elsewhere
   quietly conan "$work/conan/bin/conan" create packaging/conan
-  quietly conan-shared "$work/conan/bin/conan" create packaging/conan -o 'libswd/*:shared=True'
-  echo "Conan: static and shared, quickstart built and run"
+  [ -n "$only_conan" ] || quietly conan-shared "$work/conan/bin/conan" create packaging/conan -o 'libswd/*:shared=True'
+  echo "Conan: quickstart built and run"
 }
 if [ -n "$only_conan" ]; then
   scripts/install_deps.sh python
