@@ -30,7 +30,8 @@ sdist=("$work"/dist/libswd-*.tar.gz)
 tar -xzf "${sdist[0]}" -C "$work/source" --strip-components 1
 
 # CMake's rule for shared libraries, with another linker; libstdc++ and libgcc_s are the machine's by name. -E: pip
-# hides what is installed from what runs in a build that it isolates.
+# hides what is installed from what runs in a build that it isolates. The libstdc++ beside that glibc has no operator delete
+# that takes a size.
 runtime=()
 for name in libstdc++.so libgcc_s.so.1; do runtime+=("$(readlink -f "$(c++ -print-file-name=$name)")"); done
 export ZIG_GLOBAL_CACHE_DIR=$work/zig ZIG_LOCAL_CACHE_DIR=$work/zig
@@ -38,7 +39,8 @@ rule="$tools/python -E -m ziglang cc -target x86_64-linux-gnu.$glibc -fPIC <LINK
 rule+=" ${runtime[*]} -lm"
 echo "wheel"
 "$tools/python" -m pip wheel -q --disable-pip-version-check --no-deps "$work/source" -w "$work/raw" --config-settings build-dir="$work/cmake" \
-  --config-settings cmake.define.SWD_BUILD_JAX=OFF --config-settings cmake.define.SWD_CUDA=ON --config-settings "cmake.define.SWD_CUDA_ARCHITECTURES=${1:-}" \
+  --config-settings cmake.define.SWD_BUILD_JAX=OFF --config-settings cmake.define.CMAKE_CXX_FLAGS=-fno-sized-deallocation \
+  --config-settings cmake.define.SWD_CUDA=ON --config-settings "cmake.define.SWD_CUDA_ARCHITECTURES=${1:-}" \
   --config-settings "cmake.define.CMAKE_CXX_CREATE_SHARED_LIBRARY=$rule"
 raw=("$work"/raw/libswd-*.whl)
 PATH=$tools:$PATH "$tools/auditwheel" repair --plat "manylinux_${glibc/./_}_x86_64" --only-plat -w "$work/dist" "${raw[0]}" > "$work/auditwheel.log" 2>&1 ||

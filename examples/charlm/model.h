@@ -23,7 +23,7 @@ class Model {
   using Matrix = Eigen::MatrixXf;
   using View = Eigen::Map<Matrix>;
 
-  Model(int alphabet, int hidden, uint64_t seed) : alphabet_(alphabet) {
+  Model(int alphabet, int hidden, uint64_t seed) {
     add(kEmbedding, alphabet, true);
     add(hidden, kContext * kEmbedding, true);
     add(hidden, 1, false);
@@ -91,7 +91,6 @@ class Model {
   static Eigen::Index byte(const std::vector<uint8_t>& text, const std::vector<int64_t>& at, Eigen::Index j, int c) {
     return text[static_cast<size_t>(at[static_cast<size_t>(j)] + c)];
   }
-  int alphabet_;
 };
 
 }  // namespace charlm
