@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs the tests of examples/python, experiments/text and experiments/paper in the virtual environment of python_wheel.sh,
-# which comes first: it installs PyTorch and the package. Adds matplotlib and tqdm. Usage: test_python_examples.sh [PYTEST ARGUMENT ...]
+# which comes first: it installs PyTorch and the package. Adds matplotlib and tqdm. Usage: test_python_examples.sh [PYTEST ARGUMENT ...];
+# SWD_TEST_TIER=short runs the examples, long the experiments (docs/testing.md).
 # Exit code 77: the packages are not there and cannot be installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,5 +17,9 @@ if ! "$python" -c 'import matplotlib, tqdm' 2> /dev/null; then
 fi
 
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # the networks are small
-"$python" -m pytest -q -p no:cacheprovider examples/python experiments/text "$@"
-"$python" -m pytest -q -p no:cacheprovider experiments/paper "$@"  # its modules have the names of the text's
+case ${SWD_TEST_TIER:-all} in
+  short) folders=(examples/python) ;;
+  long) folders=(experiments/text experiments/paper) ;;
+  *) folders=(examples/python experiments/text experiments/paper) ;;
+esac
+for folder in "${folders[@]}"; do "$python" -m pytest -q -p no:cacheprovider "$folder" "$@"; done  # modules of one name
