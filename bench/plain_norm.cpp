@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pass 1 on one thread beside what a program would write itself: a sum of squares in fp64, compiled for this machine
-// with -O3 -ffast-math, which gives other bits on another one. Usage: plain_norm [ELEMENTS [ROUNDS]], by default 10.8
-// million, which no second cache holds, and 60. The two take turns; prints the quartiles of both and of their ratio.
+// Pass 1 on one thread beside what a program would write itself: a sum of squares in fp64, read in one stream, compiled
+// for this machine. Usage: plain_norm [ELEMENTS [ROUNDS]], by default 10.8 million, which no second cache holds,
+// and 60. The two take turns; prints the quartiles of both and of their ratio.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -14,9 +14,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// In lanes, so that it becomes vector code; 32 were the fastest of 4 to 32.
 double plain_sum_of_squares(const float* x, size_t count) {
-  double sum = 0.0;
-  for (size_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
+  constexpr size_t kLanes = 32;
+  double lanes[kLanes] = {}, sum = 0.0;
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) lanes[j] += static_cast<double>(x[i + j]) * x[i + j];
+  }
+  for (; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
+  for (double lane : lanes) sum += lane;
   return sum;
 }
 
