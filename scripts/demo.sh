@@ -25,6 +25,7 @@ if [ -e /dev/nvidiactl ]; then
   if . scripts/nvcc.sh; then cuda=ON; fi
   popd > /dev/null
 fi
+mkdir -p "$build"
 echo "building in $build (CUDA $cuda)"
 cmake -S "$root" -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" \
   -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_BENCH=OFF -DSWD_BUILD_EXAMPLES=ON > "$build.log"

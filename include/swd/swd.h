@@ -218,7 +218,12 @@ enum {
   SWD_PLAN_MAXIMIZE = 1u << 2,     /**< ascend: the gradient counts with the opposite sign */
   SWD_PLAN_UPDATE_NORMS = 1u << 3, /**< also reduce param_norm and update_norm, inside the second pass; values below
                                       2^-63 are left out, and one above 1.8e19 makes them infinite */
-  SWD_PLAN_INDEXED = 1u << 4       /**< swd_segment.index is given */
+  SWD_PLAN_INDEXED = 1u << 4,      /**< swd_segment.index is given */
+  SWD_PLAN_TAKE_COPY = 1u << 5     /**< with copy_dtype: what others wrote into param_copy is what the step starts from.
+                                      Where an element of it is not the rounding of its parameter, bit for bit, the
+                                      parameter becomes that element; elsewhere it keeps its low bits. Fill it first
+                                      with swd_copy_params, and again after writing param. Price: 2 bytes read a
+                                      parameter */
 };
 
 /** The description of a plan. Everything behind its pointers is copied by swd_plan_create. */
@@ -332,10 +337,11 @@ typedef struct swd_buffers {
   void* exp_avg_sq;     /**< second moment, read and written. NOT the moment itself in BF16 and BLOCK8, but that over
                            the segment's exp_avg_sq_unit: read it through swd_state_store */
   void* max_exp_avg_sq; /**< with SWD_PLAN_AMSGRAD, else NULL */
-  void* param_copy;     /**< with copy_dtype, else NULL; write only, and untouched by a skipped step */
-  void* state;          /**< state image of this plan, read and written */
-  uint64_t state_bytes; /**< at least swd_state_size */
-  void* workspace;      /**< initialised for this plan */
+  void* param_copy; /**< with copy_dtype, else NULL; written, with SWD_PLAN_TAKE_COPY read first; untouched by a skipped
+                       step */
+  void* state;      /**< state image of this plan, read and written */
+  uint64_t state_bytes;     /**< at least swd_state_size */
+  void* workspace;          /**< initialised for this plan */
   uint64_t workspace_bytes; /**< at least swd_workspace_size */
   void* remainder;        /**< with remainder_dtype, else NULL: the lower bits of param. A param written by others keeps
                              a stale one, at most half a bf16 step; zero it there, or swd_state_load */

@@ -10,8 +10,8 @@ namespace {
 
 using Long = long long;  // what printf knows on every platform
 
-constexpr uint32_t kPlanFlags =
-    SWD_PLAN_LIST | SWD_PLAN_AMSGRAD | SWD_PLAN_MAXIMIZE | SWD_PLAN_UPDATE_NORMS | SWD_PLAN_INDEXED;
+constexpr uint32_t kPlanFlags = SWD_PLAN_LIST | SWD_PLAN_AMSGRAD | SWD_PLAN_MAXIMIZE | SWD_PLAN_UPDATE_NORMS |
+                                SWD_PLAN_INDEXED | SWD_PLAN_TAKE_COPY;
 constexpr uint32_t kSegmentFlags = SWD_SEGMENT_NO_NORM | SWD_SEGMENT_NO_VBAR | SWD_SEGMENT_NO_DECAY;
 constexpr int64_t kMostSegments = INT32_MAX;
 constexpr uint32_t kMostGroups = 1u << 20;
@@ -41,6 +41,9 @@ swd_status check_dtypes(const swd_plan_args& args) {
   if (args.copy_dtype != kNone && args.param_dtype == kBf16) {
     return set_error(SWD_ERR_UNEXPECTED, "args.copy_dtype is %d, but args.param_dtype is BF16: param is the copy",
                      args.copy_dtype);
+  }
+  if (args.copy_dtype == kNone && (args.flags & SWD_PLAN_TAKE_COPY)) {
+    return set_error(SWD_ERR_UNEXPECTED, "args.flags has SWD_PLAN_TAKE_COPY, but args.copy_dtype is NONE");
   }
   const Dtypes wanted = dtypes_of(args);
   bool offered = false;

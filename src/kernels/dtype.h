@@ -68,4 +68,11 @@ SWD_FN F16 round_to(float x, F16) {
 
 SWD_FN None round_to(float, None) { return None{}; }
 
+// A parameter from itself and from its copy, which others may have written: the copy counts where it is not the
+// parameter's rounding. By bits, so that a zero of the other sign is taken too.
+template <class Copy>
+SWD_FN float take_copy(float p, Copy copy) {
+  return round_to(p, Copy{}).bits == copy.bits ? p : to_float(copy);
+}
+
 }  // namespace swd

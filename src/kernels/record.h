@@ -23,11 +23,15 @@ SWD_FN void* segment_pointer(const Pass& pass, int buffer, int64_t segment) {
   return pass.ws.pointers[buffer * pass.plan.segment_count + segment];
 }
 
-// Element 0 of a segment in one of its arrays.
+// Element 0 of a segment in one of its arrays: at its own pointer in a list, else at its offset from the flat base.
+template <class T>
+SWD_FN T* array_at(const Pass& pass, int buffer, int64_t segment, int64_t offset) {
+  if (pass.plan.flags & SWD_PLAN_LIST) return static_cast<T*>(segment_pointer(pass, buffer, segment));
+  return static_cast<T*>(pass.bases[buffer]) + offset;
+}
 template <class T>
 SWD_FN T* array_of(const Pass& pass, int buffer, int64_t segment) {
-  if (pass.plan.flags & SWD_PLAN_LIST) return static_cast<T*>(segment_pointer(pass, buffer, segment));
-  return static_cast<T*>(pass.bases[buffer]) + pass.ws.segments[segment].offset;
+  return array_at<T>(pass, buffer, segment, pass.ws.segments[segment].offset);
 }
 
 // The first block's byte of a segment, in one of the scale buffers.

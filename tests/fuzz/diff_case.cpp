@@ -150,6 +150,10 @@ Case draw_case(Input& in) {
   draw_array(in, t.max_exp_avg_sq, c.elements, true);
   t.param_copy.assign(t.param.size(), 0);
   draw_narrow(in, c);
+  if (t.copy_dtype != SWD_DTYPE_NONE && in.below(4) == 1) {  // last, so that older inputs mean what they did
+    t.plan_flags |= SWD_PLAN_TAKE_COPY;
+    for (uint16_t& code : t.param_copy) code = static_cast<uint16_t>(in.bits(2));
+  }
   return c;
 }
 

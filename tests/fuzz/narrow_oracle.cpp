@@ -125,6 +125,9 @@ void decode_segment(Training& t, size_t k, int64_t at) {
   for (int64_t n = 0; n < t.segments[k].count; ++n) {
     const size_t i = static_cast<size_t>(at + n);
     if (t.param_dtype != SWD_DTYPE_F32) decode_param(t, at + n);
+    if ((t.plan_flags & SWD_PLAN_TAKE_COPY) && test::nearest_code(t.copy_dtype, t.param[i]) != t.param_copy[i]) {
+      t.param[i] = test::code_value(t.copy_dtype, t.param_copy[i]);
+    }
     if (t.moment_dtype == SWD_DTYPE_BF16) {
       t.exp_avg[i] = test::float_of(static_cast<uint32_t>(half_at(t.codes[SWD_BUFFER_EXP_AVG], at + n)) << 16);
       t.exp_avg_sq[i] =

@@ -6,7 +6,8 @@
 
 namespace swd::fuzz {
 
-// Segment k, whose first element is element `at` of the training. Arrays that are not narrow are left alone.
+// What a step of segment k starts from, whose first element is element `at` of the training. Arrays that are not narrow
+// are left alone, but for parameters that somebody wrote into their copy, with SWD_PLAN_TAKE_COPY.
 void decode_segment(Training& t, size_t k, int64_t at);
 
 // After its step: the counter is the new one, the unit still the old one.

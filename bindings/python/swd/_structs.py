@@ -81,6 +81,7 @@ class PlanFlag(enum.IntFlag):
     MAXIMIZE = 4
     UPDATE_NORMS = 8
     INDEXED = 16
+    TAKE_COPY = 32
 
 
 class StepFlag(enum.IntFlag):

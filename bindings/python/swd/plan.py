@@ -26,7 +26,8 @@ class Plan(Conversions, StateImages):
 
     segments: Segment objects, or plain counts of elements (then packed one after the other). decay: one word per
     group, "scheduled", "relative", "decoupled", "l2" or "none". backend: "cpu" or "cuda". grad_dtype, copy_dtype:
-    "float32", "bfloat16", "float16"; copy_dtype None: no 16-bit copy of the parameters. param_dtype: "float32", or
+    "float32", "bfloat16", "float16"; copy_dtype None: no 16-bit copy of the parameters. take_copy: what others wrote into
+    param_copy is what a step starts from; fill it first with copy_params. param_dtype: "float32", or
     "bfloat16", whose remainder_dtype is "int16" (together exactly float32), "int8" or None. moment_dtype: "float32",
     "bfloat16" or "block8". as_list: one pointer a segment (set_pointers) instead of flat buffers. threads:
     CPU backend, most that a step uses; 0: the least of the caller's cores, the cgroup's quota and OMP_NUM_THREADS, of
@@ -42,7 +43,7 @@ class Plan(Conversions, StateImages):
                  grad_dtype: Any = "float32", copy_dtype: Any = None, as_list: bool = False, amsgrad: bool = False,
                  maximize: bool = False, update_norms: bool = False, indexed: bool = False, threads: int = 0,
                  model_key: int = 0, param_dtype: Any = "float32", remainder_dtype: Any = None,
-                 moment_dtype: Any = "float32") -> None:
+                 moment_dtype: Any = "float32", take_copy: bool = False) -> None:
         self._handle: c_void_p | None = None
         self.backend = names.backend(backend)
         self.grad_dtype, self.copy_dtype = names.dtype(grad_dtype, "grad_dtype"), names.dtype(copy_dtype, "copy_dtype")
@@ -53,7 +54,7 @@ class Plan(Conversions, StateImages):
         self.decay = tuple(names.decay(mode) for mode in modes)
         flags = PlanFlag(0)
         for wanted, flag in ((as_list, PlanFlag.LIST), (amsgrad, PlanFlag.AMSGRAD), (maximize, PlanFlag.MAXIMIZE),
-                             (update_norms, PlanFlag.UPDATE_NORMS), (indexed, PlanFlag.INDEXED)):
+                             (update_norms, PlanFlag.UPDATE_NORMS), (indexed, PlanFlag.INDEXED), (take_copy, PlanFlag.TAKE_COPY)):
             flags |= flag if wanted else 0
         self.flags = flags
         array, self.extent = segment_array(list(segments), as_list)

@@ -165,7 +165,8 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
   }
 
   // Positions 0 .. end - 1 of `item`, in rows. `aligned`: all arrays are.
-  __device__ __forceinline__ static Partial update(const Arrays& item, const Constants& k, int, int end, bool aligned) {
+  __device__ __forceinline__ static Partial update(const Pass&, const Arrays& item, const Constants& k, int, int end,
+                                                   bool aligned) {
     NormLanes norms{};
     bool whole = aligned && end == kItem;
     // Rows up to here are vectors. The lanes of the norms must not change their layout within an item.

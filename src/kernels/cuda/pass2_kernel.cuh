@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(kUpdateThreads, update_blocks_per_sm(Types::kP
           pass.segment_states[segment].exp_avg_sq_unit = pass.ws.narrow[segment].unit_after;
         }
       }
-      norms = Item::update(Item::moved(walk.at, place.number * kItem), c, place.begin, place.end, walk.aligned);
+      norms = Item::update(pass, Item::moved(walk.at, place.number * kItem), c, place.begin, place.end, walk.aligned);
     }
     if constexpr (kNorms) {
       bool complete = fold_tree(pass.ws.norm_values, pass.ws.norm_tickets, number, items, norms);

@@ -68,7 +68,8 @@ void add_plan_rows(Rows& rows) {
     rows.push_back({Kind::kPlain, SWD_ERR_STRUCT_SIZE, "args.struct_size",
                     [bytes](Scene& s) { return create(s, s.lengthened(s.plan_args, bytes, 1)); }});
   }
-  for (uint32_t bit = 5; bit < 32; ++bit) {
+  spoil(rows, SWD_ERR_UNEXPECTED, "flags", [](swd_plan_args& a) { a.flags |= SWD_PLAN_TAKE_COPY; });
+  for (uint32_t bit = 6; bit < 32; ++bit) {
     spoil(rows, SWD_ERR_FLAGS, "flags", [bit](swd_plan_args& a) { a.flags = 1u << bit; });
   }
   values<swd_backend>(rows, SWD_ERR_ENUM, "backend", &swd_plan_args::backend, {-1, 0, 3, INT32_MAX, INT32_MIN});

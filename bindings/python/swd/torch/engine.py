@@ -60,6 +60,7 @@ class Engine:
             decay=[group["decay"] for group in groups], backend=device.type, grad_dtype=str(grad_dtype),
             copy_dtype=None if copy is None else str(copy.dtype), as_list=self.flat is None,
             amsgrad=amsgrad, maximize=maximize, update_norms=optimizer.update_norms, indexed=bool(first),
+            take_copy=self.has_copy,
             threads=0 if self.on_cuda else _threads())
         self.workspace = torch.empty(self.plan.workspace_bytes, dtype=torch.uint8, device=device)
         self.record = torch.zeros(self.plan.record_doubles, dtype=torch.float64, device=device)

@@ -32,8 +32,8 @@ class Pointers:
         self.send(engine, {Buffer.GRAD: grads})
 
     def told_of(self, params: list[int]) -> bool:
-        """Whether the library has these addresses of the parameters."""
-        return self._sent.get(Buffer.PARAM) == params
+        """Whether the library has these addresses of the parameters, or of their copies, where a master is the parameter."""
+        return self._sent.get(Buffer.PARAM_COPY, self._sent.get(Buffer.PARAM)) == params
 
     def send(self, engine: Engine, tables: Mapping[Buffer, Sequence[torch.Tensor | None]]) -> None:
         """Sends what changed since the last call."""

@@ -99,11 +99,11 @@ class Steady:
 
     @staticmethod
     def can_be(layout: Layout, optimizer: AdamS) -> bool:
-        """Whether all that it would have to vouch for is plain: gapless tensors without masters."""
+        """Whether all that it would have to vouch for is plain: gapless tensors."""
         members = [member for engine in layout.engines for member in engine.members]
         return (bool(members) and all(engine.members for engine in layout.engines)
                 and all(type(state) is dict for state in optimizer.state.values())
-                and all(member.gapless and member.copy is None and type(member.owner) in PLAIN for member in members))
+                and all(member.gapless and type(member.owner) in PLAIN for member in members))
 
     @staticmethod
     def _params(groups: Iterable[dict[str, Any]]) -> list[torch.Tensor]:

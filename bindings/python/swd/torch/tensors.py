@@ -44,16 +44,6 @@ def dense_strides(tensor: torch.Tensor) -> tuple[int, ...]:
     return torch.empty_like(tensor, device="meta", requires_grad=False).stride()
 
 
-def refresh_master(master: torch.Tensor, param: torch.Tensor) -> None:
-    """Takes over what somebody else wrote into a 16-bit parameter, and keeps the low bits of the rest. On the CPU one
-    look shows that nothing was written; on CUDA a look would have to be waited for."""
-    rounded = master.to(param.dtype)
-    if param.device.type != "cpu":
-        torch.where(rounded == param, master, param, out=master)
-    elif not torch.equal(rounded, param):
-        master.copy_(torch.where(rounded == param, master, param))
-
-
 class Member:
     """One parameter.
 
@@ -62,7 +52,8 @@ class Member:
     count    elements that a step updates
     work     what the plan takes for the parameter, gapless: the parameter itself, its float32 master, or a copy of a
              parameter with gaps
-    copy     float16, gapless: the parameter itself, or a copy of one with gaps; None where there is no master
+    copy     float16, gapless: the parameter itself, or a copy of one with gaps; None where there is no master. What
+             others wrote into it a step takes over (take_copy of Plan)
     stored   the state tensors that the step uses, by Buffer
     pending  float32 tensors of a loaded state that are to be rounded to what is stored, by the names of Plan.load
     """
@@ -95,12 +86,14 @@ class Member:
         else:
             self.copy = param if self.gapless else self._take(memory, "copy", param.dtype)
             self.work = self._adopt(MASTER, memory, param)
-            refresh_master(self.work, param)
+            if not self.gapless:
+                self.copy.copy_(param)
         self._settle_form()
         if amsgrad and MOMENTS[2] not in state and MOMENTS[1] in state:
             state[MOMENTS[2]] = state[MOMENTS[1]].clone()
         self.stored = {slot.buffer: self._adopt_slot(slot, memory) for slot in form.slots(amsgrad)}
-        self.places = [(tensor, tensor.data_ptr(), tensor.shape) for tensor in self.stored.values()]
+        kept = self.stored.values() if self.copy is None else (*self.stored.values(), self.work)
+        self.places = [(tensor, tensor.data_ptr(), tensor.shape) for tensor in kept]
         self.address = param.data_ptr() if memory.is_flat else None  # a flat parameter must stay where it is
 
     def _take(self, memory: Memory, kind: str, dtype: torch.dtype) -> torch.Tensor:
@@ -194,13 +187,10 @@ class Member:
                 and (self.address is None or self.address == param.data_ptr()))
 
     def before_step(self) -> None:
-        """Brings master and copies up to date with what others wrote, in whatever way: no version counter sees .data.
-        Price of a parameter with gaps: two copies; of a master a fifth to a third of the step (bench/edits.py)."""
-        param = self.param
-        if self.copy is not None:
-            refresh_master(self.work, param)
+        """Brings the copy of a parameter with gaps up to date with what others wrote, in whatever way: no version counter
+        sees .data. Price: two copies a step."""
         if not self.gapless:
-            (self.work if self.copy is None else self.copy).copy_(param)
+            (self.work if self.copy is None else self.copy).copy_(self.param)
 
     def ordered(self, grad: torch.Tensor) -> torch.Tensor:
         """The gradient in the order of work. Price of another order: one copy."""

@@ -140,6 +140,8 @@ pub const SWD_PLAN_MAXIMIZE: u32 = 1 << 2;
 pub const SWD_PLAN_UPDATE_NORMS: u32 = 1 << 3;
 /// `swd_segment.index` is given.
 pub const SWD_PLAN_INDEXED: u32 = 1 << 4;
+/// With `copy_dtype`: what others wrote into `param_copy` is what the step starts from.
+pub const SWD_PLAN_TAKE_COPY: u32 = 1 << 5;
 
 /// Apply non-finite gradients and let NaN spread, instead of skipping the step.
 pub const SWD_STEP_PROPAGATE: u32 = 1 << 0;

@@ -51,6 +51,9 @@ pub struct PlanArgs<'a> {
     pub update_norms: bool,
     /// [`Segment::index`] is given.
     pub indexed: bool,
+    /// What others wrote into `param_copy` is what a step starts from: where an element of it is not the rounding of its
+    /// parameter, the parameter becomes that element. Needs `copy_dtype`; fill the copy first.
+    pub take_copy: bool,
     /// Any number that tells models apart: a blob of another key that is not 0 is refused. 0: none.
     pub model_key: u64,
     /// CPU: most threads a step uses, 0 to 1024. 0: the least of the cores that the caller of the step may run on, the
@@ -74,6 +77,7 @@ impl Default for PlanArgs<'_> {
             maximize: false,
             update_norms: false,
             indexed: false,
+            take_copy: false,
             model_key: 0,
             threads: 0,
         }
@@ -122,7 +126,8 @@ impl Plan {
                 | bit(args.amsgrad, sys::SWD_PLAN_AMSGRAD)
                 | bit(args.maximize, sys::SWD_PLAN_MAXIMIZE)
                 | bit(args.update_norms, sys::SWD_PLAN_UPDATE_NORMS)
-                | bit(args.indexed, sys::SWD_PLAN_INDEXED),
+                | bit(args.indexed, sys::SWD_PLAN_INDEXED)
+                | bit(args.take_copy, sys::SWD_PLAN_TAKE_COPY),
             backend: args.backend as i32,
             param_dtype: Element::raw(Some(param)),
             grad_dtype: Element::raw(Some(args.grad_dtype.into())),
