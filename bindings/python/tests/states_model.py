@@ -29,7 +29,7 @@ def run(params, optimizers, first, steps):
 
 def bits(params, optimizer):
     state = [optimizer.state[param] for param in params]
-    return [param.detach().view(torch.uint8).clone() for param in params] + [
+    return [param.detach().contiguous().view(torch.uint8).clone() for param in params] + [
         torch.as_tensor(one[key]).reshape(-1).view(torch.uint8).clone() for one in state for key in sorted(one)]
 
 

@@ -66,7 +66,7 @@ class AdamS(Optimizer):
     The step works on raw gradients and never writes them. It is one unit: a skipped step changes no parameter, moment
     or counter, to the bit. Results are the same bits on CPU and CUDA, for any number of threads, and after a resume.
     """
-    overlap_norm = False  # of optimizers that an older version pickled
+    overlap_norm = _loaded = _said_shards = False  # of optimizers that an older version pickled
     _step_supports_amp_scaling = True  # torch.amp.GradScaler hands over scale and verdict instead of unscaling
 
     def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3,

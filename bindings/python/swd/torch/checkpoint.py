@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TENSORS = MOMENTS + (MASTER,) + states.NATIVE
 _PICKLED = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_norm", "shards", "record_hook",
-            "reference_step", "states", "overlap_norm", "_watch", "_agreement", "_noted")
+            "reference_step", "states", "overlap_norm", "_watch", "_agreement", "_noted", "_loaded", "_said_shards")
 _COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference", "rounding_seed")
 
 

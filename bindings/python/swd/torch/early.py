@@ -16,7 +16,7 @@ from torch.utils.weak import TensorWeakRef
 from .. import Error, Phase
 from . import shards
 from .checks import plain
-from .tensors import as_stored
+from .orders import as_stored
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -55,7 +55,7 @@ def _readable(engine: Engine, member: Member, param: torch.Tensor) -> torch.Tens
         return None
     grad = shards.local(grad)
     if (type(grad) is not torch.Tensor or grad.layout is not torch.strided or grad.dtype != member.grad_dtype
-            or grad.device != engine.device or grad.shape != member.shape or member.count == 0
+            or grad.device != engine.device or grad.shape != member.shape or member.count == 0 or member.stand_in
             or not as_stored(grad, member.strides) or torch._is_zerotensor(grad) or grad.is_inference()):
         return None
     at = grad.data_ptr()

@@ -12,7 +12,7 @@ import torch
 
 from .. import Buffer, Buffers, Group, Segment, StepArgs
 from .._structs import StatsStruct
-from . import audit, narrow, shards, states, versions
+from . import audit, narrow, shards, versions
 from .checks import FOLLOWS_GRADIENTS
 from .early import Early
 from .flat import common_flat
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .adams import AdamS
     from .image import Counters
     from .kinds import Grads, Groups
+    from .states import Form
     from .tensors import Entry
 
 
@@ -35,7 +36,7 @@ def _threads() -> int:
 
 class Engine:
     def __init__(self, entries: list[Entry], *, device: torch.device, grad_dtype: torch.dtype, maximize: bool,
-                 counted: bool, optimizer: AdamS) -> None:
+                 counted: bool, form: Form, optimizer: AdamS) -> None:
         """entries: what the plan shall hold, see tensors.Entry. counted: whether the norms count it here."""
         groups, self.counted, self.steps = optimizer.param_groups, counted, 0
         self.tolerances: tuple[tuple[float, ...], torch.Tensor] = (), torch.empty(0)
@@ -47,8 +48,7 @@ class Engine:
         if self.flat:
             entries = sorted(entries, key=lambda entry: self._offset(entry.param))
         memory = Memory(device, self.flat.extent if self.flat else None)
-        dtype = entries[0].param.dtype if entries else torch.float32
-        self.form = states.form_of(optimizer.states, dtype, amsgrad)
+        self.form = form
         self.members = self._make_members(entries, grad_dtype, amsgrad, memory)
         copy = self.members[0].copy if self.members else None
         self.has_copy = copy is not None

@@ -9,7 +9,7 @@ import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
 from . import checks, shards
-from .tensors import dense_strides
+from .orders import dense_strides
 
 _ALIGNMENT = 32  # elements; a parameter starts on a 128-byte line in float32
 

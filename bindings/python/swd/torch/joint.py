@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who sums the norm record over processes, and which of them count a parameter. Made by layout, asked by run and report.
+"""Who sums the norm record over processes, and which of them count a parameter. Made by layout, asked by run, report and whole.
 
 DTensors say themselves between whom they are shared: the dimensions of their root mesh that any of them spans. A mesh or
 group in ``shards``, or a record_hook, goes before; dimensions that no parameter spans then hold different parameters
@@ -42,7 +42,7 @@ def _spanned(root: Any, mesh: Any) -> set[int]:
     return {dim for dim, line in enumerate(lines) if set(line) <= ranks}
 
 
-def _add_up(record: torch.Tensor, group: Any) -> None:
+def add_up(record: torch.Tensor, group: Any) -> None:
     """Sums a record over a group, with the same bits on all its processes. NCCL's all-reduce gives these; of others it is
     not known, so the records are gathered and added in one order."""
     size = dist.get_world_size(group)
@@ -62,20 +62,20 @@ def _add_up(record: torch.Tensor, group: Any) -> None:
 def _over(groups: list[Any]) -> Hook:
     def hook(record: torch.Tensor) -> None:
         for group in groups:
-            _add_up(record, group)
+            add_up(record, group)
     return hook
 
 
 class Joint:
-    """hook: sums a record in place, or None. asked: whether the user said that there are shards."""
+    """hook: sums a record in place, or None. asked: whether the user said that there are shards. meshes: of DTensors."""
 
     def __init__(self, optimizer: AdamS) -> None:
         given: Any = optimizer.shards
         params = _all_params(optimizer)
-        self._meshes = _meshes(params)
-        roots = [root for i, root in enumerate(map(_root, self._meshes)) if root not in map(_root, self._meshes[:i])]
+        self.meshes = _meshes(params)
+        roots = [root for i, root in enumerate(map(_root, self.meshes)) if root not in map(_root, self.meshes[:i])]
         self._root = roots[0] if len(roots) == 1 and roots[0].get_coordinate() is not None else None
-        self._spans = [_spanned(self._root, mesh) for mesh in self._meshes] if self._root is not None else []
+        self._spans = [_spanned(self._root, mesh) for mesh in self.meshes] if self._root is not None else []
         self._used: set[int] = set().union(*self._spans)
         self.asked = optimizer.record_hook is not None or checks.is_group(given)
         self.hook: Hook | None = optimizer.record_hook
@@ -85,7 +85,7 @@ class Joint:
             groups = [given.get_group(dim) for dim in range(given.ndim)] if hasattr(given, "get_group") else [given]
             self.hook = _over(groups)
             self.ranks = given.mesh.flatten().tolist() if hasattr(given, "mesh") else dist.get_process_group_ranks(given)
-        elif self.hook is None and given is not False and self._meshes:
+        elif self.hook is None and given is not False and self.meshes:
             if len(roots) > 1:
                 raise ValueError("shards: the parameters are DTensors on meshes without a common root; pass the group of "
                                  "all processes that hold parts of the model")
@@ -100,6 +100,6 @@ class Joint:
             return False
         if self._root is None:
             return True
-        spans = self._spans[self._meshes.index(param.device_mesh)] if shards.is_sharded(param) else set()
+        spans = self._spans[self.meshes.index(param.device_mesh)] if shards.is_sharded(param) else set()
         where = self._root.get_coordinate()
         return all(where[dim] == 0 for dim in self._used - spans)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 import torch
 
-from . import checks, checkpoint, shards
+from . import blocks, checks, checkpoint, shards, whole
 from .engine import Engine
 from .joint import Joint
-from .states import UNIT
+from .states import UNIT, Form
 from .steady import PLAIN, Steady
 from .tensors import Entry
 
@@ -40,6 +40,7 @@ class Layout:
         checks.whole(optimizer)
         checks.memory()
         self.signature, self.joint = _signature(optimizer), Joint(optimizer)
+        whole.agree(optimizer, self.joint.meshes)
         buckets: dict[Any, list[Entry]] = {}
         for number, group in enumerate(optimizer.param_groups):
             checks.group(group)
@@ -51,15 +52,18 @@ class Layout:
                 if grad is not None:
                     checks.gradient(param, grad)
                 dtype = grad_dtypes.get(param, param.dtype) if grad is None else grad.dtype
-                key = (param.device, param.dtype, dtype, group["maximize"], self.joint.counts(param))
+                form = blocks.form_of(optimizer.states, param, group["amsgrad"])
+                counted = self.joint.counts(param) and not shards.holds_nothing(param)
+                key = (param.device, param.dtype, dtype, group["maximize"], counted, form)
                 state = optimizer.state[param]
                 entry = Entry(param, number, state, *checkpoint.take_numbers(state), float(state.get(UNIT, 0.0)))
                 buckets.setdefault(key, []).append(entry)
         if not buckets and self.joint.hook is not None:  # takes part in the sum, and learns what was decided
-            buckets[_home(optimizer), torch.float32, torch.float32, False, True] = []
-        self.engines = [Engine(entries, device=device, grad_dtype=dtype, maximize=maximize, counted=counted,
+            buckets[_home(optimizer), torch.float32, torch.float32, False, True, Form()] = []
+        self.engines = [Engine(entries, device=device, grad_dtype=dtype, maximize=maximize, counted=counted, form=form,
                                optimizer=optimizer)
-                        for (device, _, dtype, maximize, counted), entries in buckets.items()]
+                        for (device, _, dtype, maximize, counted, form), entries in buckets.items()]
+        blocks.say(optimizer)
         self.where = {member.owner: (i, k) for i, engine in enumerate(self.engines)
                       for k, member in enumerate(engine.members)}
         self.steady: Steady | None = None

@@ -27,6 +27,7 @@ def load(optimizer: AdamS, load_torch: Callable[[dict[str, Any]], None], state_d
              optimizer.register_load_state_dict_post_hook(lambda _: _unpack(optimizer, saved, own), prepend=True)]
     try:
         load_torch(state_dict)
+        optimizer._loaded = True
     finally:
         for hook in hooks:
             hook.remove()

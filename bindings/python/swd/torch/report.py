@@ -98,6 +98,8 @@ def memory(optimizer: AdamS) -> dict[str, float]:
     sizes, count = dict.fromkeys(("parameters", "gradients", "states", "workspace"), 0), 0
     for engine in optimizer._layout.engines if optimizer._layout else ():
         for member in engine.members:
+            if member.stand_in:
+                continue
             count += member.count
             sizes["parameters"] += member.param.nbytes
             sizes["gradients"] += member.param.numel() * member.grad_dtype.itemsize

@@ -7,9 +7,12 @@ is DTensors of the parameter's placements, so that torch.distributed.checkpoint 
 """
 from __future__ import annotations
 
-from typing import Any, cast
+import math
+from typing import Any, Sequence, cast
 
 import torch
+
+from . import orders
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
@@ -28,14 +31,46 @@ def local(tensor: Any) -> torch.Tensor:
         return part
 
 
-def like(param: Any, tensor: torch.Tensor) -> torch.Tensor:
-    """A DTensor of the parameter's placements around its local part, for the state."""
+def like(param: Any, tensor: torch.Tensor, shape: Sequence[int] | None = None) -> torch.Tensor:
+    """A DTensor of the parameter's placements around its local part, for the state. shape: of the whole, if another."""
     if not is_sharded(param):
         return tensor
     from torch.distributed.tensor import DTensor
+    size, stride = (param.shape, param.stride()) if shape is None else (torch.Size(shape), orders.plain_strides(shape))
     made: torch.Tensor = DTensor.from_local(tensor, param.device_mesh, param.placements, run_check=False,
-                                            shape=param.shape, stride=param.stride())
+                                            shape=size, stride=stride)
     return made
+
+
+def same_cut(param: Any, tensor: Any) -> bool:
+    """Whether a tensor is cut as the parameter is, or neither is cut."""
+    return (getattr(tensor, "placements", None), getattr(tensor, "device_mesh", None)) == (
+        getattr(param, "placements", None), getattr(param, "device_mesh", None))
+
+
+def cut(param: Any, whole: torch.Tensor) -> torch.Tensor:
+    """This process's part of a plain tensor of the parameter's whole shape: a view."""
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+    shape, offset = compute_local_shape_and_global_offset(param.shape, param.device_mesh, param.placements)
+    return whole[tuple(slice(first, first + size) for size, first in zip(shape, offset))]
+
+
+def cuts(param: Any) -> dict[int, list[tuple[int, int | None]]]:
+    """{dimension: (processes, split_factor of a strided cut or None) of each cut along it}; of a plain tensor {}."""
+    found: dict[int, list[tuple[int, int | None]]] = {}
+    for size, placement in zip(param.device_mesh.shape, param.placements) if is_sharded(param) else ():
+        if hasattr(placement, "dim"):
+            found.setdefault(placement.dim, []).append((size, getattr(placement, "split_factor", None)))
+    return found
+
+
+def in_order(param: Any) -> bool:
+    """Whether each process's part is one piece of the whole, so that first_element tells where all of it lies. FSDP2 after
+    tensor parallelism cuts in strides, which the other cut of that dimension makes one piece again."""
+    found = {dim: [one for one in some if one[0] > 1] for dim, some in cuts(param).items()}
+    rows = found.pop(0, [])
+    strided = [factor for _, factor in rows if factor is not None]
+    return not any(found.values()) and all(math.prod(size for size, other in rows if other is None) == factor for factor in strided)
 
 
 def gradient(param: Any, grad: Any) -> torch.Tensor:
@@ -69,6 +104,11 @@ def first_element(param: Any) -> int:
     for size in param.shape[1:]:
         inner *= size
     return offset[0] * inner if rows and len(offset) else 0
+
+
+def holds_nothing(param: Any) -> bool:
+    """Whether other processes have all of a DTensor's elements."""
+    return is_sharded(param) and param.numel() > 0 and local(param).numel() == 0
 
 
 def padding(param: Any) -> int:

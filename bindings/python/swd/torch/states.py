@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the state of a parameter is stored: the presets of ``AdamS(states=...)``, the tensors of each by name, and the ways
-from and to float32. Called by tensors, engine and checkpoint.
+from and to float32. Called by blocks, narrow and checkpoint.
 
 A narrow second moment is stored over a number of its own, exp_avg_sq_unit, and no narrow array has a name that another
 optimizer would take for a moment.
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 UNIT, REMAINDER = "exp_avg_sq_unit", "remainder"
 PRESETS = ("fp32", "mixed16", "compact8", "tiny8")
-_BLOCK = 128  # elements that share a scale
 
 
 class Slot(NamedTuple):
@@ -27,7 +26,7 @@ class Slot(NamedTuple):
     name: str
     buffer: Buffer
     dtype: torch.dtype
-    scales: bool = False  # one element for each block of 128, not for each of the parameter
+    scales: bool = False  # one element for each block, not for each of the parameter: see blocks
 
 
 _WIDE = (Slot("exp_avg", Buffer.EXP_AVG, torch.float32), Slot("exp_avg_sq", Buffer.EXP_AVG_SQ, torch.float32))
@@ -59,9 +58,14 @@ class Form(NamedTuple):
         """The parameter is bf16 itself, not a copy of a master."""
         return self.param == "bfloat16"
 
+    @property
+    def moments(self) -> tuple[Slot, ...]:
+        """exp_avg_sq is the second."""
+        return _MOMENTS[self.moment]
+
     def slots(self, amsgrad: bool) -> tuple[Slot, ...]:
-        """Moments first, exp_avg_sq the second."""
-        return _MOMENTS[self.moment] + ((_MAX,) if amsgrad else ()) + _LOW[self.remainder]
+        """Moments first."""
+        return self.moments + ((_MAX,) if amsgrad else ()) + _LOW[self.remainder]
 
     def plan(self, segments: Sequence[Segment | int], **options: Any) -> Plan:
         return Plan(segments, param_dtype=self.param, remainder_dtype=self.remainder, moment_dtype=self.moment, **options)
@@ -88,22 +92,39 @@ def form_of(states: str, dtype: torch.dtype, amsgrad: bool) -> Form:
     return form
 
 
-def blocks(count: int) -> int:
-    return -(-count // _BLOCK)
-
-
-def stored_form(state: dict[str, Any]) -> Form | None:
-    """The Form in which a state holds narrow moments, or None."""
+def other_form(state: dict[str, Any], own: Form) -> Form | None:
+    """The Form in which a state holds narrow moments, other than those of `own`; or None. A state may hold both: what
+    set_optimizer_state_dict loads is put beside what an optimizer had before, where names differ."""
     for moment, slots in _MOMENTS.items():
-        if moment != "float32" and all(slot.name in state for slot in slots):
+        if moment not in ("float32", own.moment) and all(slot.name in state for slot in slots):
             return Form(moment=moment)
     return None
+
+
+def check_complete(state: dict[str, Any]) -> None:
+    """Refuses narrow moments of which something is missing."""
+    for moment in (_BF16, _BLOCK8):
+        missing = [slot.name for slot in moment if slot.name not in state]
+        if 0 < len(missing) < len(moment):
+            raise ValueError(f"{', '.join(missing)}: the state has none, but others of these moments")
+
+
+def foreign(state: dict[str, Any], own: Form) -> bool:
+    """Whether a state holds what an optimizer of this Form stores otherwise, under other names."""
+    wide = own.narrow and any(slot.name in state for slot in _WIDE)
+    return wide or other_form(state, own) is not None
+
+
+def _memory(tensor: torch.Tensor) -> torch.Tensor:
+    """The elements of a gapless tensor as they lie in memory: a view."""
+    return tensor.detach().as_strided((tensor.numel(),), (1,))
 
 
 def convert(form: Form, device: torch.device, arrays: Mapping[Buffer, Sequence[torch.Tensor]], counts: Sequence[int],
             units: Sequence[float], fp32: Mapping[str, Sequence[torch.Tensor | None]], store: bool) -> None:
     """Between what is stored in a form and float32, for several parameters. arrays: {Buffer: a gapless tensor of each}.
-    fp32: {"param" | "exp_avg" | "exp_avg_sq": a gapless float32 tensor or None of each}, read, or written if `store`."""
+    fp32: {"param" | "exp_avg" | "exp_avg_sq": a gapless float32 tensor or None of each}, read, or written if `store`.
+    All of one parameter lie in the same memory order, whichever it is."""
     plan = form.plan(list(counts), backend=device.type, as_list=True)
     words = torch.zeros(plan.state_bytes // 8, dtype=torch.int64, device="cpu")
     for k, unit in enumerate(units):
@@ -112,21 +133,9 @@ def convert(form: Form, device: torch.device, arrays: Mapping[Buffer, Sequence[t
     stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
     plan.init_workspace(workspace, stream)
     for buffer, tensors in arrays.items():
-        plan.set_pointers(workspace, buffer, tensors, stream=stream)
-    (plan.store if store else plan.load)(Buffers(plan, state=words, workspace=workspace), stream=stream, **fp32)
-
-
-def widen(state: dict[str, Any], form: Form) -> None:
-    """Turns the narrow moments of a state, which lie in another form than is wanted, into exp_avg and exp_avg_sq."""
-    tensors = {slot.buffer: state[slot.name].contiguous() for slot in _MOMENTS[form.moment]}
-    codes = tensors[Buffer.EXP_AVG]
-    wide = {name: torch.zeros(codes.shape, dtype=torch.float32, device=codes.device) for name in ("exp_avg", "exp_avg_sq")}
-    arrays = {buffer: [tensor] for buffer, tensor in tensors.items()}
-    convert(form, codes.device, arrays, [codes.numel()], [float(state.get(UNIT, 0.0))],
-            {name: [tensor] for name, tensor in wide.items()}, store=True)
-    for name in [slot.name for slot in _MOMENTS[form.moment]] + [UNIT]:
-        state.pop(name, None)
-    state.update(wide)
+        plan.set_pointers(workspace, buffer, [_memory(tensor) for tensor in tensors], stream=stream)
+    ways = {name: [None if tensor is None else _memory(tensor) for tensor in tensors] for name, tensors in fp32.items()}
+    (plan.store if store else plan.load)(Buffers(plan, state=words, workspace=workspace), stream=stream, **ways)
 
 
 def split_master(master: torch.Tensor, param: torch.Tensor) -> torch.Tensor:
@@ -137,6 +146,12 @@ def split_master(master: torch.Tensor, param: torch.Tensor) -> torch.Tensor:
     return torch.where(same, master, param.float())
 
 
+def joined(param: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
+    """A bfloat16 parameter and its remainder of 8 or 16 bits as float32."""
+    bits = param.contiguous().view(torch.int16).to(torch.int32) << 16
+    return (bits + (low.to(torch.int32) << (8 if low.dtype == torch.int8 else 0))).view(torch.float32)
+
+
 def say_rounded(names: Iterable[str]) -> None:
-    warnings.warn(f"states: {', '.join(sorted(names))} of the loaded state are float32 and are rounded to what this "
+    warnings.warn(f"states: {', '.join(sorted(names))} of the loaded state lie in another form, and are rounded to what this "
                   "optimizer stores", stacklevel=7)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
 import torch
 
 from .. import Buffer
-from . import shards, states
+from . import blocks, narrow, shards
+from .orders import as_stored, plain_strides, same_layout
 from .states import UNIT
 
 if TYPE_CHECKING:
@@ -29,19 +30,6 @@ class Entry(NamedTuple):
     unit: float     # of narrow moments; 0: 1
 
 
-def same_layout(strides: Sequence[int], other: Sequence[int], shape: Sequence[int]) -> bool:
-    """Whether two tensors of this shape have their elements in the same order in memory."""
-    return strides == other or all(a == b or n == 1 for a, b, n in zip(strides, other, shape))
-
-
-def as_stored(tensor: torch.Tensor, strides: Sequence[int]) -> bool:
-    """Whether the memory of a tensor is its elements in the order of these strides: no gaps, no pending negation."""
-    return same_layout(tensor.stride(), strides, tensor.shape) and not tensor.is_neg()
-
-
-def dense_strides(tensor: torch.Tensor) -> tuple[int, ...]:
-    """The strides of a gapless tensor in the memory order of this one; its own, unless it overlaps or has gaps."""
-    return torch.empty_like(tensor, device="meta", requires_grad=False).stride()
 
 
 class Member:
@@ -56,9 +44,11 @@ class Member:
              others wrote into it a step takes over (take_copy of Plan)
     stored   the state tensors that the step uses, by Buffer
     pending  float32 tensors of a loaded state that are to be rounded to what is stored, by the names of Plan.load
+    stand_in whether other processes hold all of the parameter. The library moves no number of a segment without elements,
+             and a checkpoint takes step and unit from any process: so one element that is 0 is stepped, and nobody counts it
     """
-    __slots__ = ("owner", "param", "group", "state", "shown", "strides", "shape", "count", "offset", "gapless", "work",
-                 "copy", "grad_dtype", "form", "stored", "pending", "places", "step", "sum", "unit", "address", "scales")
+    __slots__ = ("owner", "param", "group", "state", "shown", "strides", "shape", "count", "offset", "gapless", "work", "copy",
+                 "grad_dtype", "form", "stored", "pending", "places", "step", "sum", "unit", "address", "scales", "stand_in")
 
     def __init__(self, entry: Entry, grad_dtype: torch.dtype, amsgrad: bool, memory: Memory, offset: int, form: Form,
                  scales: tuple[int, int]) -> None:
@@ -67,17 +57,14 @@ class Member:
         self.owner, self.param, self.group, self.state = entry.param, param, entry.group, state
         self.shown: dict[str, torch.Tensor] = {}
         self.grad_dtype, self.offset = grad_dtype, offset
-        self.shape, self.strides = param.shape, dense_strides(param)
-        self.count = param.numel() - shards.padding(param)
+        self.shape, self.strides = param.shape, blocks.strides_of(entry.param, param, form)
+        self.stand_in = shards.holds_nothing(entry.param)
+        self.count = 1 if self.stand_in else param.numel() - shards.padding(param)
         self.gapless = as_stored(param, self.strides)
         self.form, self.scales = form, scales
-        self.pending: dict[str, torch.Tensor] = {}
         self.step: torch.Tensor
         self.sum: torch.Tensor
         self.unit: torch.Tensor | None = None
-        if form.moment == "block8" and (shards.is_sharded(entry.param) or shards.is_fsdp1(entry.param)):
-            raise ValueError("states: 8-bit moments of a parameter that is sharded, whose blocks no checkpoint could cut; "
-                             "expected 'mixed16' or 'fp32'")
         if param.dtype != torch.float16:
             self.copy: torch.Tensor | None = None
             self.work = param if self.gapless else self._take(memory, "work", param.dtype)
@@ -88,70 +75,55 @@ class Member:
             self.work = self._adopt(MASTER, memory, param)
             if not self.gapless:
                 self.copy.copy_(param)
-        self._settle_form()
+        self.pending = narrow.settle(self)
         if amsgrad and MOMENTS[2] not in state and MOMENTS[1] in state:
             state[MOMENTS[2]] = state[MOMENTS[1]].clone()
         self.stored = {slot.buffer: self._adopt_slot(slot, memory) for slot in form.slots(amsgrad)}
+        if self.stand_in:
+            self._stand_in()
         kept = self.stored.values() if self.copy is None else (*self.stored.values(), self.work)
         self.places = [(tensor, tensor.data_ptr(), tensor.shape) for tensor in kept]
         self.address = param.data_ptr() if memory.is_flat else None  # a flat parameter must stay where it is
 
+    def _stand_in(self) -> None:
+        self.gapless = True
+        self.work = self.work.new_zeros(1)
+        self.copy = None if self.copy is None else self.copy.new_zeros(1)
+        self.stored = {buffer: tensor.new_zeros(1) for buffer, tensor in self.stored.items()}
+
     def _take(self, memory: Memory, kind: str, dtype: torch.dtype) -> torch.Tensor:
         return memory.take(kind, dtype, self.shape, self.strides, self.offset)
-
-    def _settle_form(self) -> None:
-        """What the state holds in another form becomes pending."""
-        state, names = self.state, {slot.name for slot in self.form.slots(False)}
-        other = states.stored_form(state)
-        if other is not None and other.moment != self.form.moment:
-            states.widen(state, other)
-        if self.form.narrow:
-            self.pending = {name: self._dense(name, state[name]) for name in MOMENTS[:2] if name in state}
-        if self.form.split and MASTER in state:
-            self.pending["param"] = states.split_master(self._dense(MASTER, state[MASTER]), self.param)
-        for name in states.NATIVE:
-            if name not in names:
-                state.pop(name, None)
-        low = state.get(states.REMAINDER)
-        if low is not None and low.dtype != self.form.slots(False)[-1].dtype:
-            del state[states.REMAINDER]  # of a longer or shorter kind: the visible half counts
-
-    def _dense(self, name: str, shown: torch.Tensor) -> torch.Tensor:
-        """A tensor of the state as float32 in the order of work."""
-        tensor = shards.local(shown)
-        if tensor.shape != self.shape:
-            raise ValueError(f"{name}: the state has shape {tuple(tensor.shape)}, its parameter {tuple(self.shape)}")
-        out = torch.empty_strided(self.shape, self.strides, dtype=torch.float32, device=self.param.device)
-        return out.copy_(tensor)
 
     def drop_pending(self) -> None:
         """What was pending is stored now."""
         for name in self.pending:
-            self.state.pop(MASTER if name == "param" else name)
+            self.state.pop(MASTER if name == "param" else name, None)
         self.pending = {}
 
     def _adopt_slot(self, slot: Slot, memory: Memory) -> torch.Tensor:
         if not slot.scales:
             return self._adopt(slot.name, memory, None, slot.dtype)
-        old, (first, extent) = self.state.get(slot.name), self.scales
-        new = memory.take(slot.name, slot.dtype, (states.blocks(self.count),), (1,), first, extent)
-        if old is not None:
-            if old.shape != new.shape:
-                raise ValueError(f"{slot.name}: the state has shape {tuple(old.shape)}, expected {tuple(new.shape)}")
-            new.copy_(old)
-        self.state[slot.name] = self.shown[slot.name] = new
+        old, shape, (first, extent) = self.state.get(slot.name), blocks.scales_of(self.shape, self.strides), self.scales
+        new = memory.take(slot.name, slot.dtype, shape, plain_strides(shape), first, extent)
+        if old is not None and "exp_avg" not in self.pending:
+            new.copy_(self.part(slot.name, old).reshape(shape))  # narrow.settle has seen that it is of as many blocks
+        whole = blocks.scale_shape(self.owner.shape)
+        self.state[slot.name] = self.shown[slot.name] = shards.like(self.owner, new, whole)
         return new
+
+    def part(self, name: str, shown: torch.Tensor) -> torch.Tensor:
+        """What this process has of a tensor of the state, which must be cut as the parameter is."""
+        if not shards.same_cut(self.owner, shown):
+            raise ValueError(f"{name}: the state has placements {getattr(shown, 'placements', None)}, its parameter "
+                             f"{getattr(self.owner, 'placements', None)}; load it with torch.distributed.checkpoint's "
+                             "set_optimizer_state_dict")
+        return shards.local(shown)
 
     def _adopt(self, name: str, memory: Memory, initial: torch.Tensor | None,
                dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """The state tensor of that name, in its dtype and in the order of work; keeps what was there."""
         shown = self.state.get(name)
-        if shown is not None and (getattr(shown, "placements", None), getattr(shown, "device_mesh", None)) != (
-                getattr(self.owner, "placements", None), getattr(self.owner, "device_mesh", None)):
-            raise ValueError(f"{name}: the state has placements {getattr(shown, 'placements', None)}, its parameter "
-                             f"{getattr(self.owner, 'placements', None)}; load it with torch.distributed.checkpoint's "
-                             "set_optimizer_state_dict")
-        old = None if shown is None else shards.local(shown)
+        old = None if shown is None else self.part(name, shown)
         if old is not None and old.shape != self.shape:
             raise ValueError(f"{name}: the state has shape {tuple(old.shape)}, its parameter {tuple(self.shape)}")
         if (shown is not None and old is not None and not memory.is_flat and old.dtype == dtype and old.device == memory.device
@@ -194,6 +166,8 @@ class Member:
 
     def ordered(self, grad: torch.Tensor) -> torch.Tensor:
         """The gradient in the order of work. Price of another order: one copy."""
+        if self.stand_in:
+            return grad.new_zeros(1)
         if as_stored(grad, self.strides):
             return grad
         return torch.empty_strided(self.shape, self.strides, dtype=grad.dtype, device=grad.device).copy_(grad)
