@@ -10,13 +10,23 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor, init_device_mesh
 
-from ranks import OPTIONS, Net, differences, full, loss, warned
+from ranks import OPTIONS, Net, differences, full, loss, one_process, train, warned
+from ranks_dtensor import shard
 from swd.torch import AdamS, adamw_state_dict
 
 WHOLE = [(10, 128), (7, 4, 32), (3, 256), (1, 384), (2, 3, 128)]  # cut along the first dimension at blocks, however uneven
 OTHERS = [(768,), (10, 96), (5, 7, 3, 3)]                         # not
 CASES = [("compact8", torch.bfloat16), ("compact8", torch.float32), ("tiny8", torch.bfloat16)]
 ALONE = dict(lr=1e-2, decay="decoupled", weight_decay=0.1, rounding_seed=7)  # nothing hangs on a norm
+
+
+@contextlib.contextmanager
+def said():
+    """The warnings about states. Agreement may warn of ranks that an earlier case left with other numbers of optimizers."""
+    texts = []
+    with warned() as all_texts:
+        yield texts
+    texts += [text for text in all_texts if text.startswith("states: ")]
 
 
 class Parts(nn.Module):
@@ -79,7 +89,7 @@ def bits(mesh, placements):
     """Where shards end at blocks all of the state has the bits of one process; with a norm in the step nearly."""
     out = {}
     for states, dtype in CASES:
-        with warned() as texts:
+        with said() as texts:
             found = run(WHOLE, states, dtype, mesh, placements)
         assert not texts, texts
         assert_same(contents(*found[:2]), contents(*run(WHOLE, states, dtype)[:2]))
@@ -95,7 +105,7 @@ def case_bits():
     return bits(mesh_of_all(), [Shard(0)])
 
 
-def case_hsdp():
+def case_bits_hsdp():
     return bits(init_device_mesh("cpu", (2, 2), mesh_dim_names=("replicate", "shard")), [Replicate(), Shard(0)])
 
 
@@ -104,7 +114,7 @@ def case_other_shards_are_bfloat16():
     shapes = [shape for pair in itertools.zip_longest(WHOLE, OTHERS) for shape in pair if shape]
     few = [k for k, shape in enumerate(shapes) if shape in OTHERS]
     for states, dtype in CASES:
-        with warned() as texts:
+        with said() as texts:
             model, optimizer, _ = run(shapes, states, dtype, mesh_of_all())
             optimizer.load_state_dict(optimizer.state_dict())
             model.train_with(optimizer, range(20, 22))
@@ -121,21 +131,36 @@ def case_other_shards_are_bfloat16():
     return {}
 
 
+def case_fsdp2():
+    """A network under fully_shard, some of it in 8 bits: near one process that has all of it so."""
+    net = dict(hidden=128, wide=128)
+    model = shard(Net(**net))
+    optimizer = AdamS(model.parameters(), states="compact8", **OPTIONS)
+    with said() as texts:
+        found = train(model, optimizer)
+    assert len(texts) == 1 and "keeps the moments of 6 parameters" in texts[0], texts
+    got = differences([full(p) for p in model.parameters()], found, one_process(net=net, states="compact8"))
+    assert got["param"] < 0.02 and got["norm"] < 0.05 and got["vbar"] < 0.02, got
+    assert 6.0 < optimizer.memory()["parameters"] + optimizer.memory()["states"] < 6.3
+    return {}
+
+
 def case_tensor_parallel():
     """Cut along the last dimension: 8 bits where every part has whole blocks. Said is that other bits round, and what not."""
     mesh, size = mesh_of_all(), dist.get_world_size()
-    shapes = [(6, 128 * 2 * size), (6, 128 * (2 * size + 1)), (256, 5)]
+    shapes = [(6, 128 * 2 * size), (6, 128 * (2 * size + 1)), (256, 5), (3, 2 * size + 1, 128)]
     for states, dtype in CASES:
-        with warned() as texts:
+        with said() as texts:
             model, optimizer, _ = run(shapes, states, dtype, mesh, [Shard(1)])
-        assert len(texts) == 2 and "2 parameters" in texts[0] and "3 parameters" in texts[1], texts
-        assert "exp_avg_block8" in optimizer.state[model.parts[0]] and "exp_avg_bf16" in optimizer.state[model.parts[1]]
+        assert len(texts) == 2 and "2 parameters" in texts[0] and "4 parameters" in texts[1], texts
+        found = ["exp_avg_block8" in optimizer.state[p] for p in model.parts]
+        assert found == [True, False, False, True], found
         one, alone, _ = run(shapes, states, dtype)
         assert abs(optimizer.vbar() / alone.vbar() - 1) < 1e-6
         a, b = adamw_state_dict(optimizer)["state"], adamw_state_dict(alone)["state"]
         for k, (p, q) in enumerate(zip(model.parts, one.parts)):
             assert (full(p).float() - q.float()).abs().max() < 0.05 * (4 if states == "tiny8" else 1)
-            for name, near in (("exp_avg", 0.1), ("exp_avg_sq", 0.4)):
+            for name, near in (("exp_avg", 0.15), ("exp_avg_sq", 0.4)):
                 assert a[k][name].placements == p.placements
                 gap = (full(a[k][name]) - b[k][name]).abs().max() / b[k][name].abs().max()
                 assert gap < near, (k, name, gap)

@@ -10,8 +10,7 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.state_dict import (StateDictOptions, get_model_state_dict, get_optimizer_state_dict,
                                                      set_model_state_dict, set_optimizer_state_dict)
 
-from ranks import warned
-from ranks_narrow import ALONE, CASES, OTHERS, WHOLE, Parts, assert_same, contents, mesh_of_all, refused, run
+from ranks_narrow import ALONE, CASES, OTHERS, WHOLE, Parts, assert_same, contents, mesh_of_all, refused, run, said
 from swd.torch import AdamS
 
 BOTH = WHOLE + OTHERS  # with bfloat16 parameters those of OTHERS have an int16 remainder, which gloo and NCCL do not move
@@ -101,7 +100,7 @@ def case_load():
 
 def moved(saved, model, optimizer):
     """Loads a full checkpoint of another number of processes, and returns what was said at the first step."""
-    with warned() as texts:
+    with said() as texts:
         put(model, optimizer, *copy.deepcopy(saved), FULL)
         model.train_with(optimizer, range(6, 12))
     return texts
@@ -130,7 +129,7 @@ def case_one_process_to_ranks_and_back():
         if (states, dtype) == CASES[0]:
             continue
         back, its = fresh(BOTH, states, dtype)
-        with warned() as texts:
+        with said() as texts:
             put(back, its, *both(model, optimizer, FULL))
             back.train_with(its, range(12, 18))
         assert len(texts) == 1 and "are rounded" in texts[0], texts
@@ -142,17 +141,23 @@ def case_one_process_to_ranks_and_back():
 
 
 def case_other_forms_load():
-    """Whole float32 moments, and those of other presets, on each rank: as on one process, where that stores alike."""
+    """Whole float32 moments, and those of other presets, on each rank, or a sharded optimizer's: as on one process."""
     for source, dtype in (("fp32", torch.float32), ("mixed16", torch.float32), *CASES):
         one, alone, _ = run(WHOLE, source, dtype, steps=6)
-        saved = both(one, alone)
+        saved, (parts, its_own, _) = both(one, alone), run(WHOLE, source, dtype, mesh_of_all(), steps=6)
         for states in ("compact8", "tiny8", "mixed16"):
             if states == source or states == "tiny8" and dtype == torch.float32:
                 continue
-            (model, optimizer), (plain, its) = (fresh(WHOLE, states, dtype, mesh) for mesh in (mesh_of_all(), None))
+            (model, optimizer), (plain, its), (third, last) = (fresh(WHOLE, states, dtype, mesh)
+                                                               for mesh in (mesh_of_all(), None, mesh_of_all()))
             moved(saved, model, optimizer)
             moved(saved, plain, its)
+            third.load_state_dict(parts.state_dict())
+            last.load_state_dict(its_own.state_dict())
+            with said():
+                third.train_with(last, range(6, 12))
             assert_same(contents(model, optimizer), contents(plain, its))
+            assert_same(contents(third, last), contents(plain, its))
     return {}
 
 

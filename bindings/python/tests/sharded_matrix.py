@@ -21,7 +21,7 @@ _SHARDS = ["zero_shards", "zero_hook", "zero_relative", "zero_checkpoint", "fsdp
 _CHECKPOINT = ["resume", "resume_flattened_amsgrad", "resume_full_broadcast", "resume_mixed16", "from_one_process",
                "state_of_whole_tensors_is_refused", "save", "load"]
 _OVERLAP = ["fsdp2", "tp", "ddp"]
-_NARROW = ["bits", "other_shards_are_bfloat16", "tensor_parallel", "wrong_fsdp1"]
+_NARROW = ["bits", "fsdp2", "other_shards_are_bfloat16", "tensor_parallel", "wrong_fsdp1"]
 _NARROW_CHECKPOINT = ["resume", "resume_flattened", "resume_full", "resume_full_broadcast", "one_process_to_ranks_and_back",
                       "other_forms_load", "wrong_broadcast_of_another_form", "save"]
 
@@ -35,7 +35,7 @@ MATRIX = {  # in this order: what 2 ranks save, 4 and 3 load, and what 4 save, 3
     names("overlap", _OVERLAP) + names("narrow", _NARROW) + names("narrow_checkpoint", _NARROW_CHECKPOINT),
     4: names("dtensor", ["hsdp", "tp_fsdp2", "pipeline", "fsdp2_scheduled", "fsdp2_amsgrad", "tiny"]) +
     names("checkpoint", ["resume", "load"]) + names("overlap", ["hsdp", "pipeline"]) +
-    names("narrow", ["hsdp", "bits", "other_shards_are_bfloat16"]) + names("narrow_checkpoint", ["resume", "load"]),
+    names("narrow", ["bits_hsdp", "bits", "other_shards_are_bfloat16"]) + names("narrow_checkpoint", ["resume", "load"]),
     3: names("dtensor", ["fsdp2_relative"]) + names("checkpoint", ["load"]) + names("shards", ["fsdp1_flat", "zero_shards"]) +
     names("narrow", ["bits"]) + names("narrow_checkpoint", ["load"]),
 }

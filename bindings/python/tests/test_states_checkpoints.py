@@ -126,7 +126,7 @@ ORDERS = [torch.contiguous_format, torch.channels_last]
 @pytest.mark.parametrize("order", ORDERS)
 def test_scales_of_one_dimension_load(order, flat):
     """Those of checkpoints from before they had the dimensions of their parameter."""
-    params, other = (conv(order) + model(torch.bfloat16) for _ in range(2))
+    params, other = (conv(order) + model(torch.bfloat16) + [torch.nn.Parameter(torch.ones(6, 256).bfloat16())] for _ in range(2))
     if flat:
         flatten(other)
     whole, resumed = (AdamS(some, states="compact8") for some in (params, other))

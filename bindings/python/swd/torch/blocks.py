@@ -80,8 +80,8 @@ def form_of(preset: str, param: torch.Tensor, amsgrad: bool) -> Form:
     if form.moment != "block8":
         return form
     if shards.is_fsdp1(param):
-        raise ValueError("states: 8-bit moments of a parameter that FullyShardedDataParallel flattened, whose checkpoints could "
-                         "not cut their scales; expected 'mixed16' or 'fp32', or fully_shard in its place")
+        raise ValueError("states: 8-bit moments of a parameter that FullyShardedDataParallel flattened, whose checkpoints "
+                         "could not cut their scales; expected 'mixed16' or 'fp32', or fully_shard in its place")
     if fit(param):
         return form
     return states.form_of(_INSTEAD[preset], param.dtype, amsgrad)._replace(moment="bfloat16")

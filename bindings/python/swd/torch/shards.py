@@ -70,7 +70,8 @@ def in_order(param: Any) -> bool:
     found = {dim: [one for one in some if one[0] > 1] for dim, some in cuts(param).items()}
     rows = found.pop(0, [])
     strided = [factor for _, factor in rows if factor is not None]
-    return not any(found.values()) and all(math.prod(size for size, other in rows if other is None) == factor for factor in strided)
+    plain = math.prod(size for size, factor in rows if factor is None)
+    return not any(found.values()) and all(factor == plain for factor in strided)
 
 
 def gradient(param: Any, grad: Any) -> torch.Tensor:
