@@ -131,6 +131,21 @@ def case_other_shards_are_bfloat16():
     return {}
 
 
+def case_parts_in_another_memory_order():
+    """Blocks are those of the whole: the parts are stepped in the order of their dimensions."""
+    mesh = mesh_of_all()
+    for states, dtype in CASES:
+        one, alone, _ = run([(8, 256)], states, dtype)
+        model = Parts([(8, 256)], dtype, mesh)
+        part = model.parts[0].to_local().detach().t().contiguous().t()
+        model.parts[0] = nn.Parameter(DTensor.from_local(part, mesh, [Shard(0)], shape=(8, 256), stride=(256, 1)))
+        optimizer = AdamS(model.parameters(), states=states, **ALONE)
+        model.train_with(optimizer, range(20))
+        assert model.parts[0].to_local().stride() == part.stride()
+        assert_same(contents(model, optimizer), contents(one, alone))
+    return {}
+
+
 def case_fsdp2():
     """A network under fully_shard, some of it in 8 bits: near one process that has all of it so."""
     net = dict(hidden=128, wide=128)

@@ -14,6 +14,7 @@ from ranks_narrow import ALONE, CASES, OTHERS, WHOLE, Parts, assert_same, conten
 from swd.torch import AdamS
 
 BOTH = WHOLE + OTHERS  # with bfloat16 parameters those of OTHERS have an int16 remainder, which gloo and NCCL do not move
+ALL = CASES + [("fp32", torch.float32), ("mixed16", torch.bfloat16)]
 FULL = StateDictOptions(full_state_dict=True)
 
 
@@ -76,7 +77,7 @@ def save(model, optimizer, states, dtype):
 
 
 def case_save():
-    for states, dtype in CASES:
+    for states, dtype in ALL:
         save(*run(BOTH, states, dtype, mesh_of_all(), steps=6)[:2], states, dtype)
     return {}
 
@@ -84,7 +85,7 @@ def case_save():
 def case_load():
     """What 2 ranks saved goes on with 4, and then with 3, with the bits of the run that these alone would have made."""
     world = dist.get_world_size()
-    for states, dtype in CASES:
+    for states, dtype in ALL:
         model, optimizer = fresh(BOTH, states, dtype, mesh_of_all())
         weights, state = both(model, optimizer)
         dcp.load({"model": weights, "optimizer": state},

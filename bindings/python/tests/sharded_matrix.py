@@ -21,7 +21,8 @@ _SHARDS = ["zero_shards", "zero_hook", "zero_relative", "zero_checkpoint", "fsdp
 _CHECKPOINT = ["resume", "resume_flattened_amsgrad", "resume_full_broadcast", "resume_mixed16", "from_one_process",
                "state_of_whole_tensors_is_refused", "save", "load"]
 _OVERLAP = ["fsdp2", "tp", "ddp"]
-_NARROW = ["bits", "fsdp2", "other_shards_are_bfloat16", "tensor_parallel", "wrong_fsdp1"]
+_NARROW = ["bits", "fsdp2", "parts_in_another_memory_order", "other_shards_are_bfloat16",
+           "tensor_parallel", "wrong_fsdp1"]
 _NARROW_CHECKPOINT = ["resume", "resume_flattened", "resume_full", "resume_full_broadcast", "one_process_to_ranks_and_back",
                       "other_forms_load", "wrong_broadcast_of_another_form", "save"]
 

@@ -17,7 +17,8 @@ PART = {
     names("checkpoint", ["resume", "resume_full_broadcast", "resume_mixed16", "from_one_process",
                          "state_of_whole_tensors_is_refused", "save"]) +
     names("overlap", ["fsdp2", "tp", "ddp"]) +
-    names("narrow", ["bits", "fsdp2", "other_shards_are_bfloat16", "tensor_parallel", "wrong_fsdp1"]) +
+    names("narrow", ["bits", "fsdp2", "parts_in_another_memory_order", "other_shards_are_bfloat16",
+                     "tensor_parallel", "wrong_fsdp1"]) +
     names("narrow_checkpoint", ["resume", "resume_full_broadcast", "one_process_to_ranks_and_back", "other_forms_load",
                                 "wrong_broadcast_of_another_form", "save"]),
     4: names("dtensor", ["hsdp", "tp_fsdp2", "pipeline", "tiny"]) + names("checkpoint", ["load"]) + names("overlap", ["hsdp"]) +

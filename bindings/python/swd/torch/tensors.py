@@ -2,7 +2,7 @@
 """Member: one parameter and the tensors that a step reads and writes for it. Made and asked by Engine."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -28,8 +28,6 @@ class Entry(NamedTuple):
     step: int
     sum: float      # running sum of exp_avg_sq; -1: unknown
     unit: float     # of narrow moments; 0: 1
-
-
 
 
 class Member:
@@ -86,7 +84,6 @@ class Member:
         self.address = param.data_ptr() if memory.is_flat else None  # a flat parameter must stay where it is
 
     def _stand_in(self) -> None:
-        self.gapless = True
         self.work = self.work.new_zeros(1)
         self.copy = None if self.copy is None else self.copy.new_zeros(1)
         self.stored = {buffer: tensor.new_zeros(1) for buffer, tensor in self.stored.items()}
@@ -161,7 +158,7 @@ class Member:
     def before_step(self) -> None:
         """Brings the copy of a parameter with gaps up to date with what others wrote, in whatever way: no version counter
         sees .data. Price: two copies a step."""
-        if not self.gapless:
+        if not self.gapless and not self.stand_in:
             (self.work if self.copy is None else self.copy).copy_(self.param)
 
     def ordered(self, grad: torch.Tensor) -> torch.Tensor:
@@ -174,7 +171,7 @@ class Member:
 
     def after_step(self) -> None:
         """Its version is raised by Engine, with those of the others."""
-        if not self.gapless:
+        if not self.gapless and not self.stand_in:
             self.param.copy_(self.work if self.copy is None else self.copy)
         if self.owner is not self.param:
             torch.autograd.graph.increment_version(self.owner)
