@@ -41,12 +41,13 @@ python_row() {  # Python, PyTorch: a version or nothing for the newest that this
   rm -rf "$build/venv"  # 5 GB
 }
 
-# Tests of what came later are left out: DLPack 1.0, torch.distributed.tensor, names of parameters, gradients of another type,
-# 8-bit floats on the CPU. Pickled tensors and a scheduler of that PyTorch warn of its own future.
+# Tests of what came later are left out: DLPack 1.0, torch.distributed.tensor, today's functions of
+# torch.distributed.checkpoint, names of parameters, gradients of another type, 8-bit floats on the CPU. Older PyTorchs have no
+# torch.amp.GradScaler. Pickled tensors and a scheduler of that PyTorch warn of its own future.
 row_python_oldest() {
   local later='dlpack_new or descriptions_agree or memory_stays_alive or contiguous2 or dtensor or sum_of_a_part or
-    outside_of_the_mesh or named_parameters or 16_bit_gradients or float8'
-  python_row 3.9 2.4.0 -W ignore::FutureWarning -W 'ignore:The epoch parameter:UserWarning' -k "not (${later//$'\n'/ })"
+    outside_of_the_mesh or named_parameters or 16_bit_gradients or float8 or distributed_checkpoint_functions'
+  python_row 3.9 2.3.0 -W ignore::FutureWarning -W 'ignore:The epoch parameter:UserWarning' -k "not (${later//$'\n'/ })"
 }
 row_python_newest() {
   local newest=3.15

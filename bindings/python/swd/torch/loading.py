@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import torch
 
-from . import states
+from . import remainders, states
 from .checkpoint import TENSORS, counters_of, is_part, note_counters
 from .states import UNIT
 from .tensors import STEP, SUM
@@ -52,8 +52,9 @@ def _unpack(optimizer: AdamS, saved: dict[str, Any], own_groups: Groups) -> None
         target = optimizer.state[param]
         for key in TENSORS:
             if isinstance(state.get(key), torch.Tensor):
-                dtype = state[key].dtype if key in states.NATIVE else torch.float32
-                target[key] = state[key].detach().to(device=param.device, dtype=dtype, copy=True)
+                value = remainders.from_bytes(state[key].detach()) if key == states.REMAINDER else state[key].detach()
+                dtype = value.dtype if key in states.NATIVE else torch.float32
+                target[key] = value.to(device=param.device, dtype=dtype, copy=True)
         if UNIT in state:
             target[UNIT] = float(state[UNIT])
         if is_part(param):

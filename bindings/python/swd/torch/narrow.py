@@ -92,6 +92,9 @@ def settle(member: Member) -> dict[str, torch.Tensor]:
     pending = {name: _dense(member, _part(member, name, state[name])) for name in _WIDE
                if form.narrow and name in state}
     low = state.get(states.REMAINDER)
+    if low is not None and low.dtype not in (torch.int16, torch.int8):  # cast by an optimizer that carried it along
+        del state[states.REMAINDER]
+        low = None
     foreign = low is not None and low.dtype != form.slots(False)[-1].dtype
     if form.split and _MASTER in state:
         master = _dense(member, _part(member, _MASTER, state[_MASTER]))
