@@ -24,6 +24,7 @@ myst_heading_anchors = 3
 
 html_theme = "furo"
 html_title = f"libswd {release}"
+html_static_path, html_css_files = ["site.css"], ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 
@@ -63,8 +64,8 @@ docs/reference_c
 docs/reference_cpp
 docs/reference_python
 docs/abi
-bindings/rust/README
-bindings/python/README
+libswd from Rust <bindings/rust/README>
+libswd from Python <bindings/python/README>
 ```
 ```{toctree}
 :hidden:
