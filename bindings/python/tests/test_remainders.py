@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remainders of 16 bits in a state_dict: bytes, since no backend of torch.distributed moves int16; and what loads."""
+import warnings
+
+import pytest
+import torch
+
+from states_model import bits, model, run, same
+from swd.torch import AdamS
+
+STATES = ["fp32", "mixed16"]
+
+
+def trained(states, flat=False):
+    params = model(torch.bfloat16, flat)
+    optimizer = AdamS(params, states=states, rounding_seed=5)
+    run(params, [optimizer], 0, 3)
+    return params, optimizer
+
+
+def resumed(params, states, saved):
+    """The bits of what loads, two steps later."""
+    others = model(torch.bfloat16)
+    with torch.no_grad():
+        for to, p in zip(others, params):
+            to.copy_(p)
+    optimizer = AdamS(others, states=states)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer.load_state_dict(saved)
+        run(others, [optimizer], 3, 2)
+    return bits(others, optimizer)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("states", STATES)
+def test_they_are_bytes_of_the_memory_that_the_step_uses(states, flat):
+    params, optimizer = trained(states, flat)
+    for k, p in enumerate(params):
+        low, saved = optimizer.state[p]["remainder"], optimizer.state_dict()["state"][k]["remainder"]
+        assert low.dtype == torch.int16 and saved.dtype == torch.uint8 and saved.shape == (*p.shape, 2)
+        assert saved.data_ptr() == low.data_ptr() and torch.equal(saved.view(torch.int16).squeeze(-1), low)
+
+
+@pytest.mark.parametrize("states", STATES)
+def test_bytes_int16_and_bytes_in_another_order_load_to_the_bit(states):
+    params, optimizer = trained(states)
+    saved = optimizer.state_dict()
+    kinds = {"bytes": lambda low: low, "int16": lambda low: low.contiguous().view(torch.int16).squeeze(-1),
+             "apart": lambda low: torch.stack([low[..., 0], low[..., 1]]).movedim(0, -1)}
+    found = [resumed(params, states, {**saved, "state": {
+        k: {**state, "remainder": kind(state["remainder"])} for k, state in saved["state"].items()}}) for kind in kinds.values()]
+    run(params, [optimizer], 3, 2)
+    for one in found:
+        assert same(one, bits(params, optimizer))
+
+
+def test_those_that_another_optimizer_cast_count_as_zero():
+    params, optimizer = trained("fp32")
+    saved = optimizer.state_dict()
+    for state in saved["state"].values():
+        state["remainder"] = state["remainder"].to(torch.bfloat16)
+    without = {**saved, "state": {k: {key: value for key, value in state.items() if key != "remainder"}
+                                  for k, state in saved["state"].items()}}
+    assert same(resumed(params, "fp32", saved), resumed(params, "fp32", without))
+
+
+def test_bytes_of_another_shape_are_refused():
+    params, optimizer = trained("fp32")
+    saved = optimizer.state_dict()
+    for state in saved["state"].values():
+        state["remainder"] = state["remainder"][..., :1]
+    with pytest.raises(ValueError, match="remainder: .* two for each element"):
+        AdamS(params).load_state_dict(saved)
