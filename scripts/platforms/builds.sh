@@ -22,15 +22,13 @@ row_same_bytes() {
   tested="equal bytes"
 }
 
-# In one folder: nvcc puts a hash of a source's whole path into the names of what is local to it, and CUB has such things.
 row_same_bytes_cuda() {
   . scripts/nvcc.sh
   local settings=(-DSWD_CUDA=ON "-DSWD_CUDA_ARCHITECTURES=75-virtual;90-real")
   library_in here "${settings[@]}"
-  cp "$build/here/build/libswd.so" "$build/first.so"
-  library_in here "${settings[@]}"
-  cmp "$build/first.so" "$build/here/build/libswd.so"
-  what="libswd.so with CUDA, built twice in one folder by nvcc $(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')"
+  library_in elsewhere/deeper "${settings[@]}"
+  cmp "$build/here/build/libswd.so" "$build/elsewhere/deeper/build/libswd.so"
+  what="libswd.so with CUDA, built in two folders by nvcc $(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')"
   tested="equal bytes"
 }
 
