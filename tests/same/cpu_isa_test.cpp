@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -65,6 +67,30 @@ std::vector<uint64_t> hashes_under(const char* isa, const std::vector<ModelCase>
   EXPECT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0) << isa;
   return out;
+}
+
+// The widest one that the operating system says is there, in a process that asks for none.
+TEST(CpuIsa, IsTheWidestOfThisMachine) {
+  std::ifstream file("/proc/cpuinfo");
+  std::string word;
+  std::set<std::string> flags;
+  while (file >> word) flags.insert(word);
+  std::string wanted = "base";
+  auto all = [&](std::initializer_list<const char*> names) {
+    return std::all_of(names.begin(), names.end(), [&](const char* name) { return flags.count(name) != 0; });
+  };
+#if defined(__x86_64__)
+  if (all({"avx2", "bmi1", "bmi2", "fma", "f16c", "movbe", "abm"})) wanted = "v3";
+  if (wanted == "v3" && all({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"})) wanted = "v4";
+#endif
+  int status = -1;
+  pid_t child = fork();
+  if (child == 0) {
+    unsetenv("SWD_CPU_ISA");
+    _exit(swd_cpu_isa() == wanted ? 0 : 1);
+  }
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << "expected " << wanted;
 }
 
 TEST(CpuIsa, SameBits) {

@@ -132,8 +132,7 @@ def pack(optimizer: AdamS, state_dict: dict[str, Any]) -> dict[str, Any]:
             devices = [shards.local(state[key]).device for key in TENSORS if key in state]
             device = devices[0] if capturable and devices else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
-            if states.REMAINDER in state:
-                state[states.REMAINDER] = remainders.to_bytes(state[states.REMAINDER])
+            remainders.pack(state)
         out[index] = state
     note_counters(optimizer, counters)
     groups = [{**group, "swd": saved_counters(counters)} for group in state_dict["param_groups"]]

@@ -50,11 +50,12 @@ def _unpack(optimizer: AdamS, saved: dict[str, Any], own_groups: Groups) -> None
         if not isinstance(state, dict):
             continue
         target = optimizer.state[param]
+        target.pop(remainders.BYTES, None)
         for key in TENSORS:
-            if isinstance(state.get(key), torch.Tensor):
-                value = remainders.from_bytes(state[key].detach()) if key == states.REMAINDER else state[key].detach()
+            value = remainders.unpack(state) if key == states.REMAINDER else state.get(key)
+            if isinstance(value, torch.Tensor):
                 dtype = value.dtype if key in states.NATIVE else torch.float32
-                target[key] = value.to(device=param.device, dtype=dtype, copy=True)
+                target[key] = value.detach().to(device=param.device, dtype=dtype, copy=True)
         if UNIT in state:
             target[UNIT] = float(state[UNIT])
         if is_part(param):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remainders of 16 bits in a state_dict: as bytes, in a last dimension of two. Neither gloo nor NCCL has int16, so a full
 state_dict of DTensors could not be gathered. Views of the same memory: what torch.distributed.checkpoint loads in place
-arrives. Called by checkpoint and loading."""
+arrives. Under a name of their own, so that no tool puts a remainder of 8 bits in their place. Called by checkpoint and
+loading."""
 from __future__ import annotations
 
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import torch
 
 from . import shards
+from .states import REMAINDER
+
+BYTES = "remainder_bytes"
 
 
 def _viewed(shown: Any, local: torch.Tensor, shape: tuple[int, ...], stride: tuple[int, ...]) -> torch.Tensor:
@@ -20,20 +24,24 @@ def _viewed(shown: Any, local: torch.Tensor, shape: tuple[int, ...], stride: tup
     return made
 
 
-def to_bytes(shown: torch.Tensor) -> torch.Tensor:
-    """Of int16; others are as they are."""
-    if shown.dtype != torch.int16:
-        return shown
-    local = shards.local(shown).unsqueeze(-1).view(torch.uint8)
-    return _viewed(shown, local, (*shown.shape, 2), (*(2 * step for step in shown.stride()), 1))
+def pack(state: dict[str, Any]) -> None:
+    """Of a parameter's state, as a state_dict has it."""
+    low = state.get(REMAINDER)
+    if low is None or low.dtype != torch.int16:
+        return
+    local = shards.local(low).unsqueeze(-1).view(torch.uint8)
+    del state[REMAINDER]
+    state[BYTES] = _viewed(low, local, (*low.shape, 2), (*(2 * step for step in low.stride()), 1))
 
 
-def from_bytes(shown: torch.Tensor) -> torch.Tensor:
-    """Back, where they are bytes."""
-    if shown.dtype != torch.uint8:
-        return shown
+def unpack(state: dict[str, Any]) -> torch.Tensor | None:
+    """The remainder of a loaded state, under either name."""
+    shown = state.get(BYTES)
+    if not isinstance(shown, torch.Tensor) or shown.dtype != torch.uint8:  # cast by an optimizer that carried it along
+        low = state.get(REMAINDER)
+        return low if isinstance(low, torch.Tensor) else None
     if not shown.dim() or shown.shape[-1] != 2:
-        raise ValueError(f"remainder: the state has bytes of shape {tuple(shown.shape)}, expected two for each element")
+        raise ValueError(f"{BYTES}: the state has shape {tuple(shown.shape)}, expected two for each element")
     local = shards.local(shown)
     if local.stride(-1) != 1 or any(step % 2 for step in local.stride()[:-1]) or local.storage_offset() % 2:
         local = local.clone(memory_format=torch.contiguous_format)
