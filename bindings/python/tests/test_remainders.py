@@ -18,7 +18,7 @@ def trained(states, flat=False):
     return params, optimizer
 
 
-def resumed(params, states, saved):
+def resumed(params, states, saved, warned="error"):
     """The bits of what loads, two steps later."""
     others = model(torch.bfloat16)
     with torch.no_grad():
@@ -26,7 +26,7 @@ def resumed(params, states, saved):
             to.copy_(p)
     optimizer = AdamS(others, states=states)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter(warned)
         optimizer.load_state_dict(saved)
         run(others, [optimizer], 3, 2)
     return bits(others, optimizer)
@@ -67,6 +67,18 @@ def test_those_that_another_optimizer_cast_count_as_zero():
     zero = resumed(params, "fp32", changed(saved, lambda low: {}))
     for kind in (lambda low: {"remainder_bytes": low.bfloat16()}, lambda low: {"remainder": low[..., 0].bfloat16()}):
         assert same(resumed(params, "fp32", changed(saved, kind)), zero)
+
+
+@pytest.mark.parametrize("states, source", [("mixed16", "compact8"), ("compact8", "mixed16")])
+def test_what_an_optimizer_had_beside_what_is_loaded_does_not_count(states, source):
+    """As set_optimizer_state_dict leaves it of another preset: both names."""
+    params, optimizer = trained(source)
+    saved, (_, other) = optimizer.state_dict(), trained(states)
+    names = {"remainder", "remainder_bytes"}
+    both = {**saved, "state": {k: {**{key: value for key, value in other.state_dict()["state"][k].items() if key in names}, **state}
+                               for k, state in saved["state"].items()}}
+    assert all(names < set(state) for state in both["state"].values())
+    assert same(resumed(params, states, both, "ignore"), resumed(params, states, saved, "ignore"))
 
 
 def test_bytes_of_another_shape_are_refused():

@@ -34,12 +34,12 @@ def pack(state: dict[str, Any]) -> None:
     state[BYTES] = _viewed(low, local, (*low.shape, 2), (*(2 * step for step in low.stride()), 1))
 
 
-def unpack(state: dict[str, Any]) -> torch.Tensor | None:
-    """The remainder of a loaded state, under either name."""
-    shown = state.get(BYTES)
-    if not isinstance(shown, torch.Tensor) or shown.dtype != torch.uint8:  # cast by an optimizer that carried it along
-        low = state.get(REMAINDER)
-        return low if isinstance(low, torch.Tensor) else None
+def unpack(state: dict[str, Any], own: str | None) -> torch.Tensor | None:
+    """The remainder of a loaded state, under either name. own: the dtype that the optimizer keeps. Where
+    set_optimizer_state_dict found another, it leaves the optimizer's beside it: the other one was loaded."""
+    shown, low = (value if isinstance(value, torch.Tensor) else None for value in (state.get(BYTES), state.get(REMAINDER)))
+    if shown is None or shown.dtype != torch.uint8 or (low is not None and own == "int16"):
+        return low  # bytes that are none were cast by an optimizer that carried them along
     if not shown.dim() or shown.shape[-1] != 2:
         raise ValueError(f"{BYTES}: the state has shape {tuple(shown.shape)}, expected two for each element")
     local = shards.local(shown)
