@@ -27,6 +27,7 @@ namespace {
 #include "pass1_sources.inl"
 #include "pass1_sums.inl"
 #include "pass2_blocks.inl"
+#include "pass2_copy.inl"
 #include "pass2_narrow.inl"
 #include "pass2_update.inl"
 #include "state_convert.inl"

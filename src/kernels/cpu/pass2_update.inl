@@ -13,16 +13,6 @@ inline auto row_arrays_of(const Pass& pass, int64_t segment, int64_t local) {
   }
 }
 
-// SWD_PLAN_TAKE_COPY: elements [begin, end) of a chunk, which the update finds in the cache.
-template <class NarrowRow>
-inline void take_copies(const NarrowRow&, int, int) {}
-template <class Grad, class Copy>
-inline void take_copies(const Arrays<Grad, Copy>& at, int begin, int end) {
-  if constexpr (sizeof(Copy) == 2) {
-    for (int i = begin; i < end; ++i) at.p[i] = take_copy(at.p[i], at.copy[i]);
-  }
-}
-
 // Called only where the step applies. Commits the counter and the running sum with a segment's first chunk.
 // Norms: an item of a chunk is a leaf of their tree; items beyond the chunk's end hold 0.
 template <class Row, bool kAmsgrad, bool kNorms>
