@@ -51,9 +51,9 @@ def _unpack(optimizer: AdamS, saved: dict[str, Any], own_groups: Groups) -> None
             continue
         target = optimizer.state[param]
         target.pop(remainders.BYTES, None)
-        own = blocks.form_of(optimizer.states, param, False).remainder if param.dtype == torch.bfloat16 else None
+        kept = blocks.form_of(optimizer.states, param, False).remainder if param.dtype == torch.bfloat16 else None
         for key in TENSORS:
-            value = remainders.unpack(state, own) if key == states.REMAINDER else state.get(key)
+            value = remainders.unpack(state, kept) if key == states.REMAINDER else state.get(key)
             if isinstance(value, torch.Tensor):
                 dtype = value.dtype if key in states.NATIVE else torch.float32
                 target[key] = value.detach().to(device=param.device, dtype=dtype, copy=True)
