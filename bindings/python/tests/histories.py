@@ -6,6 +6,7 @@ import copy
 
 import torch
 
+from masters import remainder_of
 from plain_adams import SCHEDULED, Place, PlainAdamS
 from swd.torch import AdamS
 
@@ -32,9 +33,9 @@ def exact(optimizer, param):
     if "master_param" in state:
         master = state["master_param"]
         return torch.where(master.to(param.dtype) == shown, master, shown.float()).double()
-    if "remainder" in state:
+    if "remainder_bytes" in state:
         high = shown.contiguous().view(torch.int16).to(torch.int32)
-        return ((high << 16) + state["remainder"].to(torch.int32)).view(torch.float32).double()
+        return ((high << 16) + remainder_of(state).to(torch.int32)).view(torch.float32).double()
     return shown.double().clone()
 
 

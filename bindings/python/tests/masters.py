@@ -8,5 +8,10 @@ def master_of(optimizer, param):
     state = optimizer.state[param]
     if "master_param" in state:
         return state["master_param"].detach().clone()
-    high, low = param.detach().view(torch.int16).to(torch.int32), state["remainder"].to(torch.int32)
+    high, low = param.detach().view(torch.int16).to(torch.int32), remainder_of(state).to(torch.int32)
     return ((high << 16) + low).view(torch.float32)
+
+
+def remainder_of(state):
+    """As integers, of 8 or 16 bits."""
+    return state["remainder"] if "remainder" in state else state["remainder_bytes"].view(torch.int16).squeeze(-1)

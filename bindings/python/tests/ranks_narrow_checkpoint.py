@@ -10,6 +10,7 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.state_dict import (StateDictOptions, get_model_state_dict, get_optimizer_state_dict,
                                                      set_model_state_dict, set_optimizer_state_dict)
 
+from ranks import warned
 from ranks_narrow import ALONE, CASES, OTHERS, WHOLE, Parts, assert_same, contents, gathered, mesh_of_all, refused, run, said
 from swd.torch import AdamS
 
@@ -143,7 +144,7 @@ def case_other_forms_load():
     for source, dtype in (("fp32", torch.float32), ("mixed16", torch.float32), *CASES):
         one, alone, _ = run(WHOLE, source, dtype, steps=6)
         saved, (parts, its_own, _) = both(one, alone), run(WHOLE, source, dtype, mesh_of_all(), steps=6)
-        for states in ("compact8", "tiny8", "mixed16"):
+        for states in ("compact8", "tiny8", "mixed16", "fp32"):
             if states == source or states == "tiny8" and dtype == torch.float32:
                 continue
             (model, optimizer), (plain, its), (third, last) = (fresh(WHOLE, states, dtype, mesh)
@@ -152,8 +153,9 @@ def case_other_forms_load():
             moved(saved, plain, its)
             third.load_state_dict(parts.state_dict())
             last.load_state_dict(its_own.state_dict())
-            with said():
+            with warned() as texts:
                 third.train_with(last, range(6, 12))
+            assert not [text for text in texts if text.startswith("exp_avg_sq_sum")], texts
             assert_same(contents(model, optimizer), contents(plain, its))
             assert_same(contents(third, last), contents(plain, its))
     return {}
@@ -172,4 +174,33 @@ def case_wrong_broadcast_of_another_form():
             with refused("no broadcast_from_rank0"):
                 model.train_with(optimizer, [6])
         assert torch.equal(before, gathered(model.parts[0]))
+    return {}
+
+
+def case_wrong_broadcast_of_another_form_to_replicas():
+    """Plain parameters, as under DistributedDataParallel: the others start from moments of 0."""
+    for source, states, dtype in (("mixed16", "fp32", torch.float32), ("fp32", "mixed16", torch.float32),
+                                  ("fp32", "compact8", torch.bfloat16), ("mixed16", "tiny8", torch.bfloat16)):
+        one, alone, _ = run(BOTH, source, dtype, steps=6)
+        weights, state = both(one, alone) if dist.get_rank() == 0 else ({}, {})
+        model, optimizer = fresh(BOTH, states, dtype)
+        put(model, optimizer, weights, state, StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
+        with warned() as texts:
+            for step in range(6, 12):
+                model.train_with(optimizer, [step])
+                dist.barrier()
+        assert any("did not start from the same state" in text for text in texts), texts
+        assert dist.get_rank() == 0 or any("for 8 parameters the state has another sum" in text for text in texts), texts
+    return {}
+
+
+def case_flattened_of_another_form_is_refused():
+    options = StateDictOptions(flatten_optimizer_state_dict=True)
+    for source, states in (("mixed16", "fp32"), ("fp32", "mixed16"), ("compact8", "mixed16")):
+        for mesh in (None, mesh_of_all()):
+            _, state = both(*run(WHOLE, source, torch.float32, mesh, steps=6)[:2], options)
+            model, optimizer = fresh(WHOLE, states, torch.float32, mesh)
+            with refused("the flattened state_dict has no exp_avg"):
+                set_optimizer_state_dict(model, optimizer, state, options=options)
+            assert optimizer.stats()["steps_applied"] <= 1  # torch made it step once, with a learning rate of 0
     return {}

@@ -24,7 +24,8 @@ _OVERLAP = ["fsdp2", "tp", "ddp"]
 _NARROW = ["bits", "fsdp2", "parts_in_another_memory_order", "other_shards_are_bfloat16",
            "tensor_parallel", "wrong_fsdp1"]
 _NARROW_CHECKPOINT = ["resume", "resume_flattened", "resume_full", "resume_full_broadcast", "one_process_to_ranks_and_back",
-                      "other_forms_load", "wrong_broadcast_of_another_form", "save"]
+                      "other_forms_load", "wrong_broadcast_of_another_form",
+                      "wrong_broadcast_of_another_form_to_replicas", "flattened_of_another_form_is_refused", "save"]
 
 
 def names(module, cases):

@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict, set_optimizer_state_dict
 
 from states_model import bits, model, run, same
 from swd.torch import AdamS
@@ -43,10 +44,29 @@ def changed(saved, kind):
 def test_they_are_bytes_of_the_memory_that_the_step_uses(states, flat):
     params, optimizer = trained(states, flat)
     for k, p in enumerate(params):
-        low, saved = optimizer.state[p]["remainder"], optimizer.state_dict()["state"][k]["remainder_bytes"]
-        assert "remainder" not in optimizer.state_dict()["state"][k]
-        assert low.dtype == torch.int16 and saved.dtype == torch.uint8 and saved.shape == (*p.shape, 2)
-        assert saved.data_ptr() == low.data_ptr() and torch.equal(saved.view(torch.int16).squeeze(-1), low)
+        low, saved = optimizer.state[p]["remainder_bytes"], optimizer.state_dict()["state"][k]["remainder_bytes"]
+        assert low is saved and "remainder" not in optimizer.state[p]
+        assert low.dtype == torch.uint8 and low.shape == (*p.shape, 2)
+        before = low.clone()
+        run(params, [optimizer], 3 + k, 1)
+        assert low is optimizer.state[p]["remainder_bytes"] and not torch.equal(low, before)
+
+
+@pytest.mark.parametrize("states", STATES)
+def test_a_flattened_state_dict_brings_them(states):
+    """torch takes of it what the optimizer's live state has a name for."""
+    options = StateDictOptions(flatten_optimizer_state_dict=True)
+    nets = [torch.nn.ParameterList(model(torch.bfloat16)) for _ in range(2)]
+    one, other = (AdamS(net, states=states, rounding_seed=5) for net in nets)
+    run(list(nets[0]), [one], 0, 3)
+    with torch.no_grad():
+        for to, p in zip(nets[1], nets[0]):
+            to.copy_(p)
+    for _ in range(2):  # into an optimizer that has made no step, and into one that only loaded
+        set_optimizer_state_dict(nets[1], other, get_optimizer_state_dict(nets[0], one, options=options), options=options)
+    for net, optimizer in zip(nets, (one, other)):
+        run(list(net), [optimizer], 3, 2)
+    assert same(bits(list(nets[1]), other), bits(list(nets[0]), one))
 
 
 @pytest.mark.parametrize("states", STATES)

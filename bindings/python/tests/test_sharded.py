@@ -19,8 +19,10 @@ PART = {
     names("overlap", ["fsdp2", "tp", "ddp"]) +
     names("narrow", ["bits", "fsdp2", "parts_in_another_memory_order", "other_shards_are_bfloat16",
                      "tensor_parallel", "wrong_fsdp1"]) +
-    names("narrow_checkpoint", ["resume", "resume_full_broadcast", "one_process_to_ranks_and_back", "other_forms_load",
-                                "wrong_broadcast_of_another_form", "save"]),
+    names("narrow_checkpoint", ["resume", "resume_flattened", "resume_full_broadcast", "one_process_to_ranks_and_back",
+                                "other_forms_load", "wrong_broadcast_of_another_form",
+                                "wrong_broadcast_of_another_form_to_replicas",
+                                "flattened_of_another_form_is_refused", "save"]),
     4: names("dtensor", ["hsdp", "tp_fsdp2", "pipeline", "tiny"]) + names("checkpoint", ["load"]) + names("overlap", ["hsdp"]) +
     names("narrow", ["bits_hsdp", "bits"]) + names("narrow_checkpoint", ["load"]),
     3: names("narrow_checkpoint", ["load"]),

@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from masters import master_of
+from masters import master_of, remainder_of
 from resume import through_file
 from states_model import CASES, NARROW, bits, model, run, same
 from swd.torch import AdamS, adamw_state_dict, flatten
@@ -184,14 +184,14 @@ def test_a_remainder_of_another_length_is_kept(states, near):
     params = model(torch.bfloat16)
     source = AdamS(params, states="mixed16" if states == "compact8" else "compact8", decay="decoupled", weight_decay=0.0)
     run(params, [source], 0, 4)
-    was = [joined(p, source.state[p]["remainder"]) for p in params]
+    was = [joined(p, remainder_of(source.state[p])) for p in params]
     other = AdamS(params, states=states)
     other.load_state_dict(through_file(source.state_dict()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         other.vbar()
     for before, p in zip(was, params):
-        assert (before - joined(p, other.state[p]["remainder"])).abs().max() <= near
+        assert (before - joined(p, remainder_of(other.state[p]))).abs().max() <= near
 
 
 def joined(param, low):

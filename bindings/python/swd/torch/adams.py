@@ -26,7 +26,7 @@ class AdamS(Optimizer):
     """Adam with Scheduled Weight Decay, clipping and loss scaling in one step: ``torch.optim.AdamW``'s place.
 
     params: parameters or groups, as everywhere in torch.optim, on CPU or CUDA. float32; bfloat16, which is the upper half
-    of a float32 number whose lower half is ``state[p]["remainder"]``; float16, with a float32 master
+    of a float32 number whose lower half is ``state[p]["remainder_bytes"]``; float16, with a float32 master
     (``state[p]["master_param"]``). Gradients: float32, bfloat16, and but for bfloat16 parameters float16.
     states: what is stored of moments and bfloat16 parameters: "fp32"; "mixed16", bfloat16 moments; "compact8", 8-bit
     moments and 24 bits of a bfloat16 parameter; "tiny8", of bfloat16 parameters 16 bits. 12, 8, 5 and 4 bytes a

@@ -2,9 +2,10 @@
 """Agreement: finds processes that are set up wrongly together. Asked by AdamS.step where torch.distributed runs.
 
 Shards whose norms nobody sums clip and decay each for itself; replicas whose norms are summed see one too large. Either
-trains, with wrong numbers. So at steps 1, 10, 100, ... each process leaves the norm it used, and the sum of squares it
-had by itself, in the key-value store that torch.distributed has anyway, and looks at those of two others when they have
-come. No collective, and nothing waits: a process that stopped is never seen.
+trains, with wrong numbers. So do replicas of which one alone got the moments of a checkpoint. So at steps 1, 2
+(set_optimizer_state_dict takes the first), 10, 100, ... each process leaves the norm and vbar that it used, and the sum of
+squares it had by itself, in the key-value store that torch.distributed has anyway, and looks at those of two others when
+they have come. No collective, and nothing waits: a process that stopped is never seen.
 """
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from .fetch import Fetch
 
 if TYPE_CHECKING:
     from .adams import AdamS
+    from ..stats import Stats
     from .engine import Engine
     from .joint import Joint
     from .kinds import Hook
@@ -33,12 +35,22 @@ _APART = ("AdamS: at step {step} this process (rank {rank}) used the gradient no
 _ALIKE = ("AdamS: at step {step} this process (rank {rank}) has the gradients of rank {other}, and shards or record_hook adds "
           "them up as if they were parts of one model: the norm is too large. Where each process has the whole model, as "
           "under DistributedDataParallel, pass neither")
+_STATES = ("AdamS: at step {step} this process (rank {rank}) used a mean second moment of {mine:.6g}, rank {other} one of "
+           "{theirs:.6g}, with the same gradient norm: they did not start from the same state, and their parameters part. "
+           "set_optimizer_state_dict with broadcast_from_rank0 hands over no moments but those of the optimizer's own states: "
+           "give each process the whole state_dict")
+
+
+class _Left(NamedTuple):
+    norm: float
+    local: float  # the sum of squares this process had by itself
+    vbar: float
 
 
 class _Waiting(NamedTuple):
     """What this process left in the store, and whose it waits for."""
     step: int
-    mine: tuple[float, float]  # the norm it used, and the sum of squares it had by itself
+    mine: _Left
     others: set[int]
     parts: set[int]
     alike: set[int]
@@ -70,7 +82,7 @@ class Agreement:
         if not self._active:
             return None
         self.steps += 1
-        self._due = str(self.steps).strip("0") == "1"
+        self._due = self.steps == 2 or str(self.steps).strip("0") == "1"
         return self._keep if self._due and joint.asked else None
 
     def _keep(self, record: torch.Tensor) -> None:
@@ -85,24 +97,23 @@ class Agreement:
             self._fetch, self._step = Fetch(engines[0]), self.steps
         try:
             if self._fetch is not None and self._fetch.arrived:
-                self._leave(joint, self._fetch.result().grad_norm)
+                self._leave(joint, self._fetch.result())
             if self._waiting is not None:
                 self._compare(*self._waiting)
         except RuntimeError:  # the store is gone, or slow: what we look for is not worth an error
             self._fetch = self._waiting = None
 
-    def _leave(self, joint: Joint, norm: float) -> None:
+    def _leave(self, joint: Joint, stats: Stats) -> None:
         if self._name is None:
             self._name = next(_names)
-        mine = (norm, self._local.item() if self._local is not None else 0.0)
+        mine = _Left(stats.grad_norm, self._local.item() if self._local is not None else 0.0, stats.vbar)
         rank, world = dist.get_rank(), list(range(dist.get_world_size()))
         _store().set(f"swd/{self._name}/{self._step}/{rank}", " ".join(map(repr, mine)))
         parts = _neighbours(joint.ranks or world, rank) if joint.asked else set()
         self._fetch, self._local = None, None
         self._waiting = _Waiting(self._step, mine, _neighbours(world, rank) | parts, parts, set())
 
-    def _compare(self, step: int, mine: tuple[float, float], others: set[int], parts: set[int],
-                 alike: set[int]) -> None:
+    def _compare(self, step: int, mine: _Left, others: set[int], parts: set[int], alike: set[int]) -> None:
         passed = self.steps - step
         if passed & (passed - 1):  # after 0, 1, 2, 4, 8, ... steps
             return
@@ -112,11 +123,13 @@ class Agreement:
             if not store.check([key]):
                 continue
             others.discard(other)
-            norm, local = map(float, store.get(key).split())
-            told = dict(step=step, rank=rank, other=other, mine=mine[0], theirs=norm)
-            if not (math.isclose(norm, mine[0], rel_tol=1e-3) or math.isnan(norm) and math.isnan(mine[0])):
-                self._warn("apart", _APART.format(**told))
-            if other in parts and local > 0 and math.isclose(local, mine[1], rel_tol=1e-6):
+            theirs = _Left(*map(float, store.get(key).split()))
+            told = dict(step=step, rank=rank, other=other)
+            if not _close(theirs.norm, mine.norm):
+                self._warn("apart", _APART.format(**told, mine=mine.norm, theirs=theirs.norm))
+            elif not _close(theirs.vbar, mine.vbar):
+                self._warn("states", _STATES.format(**told, mine=mine.vbar, theirs=theirs.vbar))
+            if other in parts and theirs.local > 0 and math.isclose(theirs.local, mine.local, rel_tol=1e-6):
                 alike.add(other)
                 if alike == parts:
                     self._warn("alike", _ALIKE.format(**told))
@@ -127,6 +140,10 @@ class Agreement:
         if kind not in self._told:
             self._told.add(kind)
             warnings.warn(text, stacklevel=8)  # where step was called
+
+
+def _close(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-3) or math.isnan(one) and math.isnan(other)
 
 
 def _store() -> Any:

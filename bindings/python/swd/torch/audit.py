@@ -67,6 +67,7 @@ def retake(engine: Engine, groups: Groups, trusted: list[bool] | bool) -> torch.
     before, (relative, absolute) = sums.clone(), _tolerances(engine, groups)
     engine.plan.rebuild_state(engine.buffers, engine.stream())
     agree = (sums - before).abs() <= relative * torch.maximum(sums, before) + absolute
+    agree &= (sums != 0) | (before <= absolute)  # moments that never came
     known = before >= 0
     if trusted is not True:
         known &= torch.tensor(trusted, device=engine.device)

@@ -5,9 +5,11 @@ authors' and our own. Called by AdamS and layout.
 In a state_dict each parameter has what torch.optim.AdamW keeps (step: float32 of no dimension; exp_avg; exp_avg_sq;
 max_exp_avg_sq with amsgrad), and exp_avg_sq_sum, the running sum as a Python float, with exp_avg_sq_sum_step, the step
 it belongs to: another optimizer carries both along and counts on, and then the sum is taken from the moments again.
-16-bit parameters also have master_param. Moments and master are float32. "swd" in each group holds the counters and the
-reference of relative decay, as of the moment when the state_dict was made: in the groups they also survive tools that
-know state and groups only (torch.distributed.checkpoint). Version 0.1 had them beside the groups.
+16-bit parameters also have master_param. Moments and master are float32. Narrow states have names of their own, and an
+exp_avg_sq_unit, float64 of shape (1,): of a full state_dict set_optimizer_state_dict hands tensors to an optimizer that
+has none of the name, and fails at numbers. For FSDP1, which cuts tensors, it is a number. "swd" in each group holds the
+counters and the reference of relative decay, as of the moment when the state_dict was made: in the groups they also
+survive tools that know state and groups only (torch.distributed.checkpoint). Version 0.1 had them beside the groups.
 
 Of DTensors and FSDP1's parameters no sum is kept: that of a shard says nothing about another. It is taken from the
 moments when they are loaded; and when they are saved, in the run that goes on, so that both go on alike.
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 import torch
 
-from . import audit, checks, remainders, shards, states, versions
+from . import audit, checks, shards, states, versions
 from .image import Counters
 from .states import UNIT
 from .tensors import MASTER, MOMENTS, STEP, SUM, SUM_STEP
@@ -42,11 +44,13 @@ def _step_number(value: Any) -> int:
     return int(step)
 
 
-def take_numbers(state: dict[str, Any]) -> tuple[int, float]:
-    """Step and running sum (-1: unknown) of one parameter's state, live or loaded."""
+def take_numbers(state: dict[str, Any], form: states.Form) -> tuple[int, float]:
+    """Step and running sum (-1: unknown) of one parameter's state, live or loaded, that will be stored in a form. That of
+    narrow moments is not the sum of what they become in float32: each of them was rounded."""
     step = _step_number(state.get(STEP, 0))
     belongs = state.pop(SUM_STEP, step)
-    if SUM in state and belongs == step and 0.0 <= float(state[SUM]) < math.inf:
+    rounded = not form.narrow and states.foreign(state, form)
+    if SUM in state and belongs == step and 0.0 <= float(state[SUM]) < math.inf and not rounded:
         return step, float(state[SUM])
     return step, 0.0 if step == 0 and MOMENTS[1] not in state else -1.0
 
@@ -109,7 +113,7 @@ def detached_state(optimizer: AdamS) -> tuple[Any, Counters]:
 def pack(optimizer: AdamS, state_dict: dict[str, Any]) -> dict[str, Any]:
     """Completes what torch.optim.Optimizer.state_dict made."""
     params = [param for group in optimizer.param_groups for param in group["params"]]
-    parts = {i for i, param in enumerate(params) if is_part(param)}
+    parts, cut = ({i for i, param in enumerate(params) if found(param)} for found in (is_part, shards.is_fsdp1))
     for engine in optimizer._layout.engines if optimizer._layout and parts else ():
         with torch.no_grad(), engine.current_device():
             audit.retake(engine, optimizer.param_groups, [not is_part(member.owner) for member in engine.members])
@@ -132,7 +136,8 @@ def pack(optimizer: AdamS, state_dict: dict[str, Any]) -> dict[str, Any]:
             devices = [shards.local(state[key]).device for key in TENSORS if key in state]
             device = devices[0] if capturable and devices else "cpu"
             state[STEP] = torch.tensor(float(step), dtype=dtype, device=device)
-            remainders.pack(state)
+            if UNIT in state and index not in cut:
+                state[UNIT] = torch.tensor([state[UNIT]], dtype=torch.float64, device=devices[0] if devices else "cpu")
         out[index] = state
     note_counters(optimizer, counters)
     groups = [{**group, "swd": saved_counters(counters)} for group in state_dict["param_groups"]]

@@ -56,7 +56,7 @@ class Layout:
                 counted = self.joint.counts(param) and not shards.holds_nothing(param)
                 key = (param.device, param.dtype, dtype, group["maximize"], counted, form)
                 state = optimizer.state[param]
-                entry = Entry(param, number, state, *checkpoint.take_numbers(state), float(state.get(UNIT, 0.0)))
+                entry = Entry(param, number, state, *checkpoint.take_numbers(state, form), float(state.get(UNIT, 0.0)))
                 buckets.setdefault(key, []).append(entry)
         if not buckets and self.joint.hook is not None:  # takes part in the sum, and learns what was decided
             buckets[_home(optimizer), torch.float32, torch.float32, False, True, Form()] = []

@@ -23,7 +23,11 @@ def load(optimizer: AdamS, load_torch: Callable[[dict[str, Any]], None], state_d
     """torch.optim.Optimizer.load_state_dict, and what it knows nothing of, before hooks of users run."""
     saved: dict[str, Any] = {}
     own = [dict(group) for group in optimizer.param_groups]
-    hooks = [optimizer.register_load_state_dict_pre_hook(lambda _, final: saved.update(final)),
+
+    def keep(_: Any, final: dict[str, Any]) -> None:
+        _check_complete(final, optimizer.states)
+        saved.update(final)
+    hooks = [optimizer.register_load_state_dict_pre_hook(keep),
              optimizer.register_load_state_dict_post_hook(lambda _: _unpack(optimizer, saved, own), prepend=True)]
     try:
         load_torch(state_dict)
@@ -31,6 +35,16 @@ def load(optimizer: AdamS, load_torch: Callable[[dict[str, Any]], None], state_d
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _check_complete(saved: dict[str, Any], own: str) -> None:
+    """Of a flattened state_dict, set_optimizer_state_dict takes the names that the optimizer has, and {} where there is
+    nothing of a name."""
+    for state in saved["state"].values():
+        for name, value in state.items() if isinstance(state, dict) else ():
+            if isinstance(value, dict) and not value:
+                raise ValueError(f"states: the flattened state_dict has no {name}; it was saved by an optimizer with other states "
+                                 f"than {own!r}, which only a state_dict that is not flattened can be converted from")
 
 
 def _unpack(optimizer: AdamS, saved: dict[str, Any], own_groups: Groups) -> None:
@@ -50,13 +64,14 @@ def _unpack(optimizer: AdamS, saved: dict[str, Any], own_groups: Groups) -> None
         if not isinstance(state, dict):
             continue
         target = optimizer.state[param]
-        target.pop(remainders.BYTES, None)
         kept = blocks.form_of(optimizer.states, param, False).remainder if param.dtype == torch.bfloat16 else None
         for key in TENSORS:
-            value = remainders.unpack(state, kept) if key == states.REMAINDER else state.get(key)
+            value = state.get(key)
             if isinstance(value, torch.Tensor):
                 dtype = value.dtype if key in states.NATIVE else torch.float32
                 target[key] = value.detach().to(device=param.device, dtype=dtype, copy=True)
+        remainders.take(target, kept)
+        remainders.pack(target)
         if UNIT in state:
             target[UNIT] = float(state[UNIT])
         if is_part(param):

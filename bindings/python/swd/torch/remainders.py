@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remainders of 16 bits in a state_dict: as bytes, in a last dimension of two. Neither gloo nor NCCL has int16, so a full
-state_dict of DTensors could not be gathered. Views of the same memory: what torch.distributed.checkpoint loads in place
-arrives. Under a name of their own, so that no tool puts a remainder of 8 bits in their place. Called by checkpoint and
-loading."""
+"""Remainders of 16 bits in the state of a parameter: as bytes, in a last dimension of two. Neither gloo nor NCCL has
+int16, so a full state_dict of DTensors could not be gathered. Views of the memory that the step uses. Under a name of
+their own, so that no tool puts a remainder of 8 bits in their place; in the live state, too, since torch takes of a
+flattened state_dict what has a name there. Called by tensors and loading."""
 from __future__ import annotations
 
 from typing import Any
@@ -11,8 +11,7 @@ import torch
 
 from . import shards
 from .states import REMAINDER
-
-BYTES = "remainder_bytes"
+from .states import REMAINDER_BYTES as BYTES
 
 
 def _viewed(shown: Any, local: torch.Tensor, shape: tuple[int, ...], stride: tuple[int, ...]) -> torch.Tensor:
@@ -25,7 +24,7 @@ def _viewed(shown: Any, local: torch.Tensor, shape: tuple[int, ...], stride: tup
 
 
 def pack(state: dict[str, Any]) -> None:
-    """Of a parameter's state, as a state_dict has it."""
+    """Shows the remainder of a parameter's state as bytes, if it has 16 bits."""
     low = state.get(REMAINDER)
     if low is None or low.dtype != torch.int16:
         return
@@ -35,7 +34,7 @@ def pack(state: dict[str, Any]) -> None:
 
 
 def unpack(state: dict[str, Any], own: str | None) -> torch.Tensor | None:
-    """The remainder of a loaded state, under either name. own: the dtype that the optimizer keeps. Where
+    """The remainder of a state, loaded or live, as a tensor of the parameter's shape. own: the dtype that the optimizer keeps. Where
     set_optimizer_state_dict found another, it leaves the optimizer's beside it: the other one was loaded."""
     shown, low = (value if isinstance(value, torch.Tensor) else None for value in (state.get(BYTES), state.get(REMAINDER)))
     if shown is None or shown.dtype != torch.uint8 or (low is not None and own == "int16"):
@@ -47,3 +46,12 @@ def unpack(state: dict[str, Any], own: str | None) -> torch.Tensor | None:
         local = local.clone(memory_format=torch.contiguous_format)
     return _viewed(shown, local.view(torch.int16).squeeze(-1), tuple(shown.shape[:-1]),
                    tuple(step // 2 for step in shown.stride()[:-1]))
+
+
+def take(state: dict[str, Any], own: str | None) -> None:
+    """Puts what unpack gives in its place."""
+    low = unpack(state, own)
+    for name in (BYTES, REMAINDER):
+        state.pop(name, None)
+    if low is not None:
+        state[REMAINDER] = low

@@ -17,7 +17,7 @@ from .. import Buffer, Buffers, Plan
 if TYPE_CHECKING:
     from .. import Segment
 
-UNIT, REMAINDER = "exp_avg_sq_unit", "remainder"
+UNIT, REMAINDER, REMAINDER_BYTES = "exp_avg_sq_unit", "remainder", "remainder_bytes"  # the last: see remainders
 PRESETS = ("fp32", "mixed16", "compact8", "tiny8")
 
 
@@ -40,7 +40,7 @@ _MOMENTS: dict[str, tuple[Slot, ...]] = {"float32": _WIDE, "bfloat16": _BF16, "b
 _LOW: dict[str | None, tuple[Slot, ...]] = {"int16": (Slot(REMAINDER, Buffer.REMAINDER, torch.int16),),
         "int8": (Slot(REMAINDER, Buffer.REMAINDER, torch.int8),), None: ()}
 _MAX = Slot("max_exp_avg_sq", Buffer.MAX_EXP_AVG_SQ, torch.float32)
-NATIVE = tuple(slot.name for slot in _BF16 + _BLOCK8) + (REMAINDER,)
+NATIVE = tuple(slot.name for slot in _BF16 + _BLOCK8) + (REMAINDER, REMAINDER_BYTES)
 
 
 class Form(NamedTuple):

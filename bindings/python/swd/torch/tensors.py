@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from .. import Buffer
-from . import blocks, narrow, shards
+from . import blocks, narrow, remainders, shards
 from .orders import as_stored, plain_strides, same_layout
-from .states import UNIT
+from .states import REMAINDER, REMAINDER_BYTES, UNIT
 
 if TYPE_CHECKING:
     from .memory import Memory
@@ -73,13 +73,21 @@ class Member:
             self.work = self._adopt(MASTER, memory, param)
             if not self.gapless:
                 self.copy.copy_(param)
+        remainders.take(state, form.remainder)
         self.pending = narrow.settle(self)
         if amsgrad and MOMENTS[2] not in state and MOMENTS[1] in state:
             state[MOMENTS[2]] = state[MOMENTS[1]].clone()
         self.stored = {slot.buffer: self._adopt_slot(slot, memory) for slot in form.slots(amsgrad)}
         if self.stand_in:
             self._stand_in()
-        kept = self.stored.values() if self.copy is None else (*self.stored.values(), self.work)
+        seen = dict(self.stored)
+        remainders.pack(state)
+        if REMAINDER_BYTES in state:
+            del self.shown[REMAINDER]
+            self.shown[REMAINDER_BYTES] = state[REMAINDER_BYTES]
+            if not self.stand_in:
+                seen[Buffer.REMAINDER] = shards.local(state[REMAINDER_BYTES])
+        kept = seen.values() if self.copy is None else (*seen.values(), self.work)
         self.places = [(tensor, tensor.data_ptr(), tensor.shape) for tensor in kept]
         self.address = param.data_ptr() if memory.is_flat else None  # a flat parameter must stay where it is
 
