@@ -69,20 +69,26 @@ std::vector<uint64_t> hashes_under(const char* isa, const std::vector<ModelCase>
   return out;
 }
 
-// The widest one that the operating system says is there, in a process that asks for none.
-TEST(CpuIsa, IsTheWidestOfThisMachine) {
+// By what the operating system says of this machine.
+std::string widest() {
+#if defined(__x86_64__)
   std::ifstream file("/proc/cpuinfo");
   std::string word;
   std::set<std::string> flags;
   while (file >> word) flags.insert(word);
-  std::string wanted = "base";
   auto all = [&](std::initializer_list<const char*> names) {
     return std::all_of(names.begin(), names.end(), [&](const char* name) { return flags.count(name) != 0; });
   };
-#if defined(__x86_64__)
-  if (all({"avx2", "bmi1", "bmi2", "fma", "f16c", "movbe", "abm"})) wanted = "v3";
-  if (wanted == "v3" && all({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"})) wanted = "v4";
+  if (!all({"avx2", "bmi1", "bmi2", "fma", "f16c", "movbe", "abm"})) return "base";
+  return all({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}) ? "v4" : "v3";
+#else
+  return "base";
 #endif
+}
+
+// In a process that asks for none.
+TEST(CpuIsa, IsTheWidestOfThisMachine) {
+  std::string wanted = widest();
   int status = -1;
   pid_t child = fork();
   if (child == 0) {
