@@ -70,10 +70,10 @@ class Agreement:
         self._name: int | None = None
         self._local: torch.Tensor | None = None
         self._fetch: Fetch | None = None
-        self._waiting: _Waiting | None = None
+        self._waiting: list[_Waiting] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_name": None, "_local": None, "_fetch": None, "_waiting": None}
+        return {**self.__dict__, "_name": None, "_local": None, "_fetch": None, "_waiting": []}
 
     def begin(self, optimizer: AdamS, joint: Joint) -> Hook | None:
         """Before a step. Returns a function that wants this process's own record, or None."""
@@ -98,10 +98,11 @@ class Agreement:
         try:
             if self._fetch is not None and self._fetch.arrived:
                 self._leave(joint, self._fetch.result())
-            if self._waiting is not None:
-                self._compare(*self._waiting)
+            for waiting in self._waiting:
+                self._compare(waiting)
+            self._waiting = [waiting for waiting in self._waiting if waiting.others]
         except RuntimeError:  # the store is gone, or slow: what we look for is not worth an error
-            self._fetch = self._waiting = None
+            self._fetch, self._waiting = None, []
 
     def _leave(self, joint: Joint, stats: Stats) -> None:
         if self._name is None:
@@ -111,9 +112,10 @@ class Agreement:
         _store().set(f"swd/{self._name}/{self._step}/{rank}", " ".join(map(repr, mine)))
         parts = _neighbours(joint.ranks or world, rank) if joint.asked else set()
         self._fetch, self._local = None, None
-        self._waiting = _Waiting(self._step, mine, _neighbours(world, rank) | parts, parts, set())
+        self._waiting.append(_Waiting(self._step, mine, _neighbours(world, rank) | parts, parts, set()))
 
-    def _compare(self, step: int, mine: _Left, others: set[int], parts: set[int], alike: set[int]) -> None:
+    def _compare(self, waiting: _Waiting) -> None:
+        step, mine, others, parts, alike = waiting
         passed = self.steps - step
         if passed & (passed - 1):  # after 0, 1, 2, 4, 8, ... steps
             return
@@ -133,8 +135,6 @@ class Agreement:
                 alike.add(other)
                 if alike == parts:
                     self._warn("alike", _ALIKE.format(**told))
-        if not others:
-            self._waiting = None
 
     def _warn(self, kind: str, text: str) -> None:
         if kind not in self._told:
