@@ -19,14 +19,21 @@ struct SplitWords {
   uint16_t low;  // of 8 bits of remainder the lower byte; of none 0
 };
 
+// What split() writes is NaN only if its visible half is. Where somebody else wrote 0 or infinity there, and left the
+// remainder of another number, the sum is NaN, too, and the parameter what was written.
+SWD_FN uint32_t or_visible(uint32_t sum, uint32_t visible) {
+  uint32_t foreign = 0u - static_cast<uint32_t>(static_cast<int32_t>(sum & 0x7FFFFFFFu) > 0x7F800000);
+  return sum ^ ((sum ^ visible) & foreign);
+}
+
 SWD_FN float join(Split<16>, uint16_t high, uint16_t low) {
-  uint32_t sign = 0u - static_cast<uint32_t>(low >> 15);
-  return bits_float((static_cast<uint32_t>(high) << 16) + (sign << 16) + low);
+  uint32_t visible = static_cast<uint32_t>(high) << 16, sign = 0u - static_cast<uint32_t>(low >> 15);
+  return bits_float(or_visible(visible + (sign << 16) + low, visible));
 }
 
 SWD_FN float join(Split<8>, uint16_t high, uint16_t low) {
-  uint32_t sign = 0u - static_cast<uint32_t>(low >> 7);
-  return bits_float((static_cast<uint32_t>(high) << 16) + (sign << 16) + (static_cast<uint32_t>(low) << 8));
+  uint32_t visible = static_cast<uint32_t>(high) << 16, sign = 0u - static_cast<uint32_t>(low >> 7);
+  return bits_float(or_visible(visible + (sign << 16) + (static_cast<uint32_t>(low) << 8), visible));
 }
 
 SWD_FN float join(Split<0>, uint16_t high, uint16_t) { return bits_float(static_cast<uint32_t>(high) << 16); }

@@ -96,7 +96,8 @@ void decode_param(Training& t, int64_t i) {
   int32_t low = 0;
   if (t.remainder_dtype == SWD_DTYPE_I16) low = static_cast<int16_t>(half_at(rest, i));
   if (t.remainder_dtype == SWD_DTYPE_I8) low = 256 * static_cast<int8_t>(rest[static_cast<size_t>(i)]);
-  t.param[static_cast<size_t>(i)] = test::float_of(high + static_cast<uint32_t>(low));
+  float sum = test::float_of(high + static_cast<uint32_t>(low));
+  t.param[static_cast<size_t>(i)] = std::isnan(sum) ? test::float_of(high) : sum;
 }
 
 void encode_param(Training& t, int64_t i, const Bits& bits) {

@@ -49,6 +49,39 @@ TEST_P(NarrowLaws, PiecesAreTheWholeStep) {
   EXPECT_TRUE(stored(r) == trained(s, kSteps));
 }
 
+// Somebody sets visible halves to 0, of either sign, where the remainder is negative: as if it were 0, too.
+TEST_P(NarrowLaws, OfPrunedParametersTheRemainderDoesNotCount) {
+  const uint64_t width = GetParam().remainder == SWD_DTYPE_I16 ? 2 : 1;
+  if (GetParam().remainder == SWD_DTYPE_NONE) return;
+  std::vector<Stored> seen;
+  for (bool whole : {false, true}) {
+    Runner r(narrow_model(GetParam(), SWD_PLAN_UPDATE_NORMS));
+    begin(r);
+    for (int t = 1; t <= kSteps; ++t) {
+      gradients(r, t);
+      r.step();
+      for (size_t k = 0; k < r.setup().counts.size(); ++k) {
+        std::vector<uint16_t> codes = r.get_codes(SWD_BUFFER_PARAM, k);
+        std::vector<uint8_t> rest = r.stored(SWD_BUFFER_REMAINDER, k);
+        for (size_t i = 0; i < codes.size(); ++i) {
+          if (rest[(i + 1) * width - 1] < 0x80 || mix(i + k) % 5 != 0) continue;
+          codes[i] &= 0x8000;
+          for (uint64_t byte = 0; whole && byte < width; ++byte) rest[i * width + byte] = 0;
+        }
+        r.set_codes(SWD_BUFFER_PARAM, k, codes);
+        r.set_stored(SWD_BUFFER_REMAINDER, k, rest);
+      }
+    }
+    gradients(r, kSteps + 1);
+    r.step();
+    seen.push_back(stored(r));
+    for (size_t k = 0; k < r.setup().counts.size(); ++k) {
+      for (float x : r.get(SWD_BUFFER_PARAM, k)) ASSERT_FALSE(std::isnan(x)) << k;
+    }
+  }
+  EXPECT_TRUE(seen[0] == seen[1]);
+}
+
 // Without pass 1 the bits are the same, and so are units and keys, which it leaves behind.
 TEST_P(NarrowLaws, SkipNormGivesTheSameCodes) {
   RunSetup s = narrow_model(GetParam());

@@ -8,8 +8,9 @@ def master_of(optimizer, param):
     state = optimizer.state[param]
     if "master_param" in state:
         return state["master_param"].detach().clone()
-    high, low = param.detach().view(torch.int16).to(torch.int32), remainder_of(state).to(torch.int32)
-    return ((high << 16) + low).view(torch.float32)
+    visible, low = param.detach().view(torch.int16).to(torch.int32) << 16, remainder_of(state).to(torch.int32)
+    sum_of_both = (visible + low).view(torch.float32)
+    return torch.where(sum_of_both.isnan(), visible.view(torch.float32), sum_of_both)
 
 
 def remainder_of(state):

@@ -18,6 +18,7 @@ struct ParamBytes<Split<kRemainderBits>> {
   static constexpr int kHigh = 2, kLow = kRemainderBits / 8;
 };
 
+// Of what others than split() left, NaN: see are_written.
 __device__ __forceinline__ void decode_params(float, const Packed<4>& high, const Packed<0>&, int part, float (&p)[4]) {
 #pragma unroll
   for (int j = 0; j < 4; ++j) p[j] = bits_float(high.word[part][j]);
@@ -32,6 +33,30 @@ __device__ __forceinline__ void decode_params(Split<kBits>, const Packed<2>& hig
     if constexpr (kBits == 8) rest = select_bytes(low.word[part][0], 0, 0x8804 + 0x1110 * j);
     p[j] = bits_float((j % 2 == 0 ? word << 16 : word & 0xFFFF0000u) + rest);
   }
+}
+
+// or_visible, of what decode_params gave.
+__device__ __forceinline__ void mend_params(float, const Packed<4>&, int, float (&)[4]) {}
+template <int kBits>
+__device__ __forceinline__ void mend_params(Split<kBits>, const Packed<2>& high, int part, float (&p)[4]) {
+  if constexpr (kBits > 0) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      uint32_t word = high.word[part][j / 2];
+      p[j] = p[j] == p[j] ? p[j] : bits_float(j % 2 == 0 ? word << 16 : word & 0xFFFF0000u);
+    }
+  }
+}
+
+// Whether none of four, or eight, needs it, in one or two instructions less; with infinities there are false alarms.
+__device__ __forceinline__ bool are_written(const float (&p)[4]) {
+  float any = __fadd_rn(__fmaf_rn(p[0], p[1], p[2]), p[3]);
+  return any == any;
+}
+__device__ __forceinline__ bool are_written(const float (&p)[4], const float (&q)[4]) {
+  float any = __fmaf_rn(__fmaf_rn(p[0], p[1], p[2]), p[3], q[0]);
+  any = __fadd_rn(__fmaf_rn(any, q[1], q[2]), q[3]);
+  return any == any;
 }
 
 // one_nan, of what comes from arithmetic: a device has but one NaN, and it is the largest signed integer.

@@ -73,7 +73,9 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
       w[j] = e.v * k.inverse_unit_after;
     }
     BlockBytes bytes;
-    if (!usual_bytes(m, w, has_zero(m_word & 0x7F7F7F7Fu, v_word), bytes)) return false;
+    bool rare = has_zero(m_word & 0x7F7F7F7Fu, v_word);
+    if constexpr (Rows::kLow > 0) rare |= !are_written(p);
+    if (!usual_bytes(m, w, rare, bytes)) return false;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       float step = c.a * quotient_in_range(m[j], root_in_range(v[j]) * c.b + c.eps);
@@ -89,13 +91,13 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
   }
 
   // Of the part of the row that lies in half `in` of its registers. `index`, `end`: of the row. kQuick: vectors, plain
-  // constants, and the bits of the row begin at `start`.
+  // constants, and the bits of the row begin at `start`. p: the parameters.
   template <bool kQuick>
   __device__ __forceinline__ static void update_part(const Constants& k, int64_t index, int end, bool vectors,
-                                                     uint32_t start, int part, int in, Row& r, NormLanes& norms) {
+                                                     uint32_t start, int part, int in, float (&p)[4], Row& r,
+                                                     NormLanes& norms) {
     Coefficients c = kQuick ? as_plain(k.c) : k.c;
-    float p[4], m[4], v[4], g[4], lost[4];
-    decode_params(Param{}, r.p, r.low, in, p);
+    float m[4], v[4], g[4], lost[4];
     decode_moments<Moment>(r.m, r.v, r.bytes[in], in, k.unit, m, v);
     Rows::load_gradients(r, in, g);
 #pragma unroll
@@ -139,15 +141,24 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
     encode_moments<Moment>(m, v, bits, in, r.m, r.v, r.bytes[in]);
   }
 
-  // Of vectors, plain constants, and bits that begin at `start`: whether that was all. With block8 it is where the part
-  // is a usual one.
-  __device__ __forceinline__ static bool update_quick(const Constants& k, uint32_t start, int part, Row& r,
-                                                      NormLanes& norms) {
+  // Where `quick`, of vectors, plain constants, and bits that begin at `start`: which parts of a row that does. With
+  // block8 it is those that are usual, as a warp decides together; else both, where a thread finds that split() wrote
+  // its parameters.
+  __device__ __forceinline__ static void update_quick(const Constants& k, bool quick, uint32_t start, bool (&done)[2],
+                                                      Row& r, NormLanes& norms) {
     if constexpr (kBlocks) {
-      return are_usual(r.bytes[part]) && update_usual(k, start, part, r, norms);
-    } else {
-      update_part<true>(k, 0, kLanes, true, start, part, part, r, norms);
-      return true;
+#pragma unroll
+      for (int part = 0; part < 2; ++part) {
+        done[part] = quick && are_usual(r.bytes[part]) && update_usual(k, start, part, r, norms);
+      }
+    } else if (quick) {
+      float p[2][4];
+#pragma unroll
+      for (int part = 0; part < 2; ++part) decode_params(Param{}, r.p, r.low, part, p[part]);
+      if (Rows::kLow > 0 && !are_written(p[0], p[1])) return;
+#pragma unroll
+      for (int part = 0; part < 2; ++part) update_part<true>(k, 0, kLanes, true, start, part, part, p[part], r, norms);
+      done[0] = done[1] = true;
     }
   }
 
@@ -157,7 +168,12 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
                                                      bool (&done)[2], Row& r, NormLanes& norms) {
 #pragma unroll 1
     for (int part = 0; part < 2; ++part) {
-      if (!done[0]) update_part<false>(k, index, end, vectors, 0, part, 0, r, norms);
+      if (!done[0]) {
+        float p[4];
+        decode_params(Param{}, r.p, r.low, 0, p);
+        mend_params(Param{}, r.p, 0, p);
+        update_part<false>(k, index, end, vectors, 0, part, 0, p, r, norms);
+      }
       exchange(done[0], done[1]);
       Rows::exchange_parts(r);
       if constexpr (kNorms) exchange_halves(norms);
@@ -188,9 +204,8 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
       } else {
         Rows::template load_row<Slots::kElements>(at, end - row, r);
       }
-      bool done[2];
-#pragma unroll
-      for (int part = 0; part < 2; ++part) done[part] = quick && update_quick(k, start, part, r, norms);
+      bool done[2]{};
+      update_quick(k, quick, start, done, r, norms);
       if (!done[0] || !done[1]) update_rest(k, item.index + row, end - row, vectors, done, r, norms);
       if (vectors) {
         Rows::template store_row<Slots::kVectors>(at, end - row, r);

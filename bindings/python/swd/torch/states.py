@@ -147,9 +147,11 @@ def split_master(master: torch.Tensor, param: torch.Tensor) -> torch.Tensor:
 
 
 def joined(param: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
-    """A bfloat16 parameter and its remainder of 8 or 16 bits as float32."""
-    bits = param.contiguous().view(torch.int16).to(torch.int32) << 16
-    return (bits + (low.to(torch.int32) << (8 if low.dtype == torch.int8 else 0))).view(torch.float32)
+    """A bfloat16 parameter and its remainder of 8 or 16 bits as float32. Where the parameter was set to 0 or infinity since,
+    the sum is NaN, and the parameter is what was written: as in kernels/split.h."""
+    visible = param.contiguous().view(torch.int16).to(torch.int32) << 16
+    both = (visible + (low.to(torch.int32) << (8 if low.dtype == torch.int8 else 0))).view(torch.float32)
+    return torch.where(both.isnan(), visible.view(torch.float32), both)
 
 
 def say_rounded(names: Iterable[str]) -> None:
