@@ -34,7 +34,8 @@ def names(module, cases):
 
 MATRIX = {  # in this order: what 2 ranks save, 4 and 3 load, and what 4 save, 3
     2: names("dtensor", _DTENSOR) + names("shards", _SHARDS) + names("checkpoint", _CHECKPOINT) +
-    names("overlap", _OVERLAP) + names("narrow", _NARROW) + names("narrow_checkpoint", _NARROW_CHECKPOINT),
+    names("overlap", _OVERLAP) + names("narrow", _NARROW) + names("narrow_checkpoint", _NARROW_CHECKPOINT) +
+    names("loaded_twice", ["the_last_of_two_full_loads_counts"]),
     4: names("dtensor", ["hsdp", "tp_fsdp2", "pipeline", "fsdp2_scheduled", "fsdp2_amsgrad", "tiny"]) +
     names("checkpoint", ["resume", "load"]) + names("overlap", ["hsdp", "pipeline"]) +
     names("narrow", ["bits_hsdp", "bits", "other_shards_are_bfloat16"]) + names("narrow_checkpoint", ["resume", "load"]),

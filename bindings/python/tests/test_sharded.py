@@ -22,7 +22,8 @@ PART = {
     names("narrow_checkpoint", ["resume", "resume_flattened", "resume_full_broadcast", "one_process_to_ranks_and_back",
                                 "other_forms_load", "wrong_broadcast_of_another_form",
                                 "wrong_broadcast_of_another_form_to_replicas",
-                                "flattened_of_another_form_is_refused", "save"]),
+                                "flattened_of_another_form_is_refused", "save"]) +
+    names("loaded_twice", ["the_last_of_two_full_loads_counts"]),
     4: names("dtensor", ["hsdp", "tp_fsdp2", "pipeline", "tiny"]) + names("checkpoint", ["load"]) + names("overlap", ["hsdp"]) +
     names("narrow", ["bits_hsdp", "bits"]) + names("narrow_checkpoint", ["load"]),
     3: names("narrow_checkpoint", ["load"]),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 import torch
 
-from . import blocks, remainders, states
+from . import blocks, merged, remainders, states
 from .checkpoint import TENSORS, counters_of, is_part, note_counters
 from .states import UNIT
 from .tensors import STEP, SUM
@@ -22,13 +22,13 @@ _TORCH_KEYS = ("foreach", "fused", "differentiable")  # in every group of torch'
 def load(optimizer: AdamS, load_torch: Callable[[dict[str, Any]], None], state_dict: dict[str, Any]) -> None:
     """torch.optim.Optimizer.load_state_dict, and what it knows nothing of, before hooks of users run."""
     saved: dict[str, Any] = {}
-    own = [dict(group) for group in optimizer.param_groups]
+    own, live = [dict(group) for group in optimizer.param_groups], dict(optimizer.state)  # torch makes new ones
 
     def keep(_: Any, final: dict[str, Any]) -> None:
         _check_complete(final, optimizer.states)
         saved.update(final)
     hooks = [optimizer.register_load_state_dict_pre_hook(keep),
-             optimizer.register_load_state_dict_post_hook(lambda _: _unpack(optimizer, saved, own), prepend=True)]
+             optimizer.register_load_state_dict_post_hook(lambda _: _unpack(optimizer, saved, own, live), prepend=True)]
     try:
         load_torch(state_dict)
         optimizer._loaded = True
@@ -47,9 +47,9 @@ def _check_complete(saved: dict[str, Any], own: str) -> None:
                                  f"than {own!r}, which only a state_dict that is not flattened can be converted from")
 
 
-def _unpack(optimizer: AdamS, saved: dict[str, Any], own_groups: Groups) -> None:
+def _unpack(optimizer: AdamS, saved: dict[str, Any], own_groups: Groups, live: Mapping[torch.Tensor, dict[str, Any]]) -> None:
     """After torch.optim.Optimizer.load_state_dict: takes the moments again, in float32 and not shared with the loaded
-    dict, and settles what the groups of other optimizers do not say."""
+    dict, and settles what the groups of other optimizers do not say. live: the states of before."""
     seed = optimizer.counters.seed
     optimizer.counters = counters_of(saved)
     if optimizer.counters.seed == 0:
@@ -63,19 +63,22 @@ def _unpack(optimizer: AdamS, saved: dict[str, Any], own_groups: Groups) -> None
         state = saved["state"].get(index)
         if not isinstance(state, dict):
             continue
-        target = optimizer.state[param]
-        kept = blocks.form_of(optimizer.states, param, False).remainder if param.dtype == torch.bfloat16 else None
+        target, had, form = optimizer.state[param], live.get(param, {}), blocks.form_of(optimizer.states, param, False)
+        loaded = merged.only_loaded(param, state, had, form)
+        for key in state.keys() - loaded.keys():
+            target.pop(key, None)
+        state = loaded
         for key in TENSORS:
             value = state.get(key)
             if isinstance(value, torch.Tensor):
                 dtype = value.dtype if key in states.NATIVE else torch.float32
                 target[key] = value.detach().to(device=param.device, dtype=dtype, copy=True)
-        remainders.take(target, kept)
+        remainders.take(target, merged.kept_remainder(had, form))
         remainders.pack(target)
         if UNIT in state:
             target[UNIT] = float(state[UNIT])
-        if is_part(param):
-            target.pop(SUM, None)
+        if is_part(param) and SUM in target:
+            target[SUM] = -1.0  # not removed: set_optimizer_state_dict fails at numbers that the optimizer has no name for
         for key in (STEP,) if is_part(param) else (STEP, SUM):
             if key in state:
                 target[key] = state[key].item() if isinstance(state[key], torch.Tensor) else state[key]

@@ -49,9 +49,9 @@ def same_cut(param: Any, tensor: Any) -> bool:
 
 
 def cut(param: Any, whole: torch.Tensor) -> torch.Tensor:
-    """This process's part of a plain tensor of the parameter's whole shape: a view."""
+    """This process's part of a plain tensor that is cut along the dimensions of its parameter: a view."""
     from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
-    shape, offset = compute_local_shape_and_global_offset(param.shape, param.device_mesh, param.placements)
+    shape, offset = compute_local_shape_and_global_offset(whole.shape, param.device_mesh, param.placements)
     return whole[tuple(slice(first, first + size) for size, first in zip(shape, offset))]
 
 

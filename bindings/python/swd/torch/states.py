@@ -92,13 +92,20 @@ def form_of(states: str, dtype: torch.dtype, amsgrad: bool) -> Form:
     return form
 
 
+def held(state: dict[str, Any]) -> list[str]:
+    """The dtypes of moments that a state has whole: more than one where torch merged two state_dicts, see merged."""
+    return [moment for moment, slots in _MOMENTS.items() if all(slot.name in state for slot in slots)]
+
+
+def names_of(moment: str) -> tuple[str, ...]:
+    """What belongs to moments of a dtype, and to no others."""
+    return tuple(slot.name for slot in _MOMENTS[moment] + ((_MAX,) if moment == "float32" else ()))
+
+
 def other_form(state: dict[str, Any], own: Form) -> Form | None:
-    """The Form in which a state holds narrow moments, other than those of `own`; or None. A state may hold both: what
-    set_optimizer_state_dict loads is put beside what an optimizer had before, where names differ."""
-    for moment, slots in _MOMENTS.items():
-        if moment not in ("float32", own.moment) and all(slot.name in state for slot in slots):
-            return Form(moment=moment)
-    return None
+    """The Form in which a state holds narrow moments, other than those of `own`; or None."""
+    found = [moment for moment in held(state) if moment not in ("float32", own.moment)]
+    return Form(moment=found[0]) if found else None
 
 
 def check_complete(state: dict[str, Any]) -> None:
