@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 import torch
 
-from . import blocks, merged, remainders, states
+from . import blocks, loadable, merged, remainders, states
 from .checkpoint import TENSORS, counters_of, is_part, note_counters
 from .states import UNIT
 from .tensors import STEP, SUM
@@ -25,7 +25,7 @@ def load(optimizer: AdamS, load_torch: Callable[[dict[str, Any]], None], state_d
     own, live = [dict(group) for group in optimizer.param_groups], dict(optimizer.state)  # torch makes new ones
 
     def keep(_: Any, final: dict[str, Any]) -> None:
-        _check_complete(final, optimizer.states)
+        loadable.check(optimizer, final)
         saved.update(final)
     hooks = [optimizer.register_load_state_dict_pre_hook(keep),
              optimizer.register_load_state_dict_post_hook(lambda _: _unpack(optimizer, saved, own, live), prepend=True)]
@@ -35,16 +35,6 @@ def load(optimizer: AdamS, load_torch: Callable[[dict[str, Any]], None], state_d
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _check_complete(saved: dict[str, Any], own: str) -> None:
-    """Of a flattened state_dict, set_optimizer_state_dict takes the names that the optimizer has, and {} where there is
-    nothing of a name."""
-    for state in saved["state"].values():
-        for name, value in state.items() if isinstance(state, dict) else ():
-            if isinstance(value, dict) and not value:
-                raise ValueError(f"states: the flattened state_dict has no {name}; it was saved by an optimizer with other states "
-                                 f"than {own!r}, which only a state_dict that is not flattened can be converted from")
 
 
 def _unpack(optimizer: AdamS, saved: dict[str, Any], own_groups: Groups, live: Mapping[torch.Tensor, dict[str, Any]]) -> None:
