@@ -125,8 +125,8 @@ def test_damaged_states_are_refused_by_name():
         state_dict = copy.deepcopy(ours.state_dict())
         state_dict["state"][1][key] = value
         broken = AdamS(params)
-        broken.load_state_dict(state_dict)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=message):  # numbers as they are loaded, shapes by the first step
+            broken.load_state_dict(state_dict)
             run(params, [broken], 3, 1)
 
 

@@ -37,8 +37,8 @@ _PICKLED = ("max_grad_norm", "max_decay", "nonfinite", "update_norms", "measure_
 _COUNTER_KEYS = ("steps_applied", "steps_skipped", "vbar_reference", "rounding_seed")
 
 
-def _step_number(value: Any) -> int:
-    step = float(value)
+def step_number(value: Any) -> int:
+    step = checks.one_number(STEP, value)
     if not (math.isfinite(step) and step >= 0 and step == int(step)):
         raise ValueError(f"step: {step} in the state is no count of steps")
     return int(step)
@@ -47,7 +47,7 @@ def _step_number(value: Any) -> int:
 def take_numbers(state: dict[str, Any], form: states.Form) -> tuple[int, float]:
     """Step and running sum (-1: unknown) of one parameter's state, live or loaded, that will be stored in a form. That of
     narrow moments is not the sum of what they become in float32: each of them was rounded."""
-    step = _step_number(state.get(STEP, 0))
+    step = step_number(state.get(STEP, 0))
     belongs = state.pop(SUM_STEP, step)
     rounded = not form.narrow and states.foreign(state, form)
     if SUM in state and belongs == step and 0.0 <= float(state[SUM]) < math.inf and not rounded:
@@ -123,7 +123,7 @@ def pack(optimizer: AdamS, state_dict: dict[str, Any]) -> dict[str, Any]:
     for index, state in state_dict["state"].items():
         if isinstance(state, dict) and STEP in state:
             state = _with_numbers(state, numbers)
-            step = state[STEP] = _step_number(state[STEP])
+            step = state[STEP] = step_number(state[STEP])
             if SUM in state:
                 state[SUM_STEP] = state.pop(SUM_STEP, step)
                 if index in parts:

@@ -42,6 +42,15 @@ def plain(value: Any) -> float:
     return value.item() if isinstance(value, torch.Tensor) else value
 
 
+def one_number(name: str, value: Any) -> float:
+    """That of a loaded state: a number, or a tensor of one element."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
+        raise ValueError(f"{name}: {shape} in the state is no number") from None
+
+
 def distinct(params: Iterable[Any]) -> None:
     """Refuses a parameter that stands twice in one group: torch's optimizers would step it twice."""
     seen: dict[int, int] = {}

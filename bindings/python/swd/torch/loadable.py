@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import checkpoint
+from . import blocks, checkpoint, checks, remainders
+from .states import UNIT
+from .tensors import STEP, SUM
 
 if TYPE_CHECKING:
     from .adams import AdamS
 
 
 def check(optimizer: AdamS, saved: dict[str, Any]) -> None:
+    for group in optimizer.param_groups:
+        for param in group["params"]:
+            blocks.form_of(optimizer.states, param, False)  # raises where a parameter cannot have these states
     applied = checkpoint.counters_of(saved).applied
     found = {key: state for key, state in saved["state"].items() if isinstance(state, dict)}
     if applied > 0 and found and not any(found.values()):
@@ -25,6 +30,14 @@ def check(optimizer: AdamS, saved: dict[str, Any]) -> None:
                          "swd.torch.flatten), or load a state_dict that is not flattened")
     for key, state in found.items():
         _check_complete(key, state, optimizer.states)
+        remainders.check(state)
+        if STEP in state:
+            checkpoint.step_number(state[STEP])
+        if SUM in state:
+            checks.one_number(SUM, state[SUM])
+        unit = checks.one_number(UNIT, state.get(UNIT, 0.0))
+        if not (unit == 0.0 or 0.5 <= unit <= 1.0):
+            raise ValueError(f"{UNIT}: {unit} in the state, expected a number from 0.5 to 1 (0: 1)")
 
 
 def _forget_looked_at(optimizer: AdamS) -> None:

@@ -33,14 +33,20 @@ def pack(state: dict[str, Any]) -> None:
     state[BYTES] = _viewed(low, local, (*low.shape, 2), (*(2 * step for step in low.stride()), 1))
 
 
+def check(state: dict[str, Any]) -> None:
+    """Refuses bytes that are not two for each element."""
+    shown = state.get(BYTES)
+    if isinstance(shown, torch.Tensor) and shown.dtype == torch.uint8 and (not shown.dim() or shown.shape[-1] != 2):
+        raise ValueError(f"{BYTES}: the state has shape {tuple(shown.shape)}, expected two for each element")
+
+
 def unpack(state: dict[str, Any], own: str | None) -> torch.Tensor | None:
     """The remainder of a state, loaded or live, as a tensor of the parameter's shape. own: the dtype that the optimizer keeps. Where
     set_optimizer_state_dict found another, it leaves the optimizer's beside it: the other one was loaded."""
     shown, low = (value if isinstance(value, torch.Tensor) else None for value in (state.get(BYTES), state.get(REMAINDER)))
     if shown is None or shown.dtype != torch.uint8 or (low is not None and own == "int16"):
         return low  # bytes that are none were cast by an optimizer that carried them along
-    if not shown.dim() or shown.shape[-1] != 2:
-        raise ValueError(f"{BYTES}: the state has shape {tuple(shown.shape)}, expected two for each element")
+    check(state)
     local = shards.local(shown)
     if local.stride(-1) != 1 or any(step % 2 for step in local.stride()[:-1]) or local.storage_offset() % 2:
         local = local.clone(memory_format=torch.contiguous_format)
