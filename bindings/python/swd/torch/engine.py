@@ -20,7 +20,7 @@ from .image import StateImage
 from .memory import Memory
 from .pointers import Pointers
 from .states import UNIT
-from .tensors import MASTER, STEP, SUM, Member
+from .tensors import MASTER, SECOND, STEP, SUM, Member
 
 if TYPE_CHECKING:
     from .adams import AdamS
@@ -71,7 +71,8 @@ class Engine:
         self.keep: Grads = []
         self.addresses: list[int] | None = None  # of the gradients of a step that Steady vouches for
         self.params = [member.param for member in self.members]
-        self.second_moments = [member.stored[Buffer.EXP_AVG_SQ] for member in self.members]
+        self.second_moments = [[member.stored[buffer] for member in self.members] for buffer in SECOND
+                               if self.members and buffer in self.members[0].stored]
         self.pointers, self.has_grad = Pointers(), torch.empty(0)
         self.early, self.rest = Early(), [(0, len(self.members))]  # (first, count) of what a step is to reduce
         with self.current_device():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 MASTER, STEP, SUM = "master_param", "step", "exp_avg_sq_sum"
+SECOND = (Buffer.EXP_AVG_SQ, Buffer.EXP_AVG_SQ_SCALE)  # what a second moment is stored in: 8-bit codes have scales
 SUM_STEP = "exp_avg_sq_sum_step"  # the step a stored sum belongs to; another optimizer carries both, and counts on
 
 
@@ -148,9 +149,11 @@ class Member:
             tensor.data_ptr() == place and tensor.shape == shape for tensor, place, shape in self.places)
 
     def version(self) -> int:
-        """Counts what others did in place to exp_avg_sq, as far as torch sees it."""
-        shown, inner = self.shown[self.form.slots(False)[1].name], self.stored[Buffer.EXP_AVG_SQ]
-        return int(inner._version if shown is inner else inner._version + shown._version)
+        """Counts what others did in place to exp_avg_sq, codes and scales, as far as torch sees it."""
+        inner = [self.stored[buffer] for buffer in SECOND if buffer in self.stored]
+        shown = [self.shown[slot.name] for slot in self.form.moments if slot.buffer in SECOND]
+        return sum(tensor._version for tensor in inner) + sum(
+            outer._version for outer, tensor in zip(shown, inner) if outer is not tensor)
 
     def fits(self, param: torch.Tensor, group: int, state: dict[str, Any] | None, grad: torch.Tensor | None) -> bool:
         """Whether the member still describes its parameter; the address of the parameter may have changed."""

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 def of(engine: Engine) -> list[int]:
-    """Those of exp_avg_sq of each member."""
+    """Those of exp_avg_sq of each member; of 8-bit moments, codes and scales together."""
     if engine.addresses is not None:
-        return [tensor._version for tensor in engine.second_moments]
+        counts = [[tensor._version for tensor in tensors] for tensors in engine.second_moments]
+        return counts[0] if len(counts) == 1 else list(map(sum, zip(*counts)))
     return [member.version() for member in engine.members]
 
 
