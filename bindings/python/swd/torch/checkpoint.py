@@ -48,7 +48,7 @@ def take_numbers(state: dict[str, Any], form: states.Form) -> tuple[int, float]:
     """Step and running sum (-1: unknown) of one parameter's state, live or loaded, that will be stored in a form. That of
     narrow moments is not the sum of what they become in float32: each of them was rounded."""
     step = step_number(state.get(STEP, 0))
-    belongs = state.pop(SUM_STEP, step)
+    belongs = state.get(SUM_STEP, step)
     rounded = not form.narrow and states.foreign(state, form)
     if SUM in state and belongs == step and 0.0 <= float(state[SUM]) < math.inf and not rounded:
         return step, float(state[SUM])

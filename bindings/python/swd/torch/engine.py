@@ -20,7 +20,7 @@ from .image import StateImage
 from .memory import Memory
 from .pointers import Pointers
 from .states import UNIT
-from .tensors import MASTER, SECOND, STEP, SUM, Member
+from .tensors import MASTER, SECOND, STEP, SUM, SUM_STEP, Member
 
 if TYPE_CHECKING:
     from .adams import AdamS
@@ -37,7 +37,7 @@ def _threads() -> int:
 class Engine:
     def __init__(self, entries: list[Entry], *, device: torch.device, grad_dtype: torch.dtype, maximize: bool,
                  counted: bool, form: Form, optimizer: AdamS) -> None:
-        """entries: what the plan shall hold, see tensors.Entry. counted: whether the norms count it here."""
+        """entries: what the plan shall hold, see tensors.Entry. counted: whether the norms count it here. Steps after load."""
         groups, self.counted, self.steps = optimizer.param_groups, counted, 0
         self.tolerances: tuple[tuple[float, ...], torch.Tensor] = (), torch.empty(0)
         self.device, self.on_cuda = device, device.type == "cuda"
@@ -78,14 +78,18 @@ class Engine:
         with self.current_device():
             self.plan.init_workspace(self.workspace, self.stream())
             self._adopt_state(entries, optimizer.counters)
-            narrow.load_pending(self)
             self.buffers = self._make_buffers(memory)
+
+    # ---- Building ----
+
+    def load(self, entries: list[Entry], optimizer: AdamS) -> None:
+        """Rounds what is pending, and looks at the sums. What is written here cannot be taken back."""
+        with self.current_device():
+            narrow.load_pending(self)
             if self.flat is None:
                 self.pointers.send(self, self.tables)
             self._check_sums(entries, optimizer)
         self.versions = versions.of(self)
-
-    # ---- Building ----
 
     def _offset(self, param: torch.Tensor) -> int:
         return self.flat.offset_of(param) if self.flat else 0
@@ -98,6 +102,7 @@ class Engine:
                                 [entry.sum for entry in entries], units)
         for k, member in enumerate(self.members):
             member.step, member.sum = member.state[STEP], member.state[SUM] = self.image.steps[k], self.image.sums[k]
+            member.state.pop(SUM_STEP, None)
             if self.image.units is not None:
                 member.unit = member.state[UNIT] = self.image.units[k]
             else:

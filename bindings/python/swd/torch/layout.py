@@ -3,7 +3,8 @@
 AdamS at every step."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping
+import contextlib
+from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
 import torch
 
@@ -34,6 +35,20 @@ def _complete(grads: list[Grads]) -> bool:
     return all(grad is not None for some in grads for grad in some)
 
 
+@contextlib.contextmanager
+def _taken_back_if_it_fails(entries: list[Entry]) -> Iterator[None]:
+    """Keeps the states of an engine that cannot be made: what is pending in its members would be lost with them, and the
+    next try, after a repair, would go on without."""
+    before = [dict(entry.state) for entry in entries]
+    try:
+        yield
+    except BaseException:
+        for entry, state in zip(entries, before):
+            entry.state.clear()
+            entry.state.update(state)
+        raise
+
+
 class Layout:
     def __init__(self, optimizer: AdamS, grad_dtypes: Mapping[torch.Tensor, torch.dtype]) -> None:
         """Makes the engines. Parameters that never had a gradient, and have no state, are left out."""
@@ -60,9 +75,12 @@ class Layout:
                 buckets.setdefault(key, []).append(entry)
         if not buckets and self.joint.hook is not None:  # takes part in the sum, and learns what was decided
             buckets[_home(optimizer), torch.float32, torch.float32, False, True, Form()] = []
-        self.engines = [Engine(entries, device=device, grad_dtype=dtype, maximize=maximize, counted=counted, form=form,
-                               optimizer=optimizer)
-                        for (device, _, dtype, maximize, counted, form), entries in buckets.items()]
+        self.engines = []
+        for (device, _, dtype, maximize, counted, form), entries in buckets.items():
+            with _taken_back_if_it_fails(entries):
+                self.engines.append(Engine(entries, device=device, grad_dtype=dtype, maximize=maximize, counted=counted, form=form,
+                                           optimizer=optimizer))
+            self.engines[-1].load(entries, optimizer)
         blocks.say(optimizer)
         self.where = {member.owner: (i, k) for i, engine in enumerate(self.engines)
                       for k, member in enumerate(engine.members)}
