@@ -69,6 +69,32 @@ def test_a_flattened_state_dict_brings_them(states):
     assert same(bits(list(nets[1]), other), bits(list(nets[0]), one))
 
 
+@pytest.mark.parametrize("states", [*STATES, "compact8", "tiny8"])
+def test_a_parameter_that_is_set_to_zero_goes_on_from_zero(states):
+    """As pruning, clamping and reset rows do; the remainder is that of the number before, and may be negative."""
+    params = model(torch.bfloat16)
+    optimizer = AdamS(params, lr=1e-3, states=states, decay="decoupled", weight_decay=0.0)
+    with torch.no_grad():
+        for p in params:
+            p.mul_(0.01)
+    for number in range(8):
+        run(params, [optimizer], number, 1)
+        for p in params:
+            assert not p.isnan().any() and p.abs().max() < 0.1
+            with torch.no_grad():
+                p.clamp_(min=0)
+    other = AdamS(model(torch.bfloat16), states="mixed16")
+    other.load_state_dict(optimizer.state_dict())  # from another form: the two halves are joined then
+    with torch.no_grad():
+        for to, p in zip(other.param_groups[0]["params"], params):
+            to.copy_(p)
+    run(other.param_groups[0]["params"], [], 9, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        other.step()
+    assert not any(p.isnan().any() for p in other.param_groups[0]["params"])
+
+
 @pytest.mark.parametrize("states", STATES)
 def test_bytes_int16_and_bytes_in_another_order_load_to_the_bit(states):
     params, optimizer = trained(states)
