@@ -191,7 +191,7 @@ def case_wrong_broadcast_of_another_form_to_replicas():
             for step in range(6, 12):
                 model.train_with(optimizer, [step])
                 dist.barrier()
-        assert any("did not start from the same state" in text for text in texts), texts
+        assert any("Replicas did not start from the same state" in text for text in texts), texts
         assert dist.get_rank() == 0 or any("for 8 parameters the state has another sum" in text for text in texts), texts
     return {}
 

@@ -36,9 +36,10 @@ _ALIKE = ("AdamS: at step {step} this process (rank {rank}) has the gradients of
           "them up as if they were parts of one model: the norm is too large. Where each process has the whole model, as "
           "under DistributedDataParallel, pass neither")
 _STATES = ("AdamS: at step {step} this process (rank {rank}) used a mean second moment of {mine:.6g}, rank {other} one of "
-           "{theirs:.6g}, with the same gradient norm: they did not start from the same state, and their parameters part. "
-           "set_optimizer_state_dict with broadcast_from_rank0 hands over no moments but those of the optimizer's own states: "
-           "give each process the whole state_dict")
+           "{theirs:.6g}, with the same gradient norm. Replicas did not start from the same state then, and their parameters "
+           "part: set_optimizer_state_dict with broadcast_from_rank0 hands over no moments but those of the optimizer's own "
+           "states; give each process the whole state_dict. Parts of one model whose norms were clipped alike need "
+           "shards=\"world\", models of their own shards=False")
 
 
 class _Left(NamedTuple):
