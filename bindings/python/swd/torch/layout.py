@@ -75,12 +75,13 @@ class Layout:
                 buckets.setdefault(key, []).append(entry)
         if not buckets and self.joint.hook is not None:  # takes part in the sum, and learns what was decided
             buckets[_home(optimizer), torch.float32, torch.float32, False, True, Form()] = []
-        self.engines = []
+        self.engines: list[Engine] = []
         for (device, _, dtype, maximize, counted, form), entries in buckets.items():
             with _taken_back_if_it_fails(entries):
-                self.engines.append(Engine(entries, device=device, grad_dtype=dtype, maximize=maximize, counted=counted, form=form,
-                                           optimizer=optimizer))
-            self.engines[-1].load(entries, optimizer)
+                engine = Engine(entries, device=device, grad_dtype=dtype, maximize=maximize, counted=counted, form=form,
+                                optimizer=optimizer)
+            engine.load(entries, optimizer)
+            self.engines.append(engine)
         blocks.say(optimizer)
         self.where = {member.owner: (i, k) for i, engine in enumerate(self.engines)
                       for k, member in enumerate(engine.members)}
