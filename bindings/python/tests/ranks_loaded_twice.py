@@ -11,7 +11,7 @@ from ranks_narrow_checkpoint import FULL, both, fresh, put
 
 
 def case_the_last_of_two_full_loads_counts():
-    """Also where only rank 0 has the second; the parts of the first, which was of another form, lie whole on each rank."""
+    """The first is of another form and lies whole on each rank, and so the second comes; as if only the second had come."""
     broadcast = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
     for own, first, dtype in (("mixed16", "compact8", torch.bfloat16), ("compact8", "mixed16", torch.bfloat16),
                               ("compact8", "fp32", torch.float32), ("tiny8", "compact8", torch.bfloat16),
