@@ -35,11 +35,12 @@ __device__ __forceinline__ void decode_params(Split<kBits>, const Packed<2>& hig
   }
 }
 
-// or_visible, of what decode_params gave.
-__device__ __forceinline__ void mend_params(float, const Packed<4>&, int, float (&)[4]) {}
-template <int kBits>
-__device__ __forceinline__ void mend_params(Split<kBits>, const Packed<2>& high, int part, float (&p)[4]) {
-  if constexpr (kBits > 0) {
+// And with or_visible of split.h.
+template <class Param>
+__device__ __forceinline__ void decode_any_params(Param kind, const Packed<ParamBytes<Param>::kHigh>& high,
+                                                  const Packed<ParamBytes<Param>::kLow>& low, int part, float (&p)[4]) {
+  decode_params(kind, high, low, part, p);
+  if constexpr (ParamBytes<Param>::kLow > 0) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       uint32_t word = high.word[part][j / 2];

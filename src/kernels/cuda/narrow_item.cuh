@@ -141,16 +141,14 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
     encode_moments<Moment>(m, v, bits, in, r.m, r.v, r.bytes[in]);
   }
 
-  // Where `quick`, of vectors, plain constants, and bits that begin at `start`: which parts of a row that does. With
-  // block8 it is those that are usual, as a warp decides together; else both, where a thread finds that split() wrote
-  // its parameters.
+  // Where `quick`, of vectors, plain constants, and bits that begin at `start`: what parts that does. With block8 those
+  // that are usual, which a warp decides together; else both, where split() wrote the parameters of a thread.
   __device__ __forceinline__ static void update_quick(const Constants& k, bool quick, uint32_t start, bool (&done)[2],
                                                       Row& r, NormLanes& norms) {
     if constexpr (kBlocks) {
 #pragma unroll
-      for (int part = 0; part < 2; ++part) {
+      for (int part = 0; part < 2; ++part)
         done[part] = quick && are_usual(r.bytes[part]) && update_usual(k, start, part, r, norms);
-      }
     } else if (quick) {
       float p[2][4];
 #pragma unroll
@@ -170,8 +168,7 @@ struct NarrowItem : NarrowRows<Types, kAmsgrad> {
     for (int part = 0; part < 2; ++part) {
       if (!done[0]) {
         float p[4];
-        decode_params(Param{}, r.p, r.low, 0, p);
-        mend_params(Param{}, r.p, 0, p);
+        decode_any_params(Param{}, r.p, r.low, 0, p);
         update_part<false>(k, index, end, vectors, 0, part, 0, p, r, norms);
       }
       exchange(done[0], done[1]);
