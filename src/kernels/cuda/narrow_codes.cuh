@@ -35,7 +35,7 @@ __device__ __forceinline__ void decode_params(Split<kBits>, const Packed<2>& hig
   }
 }
 
-// And with or_visible of split.h.
+// And those, as or_visible of split.h has them: by a test of floats, which is an instruction less.
 template <class Param>
 __device__ __forceinline__ void decode_any_params(Param kind, const Packed<ParamBytes<Param>::kHigh>& high,
                                                   const Packed<ParamBytes<Param>::kLow>& low, int part, float (&p)[4]) {
@@ -49,7 +49,7 @@ __device__ __forceinline__ void decode_any_params(Param kind, const Packed<Param
   }
 }
 
-// Whether none of four, or eight, needs it, in one or two instructions less; with infinities there are false alarms.
+// Whether none of four, or eight, needs that: in three instructions, or five. Infinities may raise a false alarm.
 __device__ __forceinline__ bool are_written(const float (&p)[4]) {
   float any = __fadd_rn(__fmaf_rn(p[0], p[1], p[2]), p[3]);
   return any == any;

@@ -20,8 +20,8 @@ import torch.distributed as dist
 from .fetch import Fetch
 
 if TYPE_CHECKING:
-    from .adams import AdamS
     from ..stats import Stats
+    from .adams import AdamS
     from .engine import Engine
     from .joint import Joint
     from .kinds import Hook

@@ -37,7 +37,7 @@ def _threads() -> int:
 class Engine:
     def __init__(self, entries: list[Entry], *, device: torch.device, grad_dtype: torch.dtype, maximize: bool,
                  counted: bool, form: Form, optimizer: AdamS) -> None:
-        """entries: what the plan shall hold, see tensors.Entry. counted: whether the norms count it here. Steps after load."""
+        """entries: what the plan shall hold, see tensors.Entry. counted: whether the norms count it here. load() comes next."""
         groups, self.counted, self.steps = optimizer.param_groups, counted, 0
         self.tolerances: tuple[tuple[float, ...], torch.Tensor] = (), torch.empty(0)
         self.device, self.on_cuda = device, device.type == "cuda"

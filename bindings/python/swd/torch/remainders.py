@@ -10,16 +10,15 @@ from typing import Any
 import torch
 
 from . import shards
-from .states import REMAINDER
-from .states import REMAINDER_BYTES as BYTES
+from .states import REMAINDER, REMAINDER_BYTES as BYTES
 
 
 def _viewed(shown: Any, local: torch.Tensor, shape: tuple[int, ...], stride: tuple[int, ...]) -> torch.Tensor:
     if not shards.is_sharded(shown):
         return local
     from torch.distributed.tensor import DTensor
-    made: torch.Tensor = DTensor.from_local(local, shown.device_mesh, shown.placements, run_check=False, shape=torch.Size(shape),
-                                            stride=stride)
+    made: torch.Tensor = DTensor.from_local(local, shown.device_mesh, shown.placements, run_check=False,
+                                            shape=torch.Size(shape), stride=stride)
     return made
 
 
@@ -41,8 +40,8 @@ def check(state: dict[str, Any]) -> None:
 
 
 def unpack(state: dict[str, Any], own: str | None) -> torch.Tensor | None:
-    """The remainder of a state, loaded or live, as a tensor of the parameter's shape. own: the dtype that the optimizer keeps. Where
-    set_optimizer_state_dict found another, it leaves the optimizer's beside it: the other one was loaded."""
+    """The remainder of a state, loaded or live, as a tensor of the parameter's shape. own: the dtype that the optimizer
+    keeps. Where set_optimizer_state_dict found another, it leaves the optimizer's beside it: the other one was loaded."""
     shown, low = (value if isinstance(value, torch.Tensor) else None for value in (state.get(BYTES), state.get(REMAINDER)))
     if shown is None or shown.dtype != torch.uint8 or (low is not None and own == "int16"):
         return low  # bytes that are none were cast by an optimizer that carried them along
