@@ -88,5 +88,10 @@ if ! command -v apt-get > /dev/null; then
   exit 1
 fi
 echo "installing: ${missing[*]}"
+# apt-get does not wait for another one, and scripts run beside each other.
+if command -v flock > /dev/null; then
+  exec 9> "${TMPDIR:-/tmp}/libswd-apt-$(id -u).lock"
+  flock 9
+fi
 "${run[@]}" apt-get update -qq
 "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
