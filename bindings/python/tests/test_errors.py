@@ -71,17 +71,16 @@ def test_bad_group_leaves_the_optimizer_usable(options, kind, message):
     optimizer.step()
 
 
-@pytest.mark.parametrize("name, value, message", [
-    ("lr", -1.0, "lr"), ("lr", NAN, "lr"), ("betas", (0.9, 2.0), "beta2"), ("eps", 0.0, "eps"),
-    ("weight_decay", -1.0, "weight_decay")])
-def test_options_that_go_bad_later_change_nothing(name, value, message):
+@pytest.mark.parametrize("lr", [-1.0, NAN])
+def test_a_number_that_goes_bad_inside_its_tensor_changes_nothing(lr):
+    """The library says so, as nobody looks at tensors that are the same ones as before."""
     param = torch.nn.Parameter(torch.ones(2))
-    optimizer = AdamS([param])
+    optimizer = AdamS([param], lr=torch.tensor(0.1))
     param.grad = torch.ones(2)
     optimizer.step()
     before = param.detach().clone()
-    optimizer.param_groups[0][name] = value
-    with pytest.raises(swd.Error, match=rf"args.groups\[0\].{message}") as caught:
+    optimizer.param_groups[0]["lr"].fill_(lr)
+    with pytest.raises(swd.Error, match=r"args.groups\[0\].lr") as caught:
         optimizer.step()
     assert caught.value.name == "SWD_ERR_VALUE" and caught.value.status == 5
     assert torch.equal(before, param.detach()) and optimizer.state_dict()["state"][0]["step"] == 1

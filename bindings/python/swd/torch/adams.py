@@ -10,9 +10,10 @@ from torch.optim import Optimizer
 
 from . import checkpoint, checks, graphs, loading, report, run
 from .agreement import Agreement
-from .flat import homes
+from .homes import Homes
 from .image import Counters
 from .layout import Layout, arrange
+from .options import Options
 from .overlap import Overlap
 from .watch import Watch
 
@@ -83,7 +84,7 @@ class AdamS(Optimizer):
         checks.seed(rounding_seed)
         self.states, self.counters = states, Counters(seed=rounding_seed)
         self._noted, self._agreement, self._log = self.counters, Agreement(), report.Log()
-        self.reference_step, self._watch = reference_step, Watch()
+        self.reference_step, self._watch, self._options, self._homes = reference_step, Watch(), Options(), Homes()
         self._layout: Layout | None = None
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decay=decay, amsgrad=amsgrad,
                         maximize=maximize, capturable=capturable)
@@ -141,8 +142,7 @@ class AdamS(Optimizer):
         """As everywhere; parameters of swd.torch.flatten keep their gradient views, which are cleared in place."""
         self._overlap.end(self._layout.engines if self._layout else ())
         super().zero_grad(set_to_none)
-        for flat, params in homes(param for group in self.param_groups for param in group["params"]).items():
-            flat.zero_grad(params)
+        self._homes.zero_grad(param for group in self.param_groups for param in group["params"])
 
     # ---- What happened ----
 
@@ -214,6 +214,6 @@ class AdamS(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._layout, self._overlap = None, Overlap(self)
+        self._layout, self._overlap, self._options, self._homes = None, Overlap(self), Options(), Homes()
         checkpoint.complete_groups(self)
         self._overlap.follow(self)

@@ -50,7 +50,8 @@ def take_numbers(state: dict[str, Any], form: states.Form) -> tuple[int, float]:
     step = step_number(state.get(STEP, 0))
     belongs = state.get(SUM_STEP, step)
     rounded = not form.narrow and states.foreign(state, form)
-    if SUM in state and belongs == step and 0.0 <= float(state[SUM]) < math.inf and not rounded:
+    replaced = form.narrow and MOMENTS[1] in state and form.moment in states.held(state)  # laid over the one that is stored
+    if SUM in state and belongs == step and 0.0 <= float(state[SUM]) < math.inf and not (rounded or replaced):
         return step, float(state[SUM])
     return step, 0.0 if step == 0 and MOMENTS[1] not in state else -1.0
 

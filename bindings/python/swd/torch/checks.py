@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 DECAYS = ("scheduled", "relative", "decoupled", "l2")
 FOLLOWS_GRADIENTS = ("scheduled", "relative")  # the decays that need vbar
 PARAM_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+GROUP = ("lr", "betas", "eps", "weight_decay", "decay", "amsgrad", "maximize", "capturable")
+WHOLE = ("max_grad_norm", "max_decay", "nonfinite", "reference_step", "measure_norm", "update_norms", "overlap_norm", "states",
+         "shards", "record_hook")
 FLT_MIN, FLT_MAX = 2.0 ** -126, 3.4028234663852886e38
 
 
@@ -69,6 +72,9 @@ def flag(name: str, value: Any) -> None:
 
 def group(options: dict[str, Any]) -> None:
     """Checks the hyper-parameters of one parameter group."""
+    for name in GROUP:
+        if name not in options:
+            raise ValueError(f"{name}: a group has none; groups are added by add_param_group")
     number("lr", options["lr"])
     if isinstance(options["lr"], torch.Tensor) and options["lr"].requires_grad:
         raise ValueError("lr: a tensor that requires grad, but the step is not differentiable")

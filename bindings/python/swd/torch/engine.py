@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .. import Buffer, Buffers, Group, Segment, StepArgs
+from .. import Buffer, Buffers, Error, Group, Segment, StepArgs
 from .._structs import StatsStruct
-from . import audit, narrow, shards, versions
+from . import audit, narrow, shards, sharing, versions
 from .checks import FOLLOWS_GRADIENTS
 from .early import Early
 from .flat import common_flat
@@ -190,20 +190,21 @@ class Engine:
         audit.keep(self, groups)
         if self.addresses is not None:
             self.args.struct.has_grad, self.keep = None, grads
-            if self.flat is None:
-                self.pointers.move(self, self.tables, grads, self.addresses)
-            return
+            try:
+                if self.flat is None:
+                    self.pointers.move(self, self.tables, grads, self.addresses)
+                return
+            except Error:  # two gradients share memory
+                self.addresses = None
         for member, grad in zip(self.members, grads):
             if grad is not None:
                 member.before_step()
         if self.flat:
-            for member, grad in zip(self.members, grads):
-                if grad is not None:
-                    self.flat.gather(member.param, grad)
+            self.flat.gather((member.param, grad) for member, grad in zip(self.members, grads) if grad is not None)
             self._mark_gradients([grad is not None for grad in grads])
             return
         # A gradient that was put into another order must live until the step has read it.
-        self.keep = [None if grad is None else member.ordered(grad) for member, grad in zip(self.members, grads)]
+        self.keep = sharing.apart([None if grad is None else member.ordered(grad) for member, grad in zip(self.members, grads)])
         self.pointers.move(self, self.tables, self.keep)
 
     def finish(self, grads: Grads) -> None:

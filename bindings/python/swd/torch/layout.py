@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
 import torch
 
-from . import blocks, checks, checkpoint, shards, whole
+from . import blocks, checks, checkpoint, shards, sharing, whole
 from .engine import Engine
 from .joint import Joint
 from .states import UNIT, Form
-from .steady import PLAIN, Steady
+from .steady import PLAIN, Steady, same
 from .tensors import Entry
 
 if TYPE_CHECKING:
@@ -25,10 +25,13 @@ def _signature(optimizer: AdamS) -> list[Any]:
         (group["decay"], group["maximize"], group["amsgrad"]) for group in optimizer.param_groups]
 
 
+def _params(optimizer: AdamS) -> Iterator[torch.Tensor]:
+    return (param for group in optimizer.param_groups for param in group["params"])
+
+
 def _home(optimizer: AdamS) -> torch.device:
     """The device of a process that has no gradients: that of its parameters, if it has any."""
-    params = (param for group in optimizer.param_groups for param in group["params"])
-    return next((param.device for param in params), torch.device("cpu"))
+    return next((param.device for param in _params(optimizer)), torch.device("cpu"))
 
 
 def _complete(grads: list[Grads]) -> bool:
@@ -73,6 +76,7 @@ class Layout:
                 state = optimizer.state[param]
                 entry = Entry(param, number, state, *checkpoint.take_numbers(state, form), float(state.get(UNIT, 0.0)))
                 buckets.setdefault(key, []).append(entry)
+        sharing.refuse((entry.param for entries in buckets.values() for entry in entries), gapless=False)
         if not buckets and self.joint.hook is not None:  # takes part in the sum, and learns what was decided
             buckets[_home(optimizer), torch.float32, torch.float32, False, True, Form()] = []
         self.engines: list[Engine] = []
@@ -83,6 +87,8 @@ class Layout:
             engine.load(entries, optimizer)
             self.engines.append(engine)
         blocks.say(optimizer)
+        # Where rounding bits count from, which a resume finds anew.
+        self.order = list(_params(optimizer)) if any(engine.form.narrow for engine in self.engines) else None
         self.where = {member.owner: (i, k) for i, engine in enumerate(self.engines)
                       for k, member in enumerate(engine.members)}
         self.steady: Steady | None = None
@@ -102,6 +108,8 @@ class Layout:
 
     def _look(self, optimizer: AdamS) -> list[Grads] | None:
         """Member by member."""
+        if self.order is not None and not same(_params(optimizer), self.order):
+            return None
         out: list[Grads] = [[None] * len(engine.members) for engine in self.engines]
         seen, state = 0, optimizer.state
         for number, group in enumerate(optimizer.param_groups):
@@ -125,8 +133,11 @@ class Layout:
         return out if seen == len(self.where) else None
 
 
+@torch.inference_mode(False)  # what is made here outlives an inference mode around this step
+@torch.no_grad()
 def arrange(optimizer: AdamS) -> tuple[Layout, list[Grads]]:
     """The engines of this step in a Layout, and their gradients."""
+    optimizer._options.look(optimizer)
     layout = optimizer._layout
     grads = None if layout is None else layout.gradients(optimizer)
     if grads is None:

@@ -30,7 +30,8 @@ def load(optimizer: AdamS, load_torch: Callable[[dict[str, Any]], None], state_d
     hooks = [optimizer.register_load_state_dict_pre_hook(keep),
              optimizer.register_load_state_dict_post_hook(lambda _: _unpack(optimizer, saved, own, live), prepend=True)]
     try:
-        load_torch(state_dict)
+        with torch.inference_mode(False), torch.no_grad():  # steps outside of one write what is loaded inside
+            load_torch(state_dict)
         optimizer._loaded = True
     finally:
         for hook in hooks:

@@ -25,4 +25,4 @@ class Memory:
             return torch.empty_strided(shape, strides, dtype=dtype, device=self.device).zero_()
         if kind not in self.bases:
             self.bases[kind] = torch.zeros(self.extent if extent is None else extent, dtype=dtype, device=self.device)
-        return self.bases[kind].as_strided(shape, strides, offset)
+        return self.bases[kind].data.as_strided(shape, strides, offset)  # .data: each counts its own versions

@@ -78,6 +78,11 @@ def _widen(member: Member, form: Form) -> None:
                   for name, tensor in wide.items()})
 
 
+def names_taken(form: Form) -> set[str]:
+    """The names of all that settle rounds or drops, those that are stored among them."""
+    return {*states.NATIVE, *(_WIDE if form.narrow else ()), *((_MASTER,) if form.split else ())}
+
+
 def settle(member: Member) -> dict[str, torch.Tensor]:
     """What a state holds in another form than is stored: float32 tensors by the names of Plan.load, to be rounded to it."""
     state, form = member.state, member.form

@@ -43,7 +43,11 @@ class GradScaler(torch.amp.GradScaler):
         """Steps the optimizer. An AdamS finds out by itself whether the gradients are finite; others are as in PyTorch."""
         if not self._enabled or not isinstance(optimizer, AdamS):
             return super().step(optimizer, *args, **kwargs)
-        result = super().step(optimizer, *args, **kwargs)
+        try:
+            result = super().step(optimizer, *args, **kwargs)
+        finally:  # a step that was refused leaves them, and the next one without a scaler would be divided by the scale
+            for name in ("grad_scale", "found_inf"):
+                vars(optimizer).pop(name, None)
         engines = optimizer._layout.engines if optimizer._layout else []
         # All engines decide alike, so the first one speaks for all; what unscale_ found is part of their decision.
         found = _verdict(engines[0]) if engines else torch.zeros((), device=None if self._scale is None else self._scale.device)

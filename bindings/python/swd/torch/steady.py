@@ -26,7 +26,7 @@ _grad, _address = attrgetter("grad"), torch.Tensor.data_ptr
 _END = [object()]
 
 
-def _same(found: Iterable[Any], known: Iterable[Any]) -> bool:
+def same(found: Iterable[Any], known: Iterable[Any]) -> bool:
     """Whether these are the very same objects, as many. Tensors must not be compared by ==."""
     return all(map(is_, chain(found, _END), chain(known, _END)))
 
@@ -43,7 +43,7 @@ class _Entries:
     def same(self) -> bool:
         try:
             return (set(map(len, self.states)) == {self.number}
-                    and _same(chain.from_iterable(map(self.get, self.states)), self.values))
+                    and same(chain.from_iterable(map(self.get, self.states)), self.values))
         except KeyError:
             return False
 
@@ -112,8 +112,8 @@ class Steady:
     def gradients(self, optimizer: AdamS) -> list[Grads] | None:
         """As Layout.gradients, and leaves their addresses with each engine; None if it must look itself."""
         groups, state = optimizer.param_groups, optimizer.state
-        if not (self.counts == [len(group["params"]) for group in groups] and _same(self._params(groups), self.params)
-                and _same(state, self.owners) and _same(state.values(), self.states)
+        if not (self.counts == [len(group["params"]) for group in groups] and same(self._params(groups), self.params)
+                and same(state, self.owners) and same(state.values(), self.states)
                 and all(entries.same() for entries in self.entries)):
             return None
         grads = list(map(_grad, self.params))

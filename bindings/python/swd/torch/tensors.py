@@ -42,12 +42,13 @@ class Member:
     copy     float16, gapless: the parameter itself, or a copy of one with gaps; None where there is no master. What
              others wrote into it a step takes over (take_copy of Plan)
     stored   the state tensors that the step uses, by Buffer
+    foreign  names under which a state holds what narrow.settle takes: another form, which somebody put there
     pending  float32 tensors of a loaded state that are to be rounded to what is stored, by the names of Plan.load
     stand_in whether other processes hold all of the parameter. The library moves no number of a segment without elements,
              and a checkpoint takes step and unit from any process: so one element that is 0 is stepped, and nobody counts it
     """
     __slots__ = ("owner", "param", "group", "state", "shown", "strides", "shape", "count", "offset", "gapless", "work", "copy",
-                 "grad_dtype", "form", "stored", "pending", "places", "step", "sum", "unit", "address", "scales", "stand_in")
+                 "grad_dtype", "form", "stored", "pending", "places", "step", "sum", "unit", "address", "scales", "stand_in", "foreign")
 
     def __init__(self, entry: Entry, grad_dtype: torch.dtype, amsgrad: bool, memory: Memory, offset: int, form: Form,
                  scales: tuple[int, int]) -> None:
@@ -88,6 +89,7 @@ class Member:
             self.shown[REMAINDER_BYTES] = state[REMAINDER_BYTES]
             if not self.stand_in:
                 seen[Buffer.REMAINDER] = shards.local(state[REMAINDER_BYTES])
+        self.foreign = narrow.names_taken(form) - self.shown.keys()
         kept = seen.values() if self.copy is None else (*seen.values(), self.work)
         self.places = [(tensor, tensor.data_ptr(), tensor.shape) for tensor in kept]
         self.address = param.data_ptr() if memory.is_flat else None  # a flat parameter must stay where it is
@@ -111,7 +113,8 @@ class Member:
             return self._adopt(slot.name, memory, None, slot.dtype)
         old, shape, (first, extent) = self.state.get(slot.name), blocks.scales_of(self.shape, self.strides), self.scales
         new = memory.take(slot.name, slot.dtype, shape, plain_strides(shape), first, extent)
-        if old is not None and "exp_avg" not in self.pending:
+        moment = "exp_avg_sq" if slot.buffer in SECOND else "exp_avg"
+        if old is not None and moment not in self.pending:
             new.copy_(self.part(slot.name, old).reshape(shape))  # narrow.settle has seen that it is of as many blocks
         whole = blocks.scale_shape(self.owner.shape)
         self.state[slot.name] = self.shown[slot.name] = shards.like(self.owner, new, whole)
@@ -163,6 +166,7 @@ class Member:
                 and param.device == self.work.device and param.shape == self.shape
                 and param.dtype == (self.work if self.copy is None else self.copy).dtype
                 and (self.unit is None or state.get(UNIT) is self.unit)
+                and self.foreign.isdisjoint(state)
                 and as_stored(param, self.strides) == self.gapless
                 and (self.address is None or self.address == param.data_ptr()))
 
