@@ -4,8 +4,8 @@
 # tests have, the oldest that it promises among them.
 
 # What every version must do. Left out: what looks at PyTorch's internals, at types and at the wheel, processes of their own.
-python_tests=(amp arrays calls checkpoint direction edits errors flat golden gradients hooks import layouts leak log migration moving
-  narrow noop orders parity plan relative state states states_checkpoints steady tensor_numbers watch)
+python_tests=(amp arrays calls checkpoint direction edits errors flat flat_moved golden gradients hooks import layouts leak log migration
+  moving narrow noop options_later orders parity plan relative shared state states states_checkpoints states_put steady tensor_numbers watch)
 
 # The program of a version: of the machine, or of its pyenv.
 python_of() {
