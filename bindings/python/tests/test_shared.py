@@ -70,8 +70,10 @@ def test_flatten_refuses_to_untie(name):
 
 @pytest.mark.parametrize("flat", [False, True], ids=["list", "flat"])
 @pytest.mark.parametrize("overlap", [False, True], ids=["plain", "overlap"])
-def test_one_gradient_for_two_parameters(flat, overlap):
-    """autograd hands the same tensor to both terms of a sum. From the second step on nothing else moves."""
+@pytest.mark.parametrize("view", [False, True], ids=["tensor", "view"])
+def test_one_gradient_for_two_parameters(flat, overlap, view):
+    """autograd hands the same tensor to both terms of a sum, torch.func its memory. From the second step on nothing else
+    moves."""
     def run(clone):
         torch.manual_seed(0)
         params = [parameter(torch.randn(4, 3)) for _ in range(3)]
@@ -83,7 +85,7 @@ def test_one_gradient_for_two_parameters(flat, overlap):
             grads = torch.autograd.grad(((params[0] + params[1]) * weights).sum(), params[:2])
             assert grads[0].data_ptr() == grads[1].data_ptr()
             for param, grad in zip(params, grads):
-                param.grad = grad.clone() if clone else grad
+                param.grad = grad.clone() if clone else grad.detach() if view else grad
             params[2].grad = torch.randn(4, 3)
             optimizer.step()
         return [param.detach() for param in params], optimizer.stats()
