@@ -4,8 +4,9 @@
 # compiler: import, a step, a step of PyTorch's parameters, a step on CUDA. Leaves
 # both in build/wheel/dist. Usage: wheel.sh [ARCHITECTURES, as CMake writes them; default: all that nvcc knows]
 #
-# All architectures take some 5 minutes on two cores. The wheel runs on any x86-64 Linux with glibc 2.17: g++ compiles, zig's
-# linker, which knows the symbols of each glibc, links. Without swd.jax: XLA's headers want a newer libstdc++ than that.
+# All architectures took 50 minutes on two cores that did other work, too. The wheel runs on any x86-64 Linux with glibc 2.17:
+# g++ compiles, zig's linker, which knows the symbols of each glibc, links. Without swd.jax: XLA's headers want a newer libstdc++
+# than that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$PWD/build/wheel
