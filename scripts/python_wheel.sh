@@ -11,11 +11,11 @@ venv=$work/venv
 
 scripts/python_env.sh
 
-# PTX only: quick to build, runs on any device through the driver's compiler. As test.sh builds it (ccache.sh).
+. scripts/architectures.sh  # as test.sh builds it, for ccache.sh
 echo "building the wheel"
 rm -rf "${work:?}/$name"
 settings=(build-dir="$work/cmake_$name" cmake.define.SWD_CUDART="$cudart")
-for setting in "SWD_CUDA_ARCHITECTURES=75-virtual;90-virtual" SWD_WERROR=ON SWD_LINE_INFO=ON; do settings+=("cmake.define.$setting"); done
+for setting in SWD_CUDA_ARCHITECTURES="$swd_architectures" SWD_WERROR=ON SWD_LINE_INFO=ON; do settings+=("cmake.define.$setting"); done
 CC=${CC:-cc} CXX=${CXX:-c++} CMAKE_GENERATOR=${CMAKE_GENERATOR:-Unix Makefiles} "$venv/bin/python" -m pip wheel -q \
   --disable-pip-version-check --no-deps . -w "$work/$name" "${settings[@]/#/--config-settings=}"
 "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-index --force-reinstall "$work/$name"/libswd-*.whl

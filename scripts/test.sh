@@ -27,8 +27,8 @@ trap 'kill -- "-$beside" 2> /dev/null || true' EXIT
 # A compiler that was configured stays, also where it is gone or another one is asked for now.
 configured=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt" 2> /dev/null || true)
 [ "$configured" = "$(command -v nvcc)" ] || rm -f "$build/CMakeCache.txt"
-# PTX only: quick to build, runs on any device through the driver's compiler.
-cmake -S . -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" -DSWD_WERROR=ON \
+. scripts/architectures.sh
+cmake -S . -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="$swd_architectures" -DSWD_WERROR=ON \
   -DSWD_LINE_INFO=ON -DSWD_BUILD_TESTS=ON  # not AUTO: what is missing must fail, not be left out
 cmake --build "$build" -j "$jobs"
 wait "$beside" || true
