@@ -70,14 +70,18 @@ def flag(name: str, value: Any) -> None:
         raise TypeError(f"{name}: {value!r} is neither True nor False")
 
 
+def learning_rate(value: Any) -> None:
+    number("lr", value)
+    if isinstance(value, torch.Tensor) and value.requires_grad:
+        raise ValueError("lr: a tensor that requires grad, but the step is not differentiable")
+
+
 def group(options: dict[str, Any]) -> None:
     """Checks the hyper-parameters of one parameter group."""
     for name in GROUP:
         if name not in options:
             raise ValueError(f"{name}: a group has none; groups are added by add_param_group")
-    number("lr", options["lr"])
-    if isinstance(options["lr"], torch.Tensor) and options["lr"].requires_grad:
-        raise ValueError("lr: a tensor that requires grad, but the step is not differentiable")
+    learning_rate(options["lr"])
     betas = options["betas"]
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise ValueError(f"betas: {betas!r} is no pair")

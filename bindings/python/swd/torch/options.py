@@ -3,6 +3,8 @@
 before anything is touched."""
 from __future__ import annotations
 
+from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from . import checks
@@ -11,23 +13,31 @@ from .steady import same
 if TYPE_CHECKING:
     from .adams import AdamS
 
-_GROUP = (*checks.GROUP, "differentiable")
+_whole, _rate = attrgetter(*checks.WHOLE), itemgetter("lr")
+_others = itemgetter(*(name for name in checks.GROUP if name != "lr"))
 
 
 class Options:
-    """Those that are the very same objects as at the last look need no other one: a microsecond a group."""
+    """Those that are the very same objects as at the last look need no other one: a microsecond or two a group. A
+    schedule writes lr alone, into many groups maybe, and has nothing else looked at."""
 
     def __init__(self) -> None:
-        self._seen: list[Any] = []
+        self._rates: list[Any] = []
+        self._others: list[Any] = []
 
     def look(self, optimizer: AdamS) -> None:
         """Raises what the constructor would."""
-        now = [getattr(optimizer, name) for name in checks.WHOLE]
-        for group in optimizer.param_groups:
-            now += map(group.get, _GROUP)
-        if same(now, self._seen):
-            return
-        for group in optimizer.param_groups:
-            checks.group(group)
-        checks.whole(optimizer)
-        self._seen = now
+        groups = optimizer.param_groups
+        try:
+            others = [*_whole(optimizer), *chain.from_iterable(map(_others, groups)), *(group.get("differentiable") for group in groups)]
+            rates = list(map(_rate, groups))
+        except KeyError:  # a group that checks will complain of
+            others, rates = [], []
+        if not others or not same(others, self._others):
+            for group in groups:
+                checks.group(group)
+            checks.whole(optimizer)
+        elif not same(rates, self._rates):
+            for rate in rates:
+                checks.learning_rate(rate)
+        self._rates, self._others = rates, others
