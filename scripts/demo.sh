@@ -27,7 +27,8 @@ if [ -e /dev/nvidiactl ]; then
 fi
 mkdir -p "$build"
 echo "building in $build (CUDA $cuda)"
-cmake -S "$root" -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="75-virtual;90-virtual" \
+. "$root/scripts/architectures.sh"
+cmake -S "$root" -B "$build" -DSWD_CUDA=$cuda -DSWD_CUDART=shared -DSWD_CUDA_ARCHITECTURES="$swd_architectures" \
   -DSWD_BUILD_TESTS=OFF -DSWD_BUILD_BENCH=OFF -DSWD_BUILD_EXAMPLES=ON > "$build.log"
 cmake --build "$build" -j "$(nproc)" --target images > "$build.log"
 

@@ -50,13 +50,11 @@ def test_one_moment_beside_the_stored_ones_is_taken_and_the_other_kept(states, d
     assert optimizer.vbar() == pytest.approx(total / (1 - 0.999 ** 4), rel=0.05)
 
 
-@pytest.mark.parametrize("states, dtype", CASES)
+@pytest.mark.parametrize("states, dtype", [case for case in CASES if case != ("fp32", torch.float32)])
 def test_what_is_put_there_acts_at_the_next_step(states, dtype):
     """Not at some later one, when something else has the engine made anew."""
     (params, optimizer), (its, other) = trained(states, dtype), trained(states, dtype)
     name = "exp_avg_sq" if states != "fp32" else "master_param"
-    if states == "fp32" and dtype == torch.float32:
-        return
     put = torch.full(params[2].shape, 1e-4) if states != "fp32" else params[2].detach().float() * 1.0001
     optimizer.state[params[2]][name] = put.clone()
     saved = other.state_dict()

@@ -15,6 +15,7 @@ from .image import Counters
 from .layout import Layout, arrange
 from .options import Options
 from .overlap import Overlap
+from .steady import params_of
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class AdamS(Optimizer):
         """As everywhere; parameters of swd.torch.flatten keep their gradient views, which are cleared in place."""
         self._overlap.end(self._layout.engines if self._layout else ())
         super().zero_grad(set_to_none)
-        self._homes.zero_grad(param for group in self.param_groups for param in group["params"])
+        self._homes.zero_grad(params_of(self.param_groups))
 
     # ---- What happened ----
 

@@ -173,9 +173,8 @@ class Engine:
         if not len(self.has_grad):
             self.has_grad = torch.empty(len(present), dtype=torch.uint8, device=self.device)
         self.has_grad.fill_(1)
-        for k, here in enumerate(present):
-            if not here:
-                self.has_grad[k:k + 1].zero_()
+        for k in (k for k, here in enumerate(present) if not here):
+            self.has_grad[k:k + 1].zero_()
         self.args.struct.has_grad = self.has_grad.data_ptr()
 
     # ---- The step ----
@@ -194,8 +193,10 @@ class Engine:
                 if self.flat is None:
                     self.pointers.move(self, self.tables, grads, self.addresses)
                 return
-            except Error:  # two gradients share memory
-                self.addresses = None
+            except Error as error:
+                if error.name != "SWD_ERR_OVERLAP":
+                    raise
+                self.addresses = None  # two gradients share memory
         for member, grad in zip(self.members, grads):
             if grad is not None:
                 member.before_step()

@@ -97,11 +97,16 @@ class Flat:
             param.grad = view
 
     def zero_grad(self) -> None:
-        """Zeroes all gradients in one launch and puts the views back. Parameters that require no gradient get none, as they
-        would be decayed with one."""
+        """Zeroes all gradients in one launch and puts the views back, but for parameters that require no gradient."""
         self.grad.zero_()
-        for param in list(self._places):
-            param.grad = self.view(param) if param.requires_grad else None
+        params = list(self._places)
+        put_back(params, map(self.view, params))
+
+
+def put_back(params: Iterable[torch.Tensor], views: Iterable[torch.Tensor]) -> None:
+    """Gives parameters their views for gradients. Who requires no gradient gets none, and would be decayed with one."""
+    for param, view in zip(params, views):
+        param.grad = view if param.requires_grad else None
 
 
 def flatten(params: Iterable[torch.Tensor]) -> list[Flat]:

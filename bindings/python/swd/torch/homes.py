@@ -5,12 +5,12 @@ To find the buffer of a parameter takes some microseconds, a look at whether not
 """
 from __future__ import annotations
 
-from typing import Iterable, Sequence
+from typing import Sequence
 
 import torch
 
 from . import forms
-from .flat import Flat, homes
+from .flat import Flat, homes, put_back
 from .steady import same
 
 _address = torch.Tensor.data_ptr
@@ -33,9 +33,7 @@ class _Part:
             self.flat.grad.zero_()
         else:
             torch._foreach_zero_(self.views)
-        for param, view in zip(self.params, self.views):
-            # Who requires no gradient gets none, and would be decayed with one.
-            param.grad = view if param.requires_grad else None
+        put_back(self.params, self.views)
 
 
 class Homes:
@@ -44,13 +42,12 @@ class Homes:
         self._parts: list[_Part] = []
         self._made = -1
 
-    def zero_grad(self, params: Iterable[torch.Tensor]) -> None:
+    def zero_grad(self, params: list[torch.Tensor]) -> None:
         """Zeroes the gradients of those that are flat and puts the views back."""
         if not Flat.made:
             return
-        found = list(params)
-        if not (self._made == Flat.made and same(found, self._params) and all(part.is_as_it_was() for part in self._parts)):
-            self._params, self._made = found, Flat.made
-            self._parts = [_Part(flat, some) for flat, some in homes(found).items()]
+        if not (self._made == Flat.made and same(params, self._params) and all(part.is_as_it_was() for part in self._parts)):
+            self._params, self._made = params, Flat.made
+            self._parts = [_Part(flat, some) for flat, some in homes(params).items()]
         for part in self._parts:
             part.zero_grad()

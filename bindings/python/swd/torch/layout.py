@@ -12,7 +12,7 @@ from . import blocks, checks, checkpoint, shards, sharing, whole
 from .engine import Engine
 from .joint import Joint
 from .states import UNIT, Form
-from .steady import PLAIN, Steady, same
+from .steady import PLAIN, Steady, params_of, same
 from .tensors import Entry
 
 if TYPE_CHECKING:
@@ -25,13 +25,9 @@ def _signature(optimizer: AdamS) -> list[Any]:
         (group["decay"], group["maximize"], group["amsgrad"]) for group in optimizer.param_groups]
 
 
-def _params(optimizer: AdamS) -> Iterator[torch.Tensor]:
-    return (param for group in optimizer.param_groups for param in group["params"])
-
-
 def _home(optimizer: AdamS) -> torch.device:
     """The device of a process that has no gradients: that of its parameters, if it has any."""
-    return next((param.device for param in _params(optimizer)), torch.device("cpu"))
+    return next((param.device for param in params_of(optimizer.param_groups)), torch.device("cpu"))
 
 
 def _complete(grads: list[Grads]) -> bool:
@@ -54,14 +50,13 @@ def _taken_back_if_it_fails(entries: list[Entry]) -> Iterator[None]:
 
 class Layout:
     def __init__(self, optimizer: AdamS, grad_dtypes: Mapping[torch.Tensor, torch.dtype]) -> None:
-        """Makes the engines. Parameters that never had a gradient, and have no state, are left out."""
-        checks.whole(optimizer)
+        """Makes the engines. Parameters that never had a gradient, and have no state, are left out. Options has looked at
+        the groups."""
         checks.memory()
         self.signature, self.joint = _signature(optimizer), Joint(optimizer)
         whole.agree(optimizer, self.joint.meshes)
         buckets: dict[Any, list[Entry]] = {}
         for number, group in enumerate(optimizer.param_groups):
-            checks.group(group)
             for param in group["params"]:
                 grad, state = param.grad, optimizer.state.get(param)
                 if grad is None and not state:
@@ -88,7 +83,7 @@ class Layout:
             self.engines.append(engine)
         blocks.say(optimizer)
         # Where rounding bits count from, which a resume finds anew.
-        self.order = list(_params(optimizer)) if any(engine.form.narrow for engine in self.engines) else None
+        self.order = params_of(optimizer.param_groups) if any(engine.form.narrow for engine in self.engines) else None
         self.where = {member.owner: (i, k) for i, engine in enumerate(self.engines)
                       for k, member in enumerate(engine.members)}
         self.steady: Steady | None = None
@@ -108,7 +103,7 @@ class Layout:
 
     def _look(self, optimizer: AdamS) -> list[Grads] | None:
         """Member by member."""
-        if self.order is not None and not same(_params(optimizer), self.order):
+        if self.order is not None and not same(params_of(optimizer.param_groups), self.order):
             return None
         out: list[Grads] = [[None] * len(engine.members) for engine in self.engines]
         seen, state = 0, optimizer.state
@@ -134,7 +129,7 @@ class Layout:
 
 
 @torch.inference_mode(False)  # what is made here outlives an inference mode around this step
-@torch.no_grad()
+@torch.no_grad()  # which that line ends
 def arrange(optimizer: AdamS) -> tuple[Layout, list[Grads]]:
     """The engines of this step in a Layout, and their gradients."""
     optimizer._options.look(optimizer)

@@ -31,6 +31,11 @@ def same(found: Iterable[Any], known: Iterable[Any]) -> bool:
     return all(map(is_, chain(found, _END), chain(known, _END)))
 
 
+def params_of(groups: Iterable[dict[str, Any]]) -> list[torch.Tensor]:
+    """All parameters of some groups, in their order."""
+    return list(chain(*(group["params"] for group in groups)))
+
+
 class _Entries:
     """What lies in states that have the same names, under each name."""
 
@@ -87,7 +92,7 @@ class Steady:
     def __init__(self, layout: Layout, optimizer: AdamS, grads: list[Grads]) -> None:
         """grads: of the step that looked at each member, all there."""
         groups = optimizer.param_groups
-        self.counts, self.params = [len(group["params"]) for group in groups], self._params(groups)
+        self.counts, self.params = [len(group["params"]) for group in groups], params_of(groups)
         self.owners, self.states = list(optimizer.state), list(optimizer.state.values())
         named: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for state in self.states:
@@ -105,14 +110,10 @@ class Steady:
                 and all(type(state) is dict for state in optimizer.state.values())
                 and all(member.gapless and type(member.owner) in PLAIN for member in members))
 
-    @staticmethod
-    def _params(groups: Iterable[dict[str, Any]]) -> list[torch.Tensor]:
-        return list(chain(*(group["params"] for group in groups)))
-
     def gradients(self, optimizer: AdamS) -> list[Grads] | None:
         """As Layout.gradients, and leaves their addresses with each engine; None if it must look itself."""
         groups, state = optimizer.param_groups, optimizer.state
-        if not (self.counts == [len(group["params"]) for group in groups] and same(self._params(groups), self.params)
+        if not (self.counts == [len(group["params"]) for group in groups] and same(params_of(groups), self.params)
                 and same(state, self.owners) and same(state.values(), self.states)
                 and all(entries.same() for entries in self.entries)):
             return None
